@@ -1,0 +1,1 @@
+//! Benchmarks: named workloads with fixed seeds, as a table and as JSON.

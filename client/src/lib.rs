@@ -1,0 +1,1 @@
+//! The Rust client: local-first writes, live queries, reconnect and resume.

@@ -1,0 +1,69 @@
+//! The engine's errors: what is wrong with a program or its inputs, and which limit was met.
+
+use crate::program::raw::Place;
+
+/// One thing wrong with a program. The front end that has its text adds the position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+pub struct ProgramError {
+    /// Where.
+    pub place: Place,
+    /// The stable code.
+    pub code: &'static str,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Why a query gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The program is not valid; every error found.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Program {
+        /// At least one.
+        errors: Vec<ProgramError>,
+    },
+    /// The arguments do not fit `:in`.
+    #[error("{message}")]
+    Input {
+        /// What does not fit, and where.
+        message: String,
+    },
+    /// The evaluation went over its budget.
+    #[error("the query went over its budget of {limit} in {place}, after {n_rows_made} rows; {hint}")]
+    Budget {
+        /// Which limit: `rows`, `bytes`, `rounds`.
+        limit: String,
+        /// The rule or clause being evaluated.
+        place: String,
+        /// What it had done.
+        n_rows_made: u64,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The evaluation was cancelled or ran out of time.
+    #[error("the query was stopped in {place}, after {n_rows_made} rows")]
+    Stopped {
+        /// The rule or clause being evaluated.
+        place: String,
+        /// What it had done.
+        n_rows_made: u64,
+    },
+}
+
+impl QueryError {
+    /// The stable code of this error on the wire.
+    pub fn code(&self) -> &'static str {
+        match self {
+            QueryError::Program { errors } => {
+                errors.first().map_or("query_invalid", |error| error.code)
+            }
+            QueryError::Input { .. } => "query_input",
+            QueryError::Budget { .. } => "query_over_budget",
+            QueryError::Stopped { .. } => "query_stopped",
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Budgets: how much work an evaluation may do, and how it is told to stop.
+//!
+//! The engine has no clock: time arrives as an [`Interrupt`] that is asked now and then. Rows,
+//! bytes and rounds are counted, so a budget on them gives the same verdict on every machine.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Asked at least every 1,024 rows; `true` stops the evaluation.
+pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// The most an evaluation may do; `None` is no limit.
+#[derive(Clone, Default)]
+pub struct Budget {
+    /// Rows made by all steps together.
+    pub rows: Option<u64>,
+    /// Bytes held by tables and intermediate rows.
+    pub bytes: Option<u64>,
+    /// Rounds of any one fixpoint.
+    pub rounds: Option<u64>,
+    /// Cancellation and time.
+    pub interrupt: Option<Interrupt>,
+}
+
+impl Budget {
+    /// No limit at all: what an embedding program gets unless it asks.
+    pub fn unlimited() -> Budget {
+        Budget::default()
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("rows", &self.rows)
+            .field("bytes", &self.bytes)
+            .field("rounds", &self.rounds)
+            .field("interrupt", &self.interrupt.is_some())
+            .finish()
+    }
+}

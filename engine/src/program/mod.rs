@@ -1,0 +1,2 @@
+//! Programs: from the flat form that travels to the checked form that is planned.
+pub mod raw;

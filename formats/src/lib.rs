@@ -1,0 +1,1 @@
+//! Streaming import and export: NDJSON, WordNet.

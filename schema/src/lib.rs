@@ -1,0 +1,1 @@
+//! Client-side types: validation before a write, fallbacks on read.

@@ -1,0 +1,1 @@
+//! The multi-tenant server: HTTP and WebSocket around the sync state machines.

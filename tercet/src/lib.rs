@@ -1,0 +1,1 @@
+//! Tercet embedded: a Datalog database in a Rust program.

@@ -1,0 +1,1 @@
+//! Oracles, generators and named workloads shared by the tests and benches.
