@@ -128,7 +128,8 @@ impl Records {
     /// The client has the answers up to this number.
     pub(crate) fn forget(&mut self, client: &ClientId, through: ClientSeq) {
         let Some(record) = self.clients.get_mut(client) else { return };
-        let n_newer = usize::try_from(record.last.0.saturating_sub(through.0)).unwrap_or(usize::MAX);
+        let n_newer =
+            usize::try_from(record.last.0.saturating_sub(through.0)).unwrap_or(usize::MAX);
         let n_old = record.answers.len().saturating_sub(n_newer);
         record.answers.drain(..n_old);
     }
