@@ -4,19 +4,19 @@
 //! time, replica ids and budgets arrive as arguments. That is why server, client and browser share
 //! it, and why it can be simulated. Modules in reading order, lowest layer first.
 
-pub mod answer;
-pub mod codec;
-pub mod commit;
-pub mod db;
-pub mod delta;
-pub mod error;
-pub mod fact;
-pub mod fingerprint;
-pub mod hlc;
 pub mod ids;
-pub mod intern;
-pub mod limits;
-mod merge;
-pub mod program;
-pub mod store;
 pub mod value;
+pub mod hlc;
+pub mod fact;
+pub mod commit;
+pub mod codec;
+pub mod intern;
+mod merge;
+pub mod delta;
+pub mod fingerprint;
+pub mod store;
+pub mod program;
+pub mod limits;
+pub mod error;
+pub mod answer;
+pub mod db;
