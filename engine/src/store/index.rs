@@ -221,4 +221,21 @@ impl AttributeIndex {
             self.hidden_targets.remove(&(value, entity));
         }
     }
+
+    /// Asserts the invariants at the top of this file, but for the floors.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let swap = |(a, b): Pair| (b, a);
+        let mut entities: Vec<Pair> = self.visible.iter().map(|(pair, _)| swap(*pair)).collect();
+        entities.sort_unstable();
+        assert!(self.entities.iter().map(|(pair, ())| pair).eq(&entities));
+        let refs = self.hidden.iter().map(|(pair, _)| swap(*pair)).filter(|pair| pair.0.is_ref());
+        let mut targets: Vec<Pair> = refs.collect();
+        targets.sort_unstable();
+        assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(&targets));
+        assert!(self.hidden.iter().all(|(pair, _)| self.visible.get(pair).is_none()));
+        let is_implied =
+            |(entity, floor): (&Cell, &Floor)| self.implied_floor(*entity) == Some(*floor);
+        assert!(!self.floors.iter().any(is_implied), "an implied floor costs no entry");
+    }
 }

@@ -10,6 +10,8 @@
 
 mod index;
 mod install;
+#[cfg(test)]
+mod laws;
 mod log;
 mod snapshot;
 #[cfg(test)]
@@ -194,6 +196,14 @@ impl Store {
     fn life(&self, entity: &EntityId) -> Life {
         let cell = self.view.dictionary.find_entity(entity);
         cell.and_then(|cell| self.lives.get(&cell)).copied().unwrap_or(Life::UNTOUCHED)
+    }
+
+    /// Asserts the invariants of all indexes, and that every entry stands as merge says.
+    #[cfg(test)]
+    fn check(&self) {
+        for index in self.view.indexes.iter() {
+            index.check();
+        }
     }
 
     fn hidden_by(&self, entity: &EntityId, added: Stamp) -> Option<Stamp> {
