@@ -262,7 +262,9 @@ impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
             match node {
                 Node::Branch(branch) => node = &branch.children[branch.child_of(key)],
                 Node::Leaf(leaf) => {
-                    return leaf.keys.binary_search(key).ok().map(|index| &leaf.items[index]);
+                    let index = leaf.keys.partition_point(|other| other < key);
+                    let is_found = leaf.keys.get(index) == Some(key);
+                    return is_found.then(|| &leaf.items[index]);
                 }
             }
         }
