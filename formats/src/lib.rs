@@ -6,7 +6,8 @@
 //! WordNet, its words and senses). Left out: sending, transactions, progress bars.
 //!
 //! In reading order: [`error`] says what can be wrong and where; [`import`] is the contract of
-//! importers; [`format`] is the list of what exists; [`ndjson`] and [`wordnet`] are the formats.
+//! importers; [`format`] is the list of what exists; [`ndjson`] and [`wordnet`] are the formats;
+//! [`world`] is the demo's own data set, which needs no file.
 
 pub mod error;
 pub mod format;
@@ -14,6 +15,7 @@ pub mod import;
 mod lines;
 pub mod ndjson;
 pub mod wordnet;
+pub mod world;
 
 pub use error::{FormatError, Place};
 pub use format::Format;
