@@ -33,7 +33,9 @@ pub enum QueryError {
         message: String,
     },
     /// The evaluation went over its budget.
-    #[error("the query went over its budget of {limit} in {place}, after {n_rows_made} rows; {hint}")]
+    #[error(
+        "the query went over its budget of {limit} in {place}, after {n_rows_made} rows; {hint}"
+    )]
     Budget {
         /// Which limit: `rows`, `bytes`, `rounds`.
         limit: String,
