@@ -6,12 +6,12 @@
 //! (`oracle`, `sql`), what is tried (`generate`, `workload`), and how a failure is told (`case`,
 //! `minimize`). Subjects of the tests (stores, databases) appear only in `tests/tests`.
 
-pub mod random;
-pub mod tree;
-pub mod text;
-pub mod oracle;
-pub mod sql;
-pub mod generate;
-pub mod workload;
 pub mod case;
+pub mod generate;
 pub mod minimize;
+pub mod oracle;
+pub mod random;
+pub mod sql;
+pub mod text;
+pub mod tree;
+pub mod workload;

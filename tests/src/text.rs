@@ -85,9 +85,8 @@ fn print_output(output: &Output) -> String {
 }
 
 fn print_tree(tree: &Tree) -> String {
-    let entry = |(key, branch): (&std::sync::Arc<str>, &Branch)| {
-        format!(":{key} {}", print_branch(branch))
-    };
+    let entry =
+        |(key, branch): (&std::sync::Arc<str>, &Branch)| format!(":{key} {}", print_branch(branch));
     format!("{{{}}}", tree.0.iter().map(entry).collect::<Vec<_>>().join(", "))
 }
 

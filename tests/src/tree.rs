@@ -6,9 +6,7 @@
 use std::collections::BTreeSet;
 
 use tercet_engine::ids::Name;
-use tercet_engine::program::raw::{
-    ClauseId, RawBinding, RawClause, RawProgram, RawRule, RawTerm,
-};
+use tercet_engine::program::raw::{ClauseId, RawBinding, RawClause, RawProgram, RawRule, RawTerm};
 use tercet_engine::value::Value;
 
 /// A query with its rules, clauses nested.

@@ -45,9 +45,28 @@ fn programs_are_worth_running() {
     }
     assert!(n_with_rows > n_cases as u32 / 2, "only {n_with_rows} of {n_cases} have an answer");
     for feature in [
-        "pattern", "open pattern", "predicate", "function", "ground", "get-else", "missing?",
-        "rule", "not", "not-join", "or", "or-join", "recursion", "pull", "pull recursion",
-        "aggregate", "order", "limit", "after", "with", "having", "inputs",
+        "pattern",
+        "open pattern",
+        "predicate",
+        "function",
+        "ground",
+        "get-else",
+        "missing?",
+        "rule",
+        "not",
+        "not-join",
+        "or",
+        "or-join",
+        "recursion",
+        "pull",
+        "pull recursion",
+        "aggregate",
+        "order",
+        "limit",
+        "after",
+        "with",
+        "having",
+        "inputs",
     ] {
         let n = features.get(feature).copied().unwrap_or_default();
         assert!(n >= 5, "`{feature}` is in {n} of {n_cases} programs: {features:?}");
@@ -56,7 +75,8 @@ fn programs_are_worth_running() {
 
 fn count_features(case: &Case, features: &mut BTreeMap<&'static str, u32>) {
     let program = &case.program;
-    let mut count = |feature, there: bool| *features.entry(feature).or_default() += u32::from(there);
+    let mut count =
+        |feature, there: bool| *features.entry(feature).or_default() += u32::from(there);
     let frame = &program.frame;
     let find = |test: fn(&RawFindElement) -> bool| frame.find.iter().any(test);
     count("aggregate", find(|element| matches!(element, RawFindElement::Aggregate { .. })));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Signed, ToPrimitive, Zero};
+use num_traits::{Signed, ToPrimitive, Zero};
 use tercet_engine::answer::Output;
 use tercet_engine::value::{Number, Value};
 
@@ -87,13 +87,14 @@ fn nearest_double(number: &BigRational) -> f64 {
         guess = f64::MIN;
     }
     loop {
-        let better = [guess.next_down(), guess.next_up()].into_iter().find(|other| {
-            match distance(number, *other).cmp(&distance(number, guess)) {
-                Ordering::Less => true,
-                Ordering::Equal => is_even(*other),
-                Ordering::Greater => false,
-            }
-        });
+        let better =
+            [guess.next_down(), guess.next_up()].into_iter().find(|other| {
+                match distance(number, *other).cmp(&distance(number, guess)) {
+                    Ordering::Less => true,
+                    Ordering::Equal => is_even(*other),
+                    Ordering::Greater => false,
+                }
+            });
         match better {
             Some(other) if other.is_finite() => guess = other,
             Some(infinity) => return infinity,
@@ -108,7 +109,7 @@ fn distance(number: &BigRational, double: f64) -> BigRational {
     let exact = if double.is_finite() {
         BigRational::from_float(double).expect("finite")
     } else {
-        let beyond = BigRational::from_integer(BigInt::one() << 1024);
+        let beyond = BigRational::from_integer(BigInt::from(2).pow(1024));
         if double > 0.0 { beyond } else { -beyond }
     };
     (number - exact).abs()
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn rounding_is_to_the_nearest_and_then_to_even() {
-        let two_53 = BigInt::one() << 53;
+        let power = |n: u32| BigInt::from(2).pow(n);
+        let two_53 = power(53);
         let nearest = |n: BigInt, d: i64| nearest_double(&BigRational::new(n, BigInt::from(d)));
         assert_eq!(nearest(BigInt::from(1), 3), 1.0 / 3.0);
         assert_eq!(nearest(&two_53 + 1, 1), 9_007_199_254_740_992.0);
@@ -133,9 +135,9 @@ mod tests {
         assert_eq!(nearest((&two_53 + 1) * 1000 + 1, 1000), 9_007_199_254_740_994.0);
         assert_eq!(nearest(BigInt::from(-1), 10), -0.1);
         assert_eq!(nearest(BigInt::zero(), 1), 0.0);
-        assert_eq!(nearest(BigInt::one() << 1023, 1), 2f64.powi(1023));
-        assert_eq!(nearest(BigInt::one() << 1024, 1), f64::INFINITY);
-        assert_eq!(nearest(-(BigInt::one() << 2000), 1), f64::NEG_INFINITY);
+        assert_eq!(nearest(power(1023), 1), 2f64.powi(1023));
+        assert_eq!(nearest(power(1024), 1), f64::INFINITY);
+        assert_eq!(nearest(-power(2000), 1), f64::NEG_INFINITY);
         let smallest = BigRational::from_float(f64::from_bits(1)).unwrap();
         assert_eq!(nearest_double(&(&smallest / BigInt::from(2))), 0.0);
         assert_eq!(nearest_double(&(&smallest * BigInt::from(3) / BigInt::from(4))).to_bits(), 1);

@@ -191,7 +191,9 @@ impl<'a> Oracle<'a> {
             }
             Clause::Function { function, args, rows, binding } => {
                 let rows = self.results(function.as_str(), args, rows, row);
-                rows.iter().filter_map(|values| unify(row, binding_terms(binding), values)).collect()
+                rows.iter()
+                    .filter_map(|values| unify(row, binding_terms(binding), values))
+                    .collect()
             }
             Clause::Rule { rule, args } => {
                 let required = args[..self.n_required(rule)].iter().map(|arg| value_of(arg, row));
@@ -511,4 +513,3 @@ fn components(rules: &[Rule]) -> BTreeMap<Name, Names> {
     };
     reaches.keys().map(|name| (name.clone(), together(name))).collect()
 }
-

@@ -124,9 +124,10 @@ impl Puller<'_> {
     }
 
     fn field(&self, entity: &EntityId, attribute: &str) -> Field {
-        let own = self.facts.iter().filter(|(fact, _)| {
-            (&fact.entity, fact.attribute.as_str()) == (entity, attribute)
-        });
+        let own = self
+            .facts
+            .iter()
+            .filter(|(fact, _)| (&fact.entity, fact.attribute.as_str()) == (entity, attribute));
         let (values, kinds): (BTreeSet<_>, Vec<_>) =
             own.map(|(fact, mark)| (fact.value.clone(), mark.kind)).unzip();
         Field { values: values.into_iter().collect(), many: kinds.contains(&Kind::Add) }
@@ -134,9 +135,10 @@ impl Puller<'_> {
 
     fn referrers(&self, entity: &EntityId, attribute: &str) -> Field {
         let target = Value::Ref(entity.clone());
-        let refers = self.facts.keys().filter(|fact| {
-            fact.attribute.as_str() == attribute && fact.value == target
-        });
+        let refers = self
+            .facts
+            .keys()
+            .filter(|fact| fact.attribute.as_str() == attribute && fact.value == target);
         let values = refers.map(|fact| Value::Ref(fact.entity.clone())).collect::<BTreeSet<_>>();
         Field { values: values.into_iter().collect(), many: true }
     }

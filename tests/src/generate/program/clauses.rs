@@ -267,11 +267,8 @@ impl Grower<'_> {
         let entities = wanted.iter().filter(|(_, kind)| *kind == Kind::Ref).cloned();
         let entities = entities.collect::<Vec<_>>();
         let Some(entity) = entities.first() else {
-            let entity = if wanted.len() > 1 {
-                variable(&self.fresh(Kind::Ref))
-            } else {
-                RawTerm::Blank
-            };
+            let entity =
+                if wanted.len() > 1 { variable(&self.fresh(Kind::Ref)) } else { RawTerm::Blank };
             return wanted.iter().map(|typed| self.field_pattern(entity.clone(), typed)).collect();
         };
         let others = wanted.iter().filter(|typed| *typed != entity).collect::<Vec<_>>();
@@ -287,11 +284,9 @@ impl Grower<'_> {
             kind => self.attribute_of(kind),
         };
         match value.1 {
-            Kind::Attribute => Clause::Pattern {
-                entity,
-                attribute: variable(value),
-                value: RawTerm::Blank,
-            },
+            Kind::Attribute => {
+                Clause::Pattern { entity, attribute: variable(value), value: RawTerm::Blank }
+            }
             _ => Clause::Pattern { entity, attribute, value: variable(value) },
         }
     }

@@ -33,10 +33,12 @@ impl Grower<'_> {
         for _ in 0..1 + self.random.skewed(2) {
             let (variable, kind) = self.random.pick(scope).clone();
             let function = match kind {
-                Kind::Int | Kind::Number => *self.random.pick(&[
-                    "sum", "avg", "median", "variance", "stddev", "min", "max", "count",
-                ]),
-                _ => *self.random.pick(&["count", "count-distinct", "distinct", "min", "max", "sum"]),
+                Kind::Int | Kind::Number => *self
+                    .random
+                    .pick(&["sum", "avg", "median", "variance", "stddev", "min", "max", "count"]),
+                _ => {
+                    *self.random.pick(&["count", "count-distinct", "distinct", "min", "max", "sum"])
+                }
             };
             let takes_n = ["min", "max"].contains(&function) && self.random.chance(30);
             let n = takes_n.then(|| Value::int(1 + self.random.below(3) as i64));

@@ -151,9 +151,10 @@ impl Grower<'_> {
             }
         };
         if self.random.chance(30) {
-            let lowest = self.heads.iter().find(|other| {
-                other.name == head.name || other.name == called.name
-            });
+            let lowest = self
+                .heads
+                .iter()
+                .find(|other| other.name == head.name || other.name == called.name);
             let lowest = lowest.expect("declared").clone();
             let scope = [from.clone(), middle, to.clone()];
             body.extend(self.conjunction_below(&lowest, &scope, 1, Allowed::FINITE));
