@@ -3,7 +3,33 @@
 //! Not clever: it tries each smaller case in turn and starts again from the first that still
 //! fails. What "smaller" means is said by the kind of case.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+/// Runs something that may panic, without the panic's message; its message otherwise.
+///
+/// # Errors
+/// The message, when it panics.
+pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                loud(info);
+            }
+        }));
+    });
+    let was_quiet = QUIET.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    QUIET.set(was_quiet);
+    result.map_err(|payload| match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => payload.downcast::<&str>().map_or(String::new(), |text| text.to_string()),
+    })
+}
 
 /// A smallest case, by steps of `smaller`, that still fails. A panic counts as a failure.
 pub fn minimize<Case>(
@@ -11,7 +37,7 @@ pub fn minimize<Case>(
     smaller: impl Fn(&Case) -> Vec<Case>,
     fails: impl Fn(&Case) -> bool,
 ) -> Case {
-    let fails = |case: &Case| catch_unwind(AssertUnwindSafe(|| fails(case))).unwrap_or(true);
+    let fails = |case: &Case| catch(|| fails(case)).unwrap_or(true);
     let mut smallest = case;
     while let Some(next) = smaller(&smallest).into_iter().find(&fails) {
         smallest = next;

@@ -5,9 +5,11 @@
 //! query language itself and are not read here.
 
 use tercet_engine::answer::{Branch, Output, Row, Tree};
-use tercet_engine::fact::Op;
+use tercet_engine::fact::{Fact, Kind, Mark, Op};
 use tercet_engine::ids::{Attribute, EntityId};
 use tercet_engine::value::{Date, Number, Value};
+
+use crate::oracle::merge::Facts;
 
 /// Reads operations, one a line; empty lines and those that start with `;` are skipped.
 ///
@@ -68,6 +70,18 @@ pub fn parse_value(text: &str) -> Value {
             Err(error) => fail(&error),
         },
     }
+}
+
+/// Writes facts as the operations that would make them.
+pub fn print_facts(facts: &Facts) -> String {
+    let line = |(fact, mark): (&Fact, &Mark)| {
+        let verb = match mark.kind {
+            Kind::Set => "set",
+            Kind::Add => "add",
+        };
+        format!("{verb} {} {} {}\n", fact.entity, fact.attribute, fact.value)
+    };
+    facts.iter().map(line).collect()
 }
 
 /// Writes rows, one a line, in their order.

@@ -15,7 +15,7 @@ use tercet_engine::store::{Store, StoreDelta};
 use tercet_engine::value::Value;
 use tercet_tests::case::check_cases;
 use tercet_tests::generate::history;
-use tercet_tests::minimize::{minimize, shorter};
+use tercet_tests::minimize::{catch, minimize, shorter};
 use tercet_tests::oracle::merge::{Facts, History};
 
 /// Why a history does not behave, in words and states; nothing when it does.
@@ -31,19 +31,18 @@ fn same<T: PartialEq + Debug>(what: &str, engine: T, oracle: T) -> Verdict {
 /// Checks a law on a history; a failing one is made small first.
 fn check(transactions: Vec<Transaction>, law: impl Fn(&[Transaction]) -> Verdict) {
     let fails = |case: &Vec<Transaction>| law(case).is_err();
-    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fails(&transactions)));
-    if failed.unwrap_or(true) {
-        let small = minimize(transactions, smaller, fails);
+    if catch(|| fails(&transactions)).unwrap_or(true) {
+        let small = minimize(transactions, |case| smaller(case), fails);
         let verdict = law(&small);
         panic!("{}\n history: {small:#?}", verdict.unwrap_err());
     }
 }
 
-fn smaller(transactions: &Vec<Transaction>) -> Vec<Vec<Transaction>> {
+fn smaller(transactions: &[Transaction]) -> Vec<Vec<Transaction>> {
     let mut cases = shorter(transactions);
     for (index, transaction) in transactions.iter().enumerate() {
         for ops in shorter(&transaction.ops) {
-            let mut case = transactions.clone();
+            let mut case = transactions.to_vec();
             case[index].ops = ops;
             cases.push(case);
         }

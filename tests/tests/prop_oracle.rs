@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use tercet_engine::program::raw::{RawFindElement, RawPullNested};
+use tercet_engine::program::raw::{RawFindElement, RawPullNested, RawTerm};
 use tercet_tests::case::check_cases;
 use tercet_tests::generate::program::{Case, case};
 use tercet_tests::generate::variants::variants;
@@ -98,11 +98,7 @@ fn count_features(case: &Case, features: &mut BTreeMap<&'static str, u32>) {
     while let Some(clause) = waiting.pop() {
         waiting.extend(clause.bodies().iter().flatten());
         let feature = match clause {
-            Clause::Pattern { attribute, .. }
-                if matches!(attribute, tercet_engine::program::raw::RawTerm::Variable(_)) =>
-            {
-                "open pattern"
-            }
+            Clause::Pattern { attribute: RawTerm::Variable(_), .. } => "open pattern",
             Clause::Pattern { .. } => "pattern",
             Clause::Predicate { function, .. } if function.as_str() == "missing?" => "missing?",
             Clause::Predicate { .. } => "predicate",

@@ -48,8 +48,9 @@ impl Grower<'_> {
                 continue;
             }
             if !is_list && self.random.chance(20) {
+                let predicate: &str = self.random.pick(&[">", "<=", "!="]);
                 frame.having.push(RawHaving {
-                    function: name(*self.random.pick(&[">", "<=", "!="])),
+                    function: name(predicate),
                     args: vec![
                         RawHavingTerm::Element(frame.find.len() as u32),
                         RawHavingTerm::Constant(Value::int(self.random.below(4) as i64)),
