@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::error::ProgramError;
 use super::functions::Function;
 use super::raw::{
     ClauseId, FindForm, Place, PullId, RawBinding, RawClause, RawFindElement, RawHavingTerm,
@@ -14,7 +15,6 @@ use super::{
     Aggregate, Atom, AttributeTerm, Body, Clause, Definition, FindElement, InputColumn, InputShape,
     Program, Rule, RuleId, Scope, Term, Var, safety, strata,
 };
-use crate::error::ProgramError;
 use crate::ids::{Attribute, EntityId, Name};
 use crate::value::Value;
 

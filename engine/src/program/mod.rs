@@ -9,6 +9,7 @@
 //! Source of the terms: Abiteboul, Hull & Vianu, *Foundations of Databases*, ch. 12–15.
 
 pub(crate) mod check;
+mod error;
 pub mod functions;
 pub(crate) mod lower;
 pub mod raw;
@@ -16,6 +17,8 @@ mod safety;
 mod strata;
 
 use std::collections::BTreeSet;
+
+pub use error::ProgramError;
 
 use crate::ids::{Attribute, Name};
 use crate::value::Value;

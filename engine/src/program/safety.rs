@@ -9,12 +9,12 @@
 //! All of them are least fixpoints: sets only grow, so the loops end.
 
 use super::check::error;
+use super::error::ProgramError;
 use super::raw::{ClauseId, Place};
 use super::{
     Atom, Body, Clause, Definition, FindElement, InputShape, Program, Rule, Scope, Term, Var,
     VarSet, visit_clauses,
 };
-use crate::error::ProgramError;
 use crate::ids::EntityId;
 use crate::value::Value;
 

@@ -6,10 +6,10 @@
 //! it is refused and the cycle printed. Aggregates stand only in `:find`, above all rules.
 
 use super::check::error;
+use super::error::ProgramError;
 use super::lower::{FlatRule, GoalKind};
 use super::raw::{ClauseId, Place};
 use super::{Atom, Body, Program, RuleId};
-use crate::error::ProgramError;
 
 /// Rules that may recurse together.
 #[derive(Debug, Clone)]

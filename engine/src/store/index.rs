@@ -44,6 +44,29 @@ impl Pair {
     }
 }
 
+/// What a field holds, as far as most writes need to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// No entry.
+    Nothing,
+    /// One entry, visible or hidden.
+    One(Cell, Mark),
+    /// Several entries.
+    Many,
+}
+
+impl Holding {
+    /// The floor that the field's only entry implies: see the invariants above.
+    fn implied_floor(self) -> Option<Floor> {
+        match self {
+            Holding::One(value, Mark { stamp, kind: Kind::Set }) => {
+                Some(Floor { stamp, value: Some(value) })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The indexes and the merge state of one attribute.
 #[derive(Clone, Default)]
 pub(crate) struct AttributeIndex {
@@ -138,30 +161,39 @@ impl AttributeIndex {
         self.removed.remove(&Pair::new(entity, value));
     }
 
-    /// The greatest `set` or `unset` of a field.
-    pub(crate) fn floor(&self, entity: Cell) -> Option<Floor> {
-        self.floors.get(&entity).copied().or_else(|| self.implied_floor(entity))
-    }
-
-    /// The floor that the field's only entry implies, if it has one entry and that was `set`.
-    fn implied_floor(&self, entity: Cell) -> Option<Floor> {
+    /// What a field holds, in one search.
+    pub(crate) fn holding(&self, entity: Cell) -> Holding {
         let mut visible = self.field(entity);
         let first = visible.next();
-        let (pair, mark) = match (first, self.hidden.is_empty()) {
-            (first, true) => first.filter(|_| visible.next().is_none())?,
+        let (first, is_alone) = match (first, self.hidden.is_empty()) {
+            (first, true) => (first, visible.next().is_none()),
             (first, false) => {
                 let mut held = first.into_iter().chain(visible).chain(group(&self.hidden, entity));
-                held.next().filter(|_| held.next().is_none())?
+                (held.next(), held.next().is_none())
             }
         };
-        let floor = Floor { stamp: mark.stamp, value: Some(pair.second()) };
-        (mark.kind == Kind::Set).then_some(floor)
+        match first {
+            None => Holding::Nothing,
+            Some((pair, mark)) if is_alone => Holding::One(pair.second(), *mark),
+            Some(_) => Holding::Many,
+        }
+    }
+
+    /// The greatest `set` or `unset` of a field.
+    pub(crate) fn floor(&self, entity: Cell) -> Option<Floor> {
+        self.floor_over(entity, self.holding(entity))
+    }
+
+    /// The same, for who knows what the field holds.
+    pub(crate) fn floor_over(&self, entity: Cell, holding: Holding) -> Option<Floor> {
+        self.floors.get(&entity).copied().or_else(|| holding.implied_floor())
     }
 
     /// Records the floor of a field, or that it has none. To be called with what
     /// [`AttributeIndex::floor`] said before the entries of the field changed, or a greater one.
     pub(crate) fn keep_floor(&mut self, entity: Cell, floor: Option<Floor>) {
-        match floor.filter(|floor| self.implied_floor(entity) != Some(*floor)) {
+        let is_stored = |floor: &Floor| self.holding(entity).implied_floor() != Some(*floor);
+        match floor.filter(is_stored) {
             Some(floor) if self.floors.get(&entity) == Some(&floor) => {}
             Some(floor) => drop(self.floors.insert(entity, floor)),
             None => drop(self.floors.remove(&entity)),
@@ -206,44 +238,43 @@ impl AttributeIndex {
         standing: Standing,
         log: &mut ChangeLog<'_>,
     ) {
-        let (entity, value) = (pair.first(), pair.second());
         match standing {
             Standing::Visible => {
-                self.unhide(entity, value);
-                self.show(entity, value, mark, log);
+                self.unhide(pair);
+                self.show(pair, mark, log);
             }
             Standing::Hidden => {
-                self.conceal(entity, value, log);
-                self.hidden.insert(Pair::new(entity, value), mark);
-                if value.is_ref() {
-                    self.hidden_targets.insert(Pair::new(value, entity), ());
+                self.conceal(pair, log);
+                self.hidden.insert(pair, mark);
+                if pair.second().is_ref() {
+                    self.hidden_targets.insert(pair.swap(), ());
                 }
             }
             Standing::Lost => {
-                self.conceal(entity, value, log);
-                self.unhide(entity, value);
+                self.conceal(pair, log);
+                self.unhide(pair);
             }
         }
     }
 
-    fn show(&mut self, entity: Cell, value: Cell, mark: Mark, log: &mut ChangeLog<'_>) {
-        let before = self.visible.insert(Pair::new(entity, value), mark);
+    fn show(&mut self, pair: Pair, mark: Mark, log: &mut ChangeLog<'_>) {
+        let before = self.visible.insert(pair, mark);
         if before.is_none() {
-            self.entities.insert(Pair::new(value, entity), ());
+            self.entities.insert(pair.swap(), ());
         }
-        log.touch(Pair::new(entity, value), before, Some(mark));
+        log.touch(pair, before, Some(mark));
     }
 
-    fn conceal(&mut self, entity: Cell, value: Cell, log: &mut ChangeLog<'_>) {
-        if let Some(before) = self.visible.remove(&Pair::new(entity, value)) {
-            self.entities.remove(&Pair::new(value, entity));
-            log.touch(Pair::new(entity, value), Some(before), None);
+    fn conceal(&mut self, pair: Pair, log: &mut ChangeLog<'_>) {
+        if let Some(before) = self.visible.remove(&pair) {
+            self.entities.remove(&pair.swap());
+            log.touch(pair, Some(before), None);
         }
     }
 
-    fn unhide(&mut self, entity: Cell, value: Cell) {
-        if self.hidden.remove(&Pair::new(entity, value)).is_some() && value.is_ref() {
-            self.hidden_targets.remove(&Pair::new(value, entity));
+    fn unhide(&mut self, pair: Pair) {
+        if self.hidden.remove(&pair).is_some() && pair.second().is_ref() {
+            self.hidden_targets.remove(&pair.swap());
         }
     }
 
@@ -260,7 +291,7 @@ impl AttributeIndex {
         assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(&targets));
         assert!(self.hidden.iter().all(|(pair, _)| self.visible.get(pair).is_none()));
         let is_implied =
-            |(entity, floor): (&Cell, &Floor)| self.implied_floor(*entity) == Some(*floor);
+            |(entity, floor): (&Cell, &Floor)| self.holding(*entity).implied_floor() == Some(*floor);
         assert!(!self.floors.iter().any(is_implied), "an implied floor costs no entry");
     }
 }

@@ -15,7 +15,7 @@ use crate::merge::{self, Circumstances, Floor, Life, Standing};
 
 use super::Store;
 use super::effects::Target;
-use super::index::{AttributeIndex, Pair};
+use super::index::{AttributeIndex, Holding, Pair};
 use super::log::Changes;
 use super::snapshot::{AttributeId, Names};
 use super::tree::Tree;
@@ -61,17 +61,16 @@ impl<'store> Writer<'store> {
         let value = op.value().map(|value| self.dictionary.intern(value));
         let covered = match (op, attribute.map(|attribute| Field { attribute, entity }), value) {
             (Op::Set { .. }, Some(field), Some(value)) => {
-                let floor = self.raise_floor(field, Floor { stamp, value: Some(value) });
-                self.add(field, Some(floor), value, Mark { stamp, kind: Kind::Set });
+                self.add(field, value, Mark { stamp, kind: Kind::Set });
                 None
             }
             (Op::Add { .. }, Some(field), Some(value)) => {
-                let floor = self.index(field.attribute).floor(entity);
-                self.add(field, floor, value, Mark { stamp, kind: Kind::Add });
+                self.add(field, value, Mark { stamp, kind: Kind::Add });
                 None
             }
             (Op::Unset { .. }, Some(field), _) => {
-                let floor = self.raise_floor(field, Floor { stamp, value: None });
+                let holding = self.index(field.attribute).holding(entity);
+                let floor = self.raise_floor(field, holding, Floor { stamp, value: None });
                 self.index_mut(field.attribute).keep_floor(entity, Some(floor));
                 None
             }
@@ -174,23 +173,42 @@ impl<'store> Writer<'store> {
     }
 
     /// The field's floor once `floor` counts too; forgets what falls below. The caller keeps it.
-    fn raise_floor(&mut self, field: Field, floor: Floor) -> Floor {
+    fn raise_floor(&mut self, field: Field, holding: Holding, floor: Floor) -> Floor {
         let index = self.index(field.attribute);
-        let held = index.floor(field.entity);
-        let greatest = floor.max(held, self.dictionary);
-        if held != Some(greatest) {
-            for value in index.held_values(field.entity) {
-                self.settle_held(field, Some(greatest), value);
-            }
+        let current = index.floor_over(field.entity, holding);
+        let greatest = floor.max(current, self.dictionary);
+        let values = match holding {
+            _ if current == Some(greatest) => Vec::new(),
+            Holding::Nothing => Vec::new(),
+            Holding::One(value, _) => vec![value],
+            Holding::Many => index.held_values(field.entity),
+        };
+        for value in values {
+            self.settle_held(field, Some(greatest), value);
         }
         greatest
     }
 
-    fn add(&mut self, field: Field, floor: Option<Floor>, value: Cell, mark: Mark) {
-        let held = self.index(field.attribute).held(field.entity, value);
+    /// Merges a `set` or `add`. What the field holds is searched once: most fields are written
+    /// for the first time or hold one value, and searches are what a write costs.
+    fn add(&mut self, field: Field, value: Cell, mark: Mark) {
+        let Field { attribute, entity } = field;
+        let holding = self.index(attribute).holding(entity);
+        let held = match holding {
+            Holding::Nothing => None,
+            Holding::One(other, held) => (other == value).then_some(held),
+            Holding::Many => self.index(attribute).held(entity, value),
+        };
+        let floor = match mark.kind {
+            Kind::Add => self.index(attribute).floor_over(entity, holding),
+            Kind::Set => {
+                let floor = Floor { stamp: mark.stamp, value: Some(value) };
+                Some(self.raise_floor(field, holding, floor))
+            }
+        };
         self.settle(field, floor, value, merge::later(held, mark));
         if floor.is_some() {
-            self.index_mut(field.attribute).keep_floor(field.entity, floor);
+            self.index_mut(attribute).keep_floor(entity, floor);
         }
     }
 
