@@ -9,6 +9,7 @@
 //! Left out: the log, limits on what may come in, and who is listening.
 
 mod effects;
+mod holders;
 mod index;
 mod install;
 #[cfg(test)]
