@@ -1,0 +1,250 @@
+//! Rules to their fixpoint: rounds over the tables of one stratum.
+//!
+//! In a round every definition of every table is evaluated for what is recent:
+//!
+//! - *new demand* runs through the definition's plan from its start;
+//! - rows that reach a recursive call are kept there, *waiting*, and go on with the answers known
+//!   so far;
+//! - *new answers* of a call are joined with the rows that have been waiting there, and go on.
+//!
+//! So every combination of a row and an answer is made exactly once (semi-naive evaluation;
+//! the waiting rows are the supplementary relations of Beeri & Ramakrishnan, *On the power of
+//! magic*, 1987). Rows found become recent in the next round. The stratum is complete when a round
+//! begins with nothing recent; then every table holds all answers for all of its demand. Demand
+//! that arrives later starts it again from there, so nothing is evaluated twice.
+
+use std::sync::Arc;
+
+use super::Evaluator;
+use super::rows::{CELL_BYTES, Rows, UNBOUND};
+use super::steps::{Emit, Operand};
+use super::table::{AgedSet, Table};
+use crate::error::QueryError;
+use crate::intern::Cell;
+use crate::plan::{Action, Adornment, Call, Context, Plan, body_plan};
+use crate::program::lower::FlatDefinition;
+use crate::program::{RuleId, VarSet};
+
+/// Which definition of which table is being evaluated: where its rows wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) table: usize,
+    pub(super) definition: usize,
+}
+
+impl Evaluator<'_> {
+    /// The table of a rule under an adornment, made if it is new.
+    pub(super) fn table(&mut self, rule: RuleId, adornment: &Adornment) -> usize {
+        if let Some(table) = self.table_of.get(&(rule, adornment.clone())) {
+            return *table;
+        }
+        let flat = &self.program.rules[rule.index()];
+        let stratum = &self.program.strata[self.program.stratum_of[rule.index()]];
+        let context = Context {
+            rules: &self.program.rules,
+            counts: self.snapshot,
+            stratum: &stratum.rules,
+            asks_nothing: adornment.is_free(),
+        };
+        let plan = |definition: &FlatDefinition| {
+            let asked: VarSet =
+                adornment.columns().into_iter().map(|column| definition.head[column]).collect();
+            body_plan(&definition.body, &asked, context)
+        };
+        let plans = flat.definitions.iter().map(plan).collect();
+        let index = self.tables.len();
+        self.tables.push(Table::new(rule, flat.arity, adornment.clone(), plans));
+        self.table_of.insert((rule, adornment.clone()), index);
+        index
+    }
+
+    /// Asks a table for one binding of its adorned columns; whether that is new.
+    pub(super) fn demand(&mut self, table: usize, key: &[Cell]) -> Result<bool, QueryError> {
+        let is_new = self.tables[table].demand.insert(key);
+        if is_new {
+            self.meter.hold((key.len() as u64 + 1) * CELL_BYTES)?;
+        }
+        Ok(is_new)
+    }
+
+    /// Evaluates a rule, and those it recurses with, until all demand is answered.
+    pub(super) fn complete(&mut self, rule: RuleId) -> Result<(), QueryError> {
+        let stratum = self.program.stratum_of[rule.index()];
+        let mut n_rounds = 0;
+        loop {
+            let tables: Vec<usize> = (0..self.tables.len())
+                .filter(|table| {
+                    let rule = self.tables[*table].rule;
+                    self.program.stratum_of[rule.index()] == stratum
+                })
+                .collect();
+            let mut is_busy = false;
+            for table in &tables {
+                is_busy |= self.tables[*table].advance();
+            }
+            if !is_busy {
+                return Ok(());
+            }
+            n_rounds += 1;
+            for table in tables {
+                self.round(table, n_rounds)?;
+            }
+        }
+    }
+
+    fn round(&mut self, table: usize, n_rounds: u64) -> Result<(), QueryError> {
+        let (program, rule) = (self.program, self.tables[table].rule);
+        let flat = &program.rules[rule.index()];
+        let outer = std::mem::replace(&mut self.meter.place, format!("rule {}", flat.name));
+        self.meter.made_round(n_rounds)?;
+        let plans = Arc::clone(&self.tables[table].plans);
+        for (index, (definition, plan)) in flat.definitions.iter().zip(plans.iter()).enumerate() {
+            let frame = Frame { table, definition: index };
+            let n_waiting = self.n_waiting(frame, plan);
+            self.new_demand(frame, definition, plan)?;
+            for (step, n_waiting) in n_waiting {
+                self.new_answers(frame, definition, plan, step, n_waiting)?;
+            }
+        }
+        self.meter.place = outer;
+        Ok(())
+    }
+
+    /// The recursive calls of a plan, each with the number of rows waiting there.
+    fn n_waiting(&self, frame: Frame, plan: &Plan) -> Vec<(usize, usize)> {
+        let waiting = &self.tables[frame.table].waiting;
+        let steps = plan.steps.iter().enumerate();
+        steps
+            .filter(|(_, step)| matches!(&step.action, Action::Call(call) if call.recurses))
+            .map(|(step, _)| {
+                let rows = waiting.get(&(frame.definition, step));
+                (step, rows.map_or(0, |rows| rows.all().len()))
+            })
+            .collect()
+    }
+
+    /// The plan from its start, for the demand of the last round.
+    fn new_demand(
+        &mut self,
+        frame: Frame,
+        definition: &FlatDefinition,
+        plan: &Plan,
+    ) -> Result<(), QueryError> {
+        let demand = &self.tables[frame.table].demand;
+        let columns = self.tables[frame.table].adornment.columns();
+        let mut rows = Rows::new(definition.scope.names.len());
+        let unbound = vec![UNBOUND; definition.scope.names.len()];
+        for position in demand.recent() {
+            let row = rows.push(&unbound);
+            for (column, cell) in columns.iter().zip(demand.row(position)) {
+                row[definition.head[*column].column()] = *cell;
+            }
+        }
+        let rows = self.run(plan, 0, rows, Some(frame))?;
+        self.answer(frame.table, definition, &rows)
+    }
+
+    /// The plan from after a recursive call, for the answers that the call got in the last round
+    /// and the rows that had been waiting for them before this one.
+    fn new_answers(
+        &mut self,
+        frame: Frame,
+        definition: &FlatDefinition,
+        plan: &Plan,
+        step: usize,
+        n_waiting: usize,
+    ) -> Result<(), QueryError> {
+        let Action::Call(call) = &plan.steps[step].action else {
+            unreachable!("rows wait at calls only")
+        };
+        if n_waiting == 0 {
+            return Ok(());
+        }
+        let rows = self.resume(frame, definition, call, step, n_waiting)?;
+        let rows = self.run(plan, step + 1, rows, Some(frame))?;
+        self.answer(frame.table, definition, &rows)
+    }
+
+    /// Joins the recent answers of a call with the first `n_waiting` rows that wait there.
+    fn resume(
+        &mut self,
+        frame: Frame,
+        definition: &FlatDefinition,
+        call: &Call,
+        step: usize,
+        n_waiting: usize,
+    ) -> Result<Rows, QueryError> {
+        let called = self.table(call.rule, &call.adornment);
+        let args = self.operands(&call.args);
+        let emit = Emit::new(&args);
+        let bound: Vec<(usize, usize)> = args
+            .iter()
+            .enumerate()
+            .filter_map(|(position, arg)| arg.column().map(|column| (position, column)))
+            .collect();
+        let columns: Vec<usize> = bound.iter().map(|(_, column)| *column).collect();
+        let waiting = self.tables[frame.table].waiting.get_mut(&(frame.definition, step));
+        waiting.expect("rows wait there").prepare_index(&columns);
+        let waiting = &self.tables[frame.table].waiting[&(frame.definition, step)];
+        let answers = &self.tables[called].answers;
+        let mut out = Rows::new(definition.scope.names.len());
+        let mut key = Vec::with_capacity(bound.len());
+        for position in answers.recent() {
+            let answer = answers.row(position);
+            let fits = |(arg, cell): (&Operand, &Cell)| match arg {
+                Operand::Cell(constant) => constant == cell,
+                _ => true,
+            };
+            if !args.iter().zip(answer).all(fits) {
+                continue;
+            }
+            self.meter.room_for(out.n_bytes())?;
+            key.clear();
+            key.extend(bound.iter().map(|(position, _)| answer[*position]));
+            for row in waiting.find(&columns, &key, &(0..n_waiting)) {
+                emit.push(&mut out, waiting.row(*row as usize), answer);
+                self.meter.made_row()?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Keeps the rows that reach a recursive call; gives those that are new there.
+    pub(super) fn wait(
+        &mut self,
+        frame: Frame,
+        step: usize,
+        rows: &Rows,
+    ) -> Result<Rows, QueryError> {
+        let waiting = self.tables[frame.table]
+            .waiting
+            .entry((frame.definition, step))
+            .or_insert_with(|| AgedSet::new(rows.width()));
+        let mut fresh = Rows::new(rows.width());
+        for row in rows.iter() {
+            if waiting.insert(row) {
+                fresh.push(row);
+            }
+        }
+        self.meter.hold(fresh.n_bytes())?;
+        Ok(fresh)
+    }
+
+    /// Adds the head of every row to the table.
+    fn answer(
+        &mut self,
+        table: usize,
+        definition: &FlatDefinition,
+        rows: &Rows,
+    ) -> Result<(), QueryError> {
+        let mut head = Vec::with_capacity(definition.head.len());
+        for row in rows.iter() {
+            head.clear();
+            head.extend(definition.head.iter().map(|var| row[var.column()]));
+            if self.tables[table].answers.insert(&head) {
+                self.meter.hold((head.len() as u64 + 1) * CELL_BYTES)?;
+            }
+        }
+        Ok(())
+    }
+}
