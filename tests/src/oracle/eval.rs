@@ -43,6 +43,7 @@ pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<
     let oracle = Oracle::new(program, facts);
     let seeds = seeds(program, inputs);
     let bound = input_variables(&program.frame.inputs);
+    oracle.assert_binds(&program.body, &bound, &find::wanted(&program.frame));
     let rows = oracle.conjunction(&program.body, seeds, &bound, &bound)?;
     Ok(find::find(&program.frame, rows, facts))
 }
@@ -165,6 +166,11 @@ impl<'a> Oracle<'a> {
             bound = self.bound_after(waiting.remove(index), &bound, &context)?;
         }
         Some(bound)
+    }
+
+    fn assert_binds(&self, body: &[Clause], given: &Names, wanted: &Names) {
+        let bound = self.schedule(body, given, &given.union(wanted).cloned().collect());
+        assert!(bound.is_some_and(|b| b.is_superset(wanted)), "{body:?} does not bind {wanted:?}");
     }
 
     fn clause(
@@ -309,6 +315,7 @@ impl<'a> Oracle<'a> {
             };
             let bound: Names = seed.keys().cloned().collect();
             let context = rule.head.iter().cloned().collect();
+            self.assert_binds(&rule.body, &bound, &context);
             let rows = self.conjunction(&rule.body, BTreeSet::from([seed]), &bound, &context)?;
             table.extend(rows.iter().map(|row| rule.head.iter().map(|v| row[v].clone()).collect()));
         }
