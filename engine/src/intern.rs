@@ -1,35 +1,387 @@
-//! Values ↔ dense cells of 64 bits. Equality of cells is equality of values; evaluation joins on
-//! cells and looks at the values only to order, compute and answer.
-#![allow(unused, missing_docs, clippy::unimplemented)]
+//! Values ↔ dense cells of 64 bits: equality of cells is equality of values.
+//!
+//! It exists so that indexes and joins compare machine words and look at values only to order,
+//! compute and answer. A cell is a tag of 4 bits over a payload of 60: booleans, dates and most
+//! integers are the payload itself; strings, references, doubles and large integers are the
+//! symbol of a table. Invariants: one value has one cell for the life of the dictionary; symbols
+//! are dense from 0 and never renumbered; a scratch cell equals no dictionary cell. What the
+//! values mean, and when one is no longer needed, is left out: the tables only grow.
+//!
+//! The maps hash with SipHash under fixed keys: deterministic, yet texts that collide cannot be
+//! written down as they can for the faster hashes.
+
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use crate::ids::EntityId;
-use crate::value::Value;
+use crate::value::{Date, Number, Value, ValueType};
+
+/// A hash map whose layout depends on its keys alone.
+pub(crate) type FixedHashMap<Key, Item> = HashMap<Key, Item, BuildHasherDefault<DefaultHasher>>;
+
+const PAYLOAD_BITS: u32 = 60;
+const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
+/// What is added to an inline integer or date so that payloads sort as the numbers do.
+const OFFSET: i64 = 1 << (PAYLOAD_BITS - 1);
+
+// Tags stand in the order of the value types, so that cells of one type are neighbors.
+const TAG_BOOLEAN: u64 = 1;
+const TAG_INT: u64 = 2;
+const TAG_NUMBER: u64 = 3;
+const TAG_DATE: u64 = 4;
+const TAG_STRING: u64 = 5;
+const TAG_REF: u64 = 6;
+const TAG_SCRATCH: u64 = 14;
 
 /// A value as one machine word: small values inline, texts and large numbers by symbol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// The order of cells is a fixed total order that makes them keys; it is not the order of the
+/// values: see [`Dictionary::compare`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell(pub(crate) u64);
 
+impl Cell {
+    /// Below every cell.
+    pub const MIN: Cell = Cell(0);
+    /// Above every cell.
+    pub const MAX: Cell = Cell(u64::MAX);
+
+    fn new(tag: u64, payload: u64) -> Cell {
+        debug_assert!(payload <= PAYLOAD_MASK, "a payload has 60 bits");
+        Cell(tag << PAYLOAD_BITS | payload)
+    }
+
+    fn symbol(tag: u64, symbol: usize) -> Cell {
+        let symbol = u32::try_from(symbol).expect("a dictionary has fewer than 2^32 symbols");
+        Cell::new(tag, u64::from(symbol))
+    }
+
+    fn tag(self) -> u64 {
+        self.0 >> PAYLOAD_BITS
+    }
+
+    fn payload(self) -> u64 {
+        self.0 & PAYLOAD_MASK
+    }
+
+    /// The signed number an inline integer or date holds.
+    fn signed(self) -> i64 {
+        self.payload() as i64 - OFFSET
+    }
+
+    /// The cell after this one in the order of cells: the end of a range of one key.
+    pub(crate) fn after(self) -> Cell {
+        Cell(self.0.checked_add(1).expect("no value has the last cell"))
+    }
+
+    /// A cell for a value that is in no dictionary: the evaluator's own table gives it a meaning.
+    pub fn scratch(index: u32) -> Cell {
+        Cell::new(TAG_SCRATCH, u64::from(index))
+    }
+
+    /// The index given to [`Cell::scratch`], if this is such a cell.
+    pub fn as_scratch(self) -> Option<u32> {
+        (self.tag() == TAG_SCRATCH).then(|| self.payload() as u32)
+    }
+
+    /// Whether it is a reference to an entity.
+    pub fn is_ref(self) -> bool {
+        self.tag() == TAG_REF
+    }
+
+    /// The type of its value; none for a scratch cell, which only its owner knows.
+    pub fn value_type(self) -> Option<ValueType> {
+        match self.tag() {
+            TAG_BOOLEAN => Some(ValueType::Boolean),
+            TAG_INT | TAG_NUMBER => Some(ValueType::Number),
+            TAG_DATE => Some(ValueType::Date),
+            TAG_STRING => Some(ValueType::String),
+            TAG_REF => Some(ValueType::Ref),
+            _ => None,
+        }
+    }
+
+    /// The cell of a value that needs no table, if this is one.
+    fn inline(value: &Value) -> Option<Cell> {
+        match value {
+            Value::Boolean(flag) => Some(Cell::new(TAG_BOOLEAN, u64::from(*flag))),
+            Value::Date(date) => Some(Cell::new(TAG_DATE, (date.ms() + OFFSET) as u64)),
+            Value::Number(number) => number
+                .as_i64()
+                .filter(|int| (-OFFSET..OFFSET).contains(int))
+                .map(|int| Cell::new(TAG_INT, (int + OFFSET) as u64)),
+            Value::String(_) | Value::Ref(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tag() {
+            TAG_BOOLEAN => write!(f, "bool:{}", self.payload()),
+            TAG_INT => write!(f, "int:{}", self.signed()),
+            TAG_NUMBER => write!(f, "number#{}", self.payload()),
+            TAG_DATE => write!(f, "date:{}", self.signed()),
+            TAG_STRING => write!(f, "string#{}", self.payload()),
+            TAG_REF => write!(f, "ref#{}", self.payload()),
+            TAG_SCRATCH => write!(f, "scratch#{}", self.payload()),
+            tag => write!(f, "{tag}#{}", self.payload()),
+        }
+    }
+}
+
+/// One kind of interned item: symbol → item and back.
+///
+/// Invariant: `symbols[items[i]] == i` for every `i`, and nothing else is in `symbols`.
+struct Table<Item> {
+    items: Vec<Item>,
+    symbols: FixedHashMap<Item, u32>,
+}
+
+impl<Item> Default for Table<Item> {
+    fn default() -> Self {
+        Table { items: Vec::new(), symbols: FixedHashMap::default() }
+    }
+}
+
+impl<Item: Clone + Eq + Hash> Table<Item> {
+    fn find(&self, item: &Item) -> Option<usize> {
+        self.symbols.get(item).map(|&symbol| symbol as usize)
+    }
+
+    fn intern(&mut self, item: &Item) -> usize {
+        if let Some(symbol) = self.find(item) {
+            return symbol;
+        }
+        let symbol = self.items.len();
+        let narrow = u32::try_from(symbol).expect("a dictionary has fewer than 2^32 symbols");
+        self.items.push(item.clone());
+        self.symbols.insert(item.clone(), narrow);
+        symbol
+    }
+}
+
+#[derive(Default)]
+struct Tables {
+    strings: Table<Arc<str>>,
+    entities: Table<EntityId>,
+    numbers: Table<Number>,
+}
+
+impl Tables {
+    fn find(&self, value: &Value) -> Option<Cell> {
+        match value {
+            Value::String(text) => self.strings.find(text).map(|s| Cell::symbol(TAG_STRING, s)),
+            Value::Ref(entity) => self.entities.find(entity).map(|s| Cell::symbol(TAG_REF, s)),
+            Value::Number(number) => self.numbers.find(number).map(|s| Cell::symbol(TAG_NUMBER, s)),
+            Value::Boolean(_) | Value::Date(_) => Cell::inline(value),
+        }
+    }
+
+    fn intern(&mut self, value: &Value) -> Cell {
+        match value {
+            Value::String(text) => Cell::symbol(TAG_STRING, self.strings.intern(text)),
+            Value::Ref(entity) => Cell::symbol(TAG_REF, self.entities.intern(entity)),
+            Value::Number(number) => Cell::symbol(TAG_NUMBER, self.numbers.intern(number)),
+            Value::Boolean(_) | Value::Date(_) => {
+                Cell::inline(value).expect("booleans and dates are inline")
+            }
+        }
+    }
+
+    fn entity(&self, cell: Cell) -> &EntityId {
+        &self.entities.items[cell.payload() as usize]
+    }
+
+    fn string(&self, cell: Cell) -> &Arc<str> {
+        &self.strings.items[cell.payload() as usize]
+    }
+
+    fn number(&self, cell: Cell) -> Number {
+        match cell.tag() {
+            TAG_INT => Number::from(cell.signed()),
+            _ => self.numbers.items[cell.payload() as usize],
+        }
+    }
+
+    fn value(&self, cell: Cell) -> Value {
+        match cell.tag() {
+            TAG_BOOLEAN => Value::Boolean(cell.payload() != 0),
+            TAG_DATE => Value::Date(Date::from_ms(cell.signed()).expect("it was made of a date")),
+            TAG_INT | TAG_NUMBER => Value::Number(self.number(cell)),
+            TAG_STRING => Value::String(Arc::clone(self.string(cell))),
+            TAG_REF => Value::Ref(self.entity(cell).clone()),
+            _ => panic!("{cell:?} is no cell of a dictionary"),
+        }
+    }
+
+    /// The order of two different cells of one value type.
+    fn compare(&self, a: Cell, b: Cell) -> Ordering {
+        match a.tag() {
+            TAG_STRING => self.string(a).cmp(self.string(b)),
+            TAG_REF => self.entity(a).cmp(self.entity(b)),
+            _ => self.number(a).cmp(&self.number(b)),
+        }
+    }
+}
+
 /// The dictionary of one store and all its successors and snapshots: grows, never renumbers.
+/// A clone is the same dictionary.
 #[derive(Clone, Default)]
-pub struct Dictionary {}
+pub struct Dictionary {
+    tables: Arc<RwLock<Tables>>,
+}
 
 impl Dictionary {
     /// The cell of a value, made if it is new.
     pub fn intern(&self, value: &Value) -> Cell {
-        unimplemented!()
+        match self.find(value) {
+            Some(cell) => cell,
+            None => self.tables.write().intern(value),
+        }
     }
+
     /// The cell of a value, if it has one already.
     pub fn find(&self, value: &Value) -> Option<Cell> {
-        unimplemented!()
+        Cell::inline(value).or_else(|| self.tables.read().find(value))
     }
+
+    /// The cell of a reference to this entity, made if it is new.
+    pub fn intern_entity(&self, entity: &EntityId) -> Cell {
+        match self.find_entity(entity) {
+            Some(cell) => cell,
+            None => Cell::symbol(TAG_REF, self.tables.write().entities.intern(entity)),
+        }
+    }
+
+    /// The cell of a reference to this entity, if it has one already.
+    pub fn find_entity(&self, entity: &EntityId) -> Option<Cell> {
+        self.tables.read().entities.find(entity).map(|symbol| Cell::symbol(TAG_REF, symbol))
+    }
+
     /// The value of a cell.
+    ///
+    /// # Panics
+    /// When the cell is none of this dictionary: a scratch cell, or one of another dictionary.
     pub fn value(&self, cell: Cell) -> Value {
-        unimplemented!()
+        self.tables.read().value(cell)
     }
-    /// The order of two cells' values.
+
+    /// The entity a cell refers to; none for cells of other types.
+    ///
+    /// # Panics
+    /// When the cell is one of another dictionary.
+    pub fn entity(&self, cell: Cell) -> Option<EntityId> {
+        cell.is_ref().then(|| self.tables.read().entity(cell).clone())
+    }
+
+    /// The order of two cells' values, without making the values.
+    ///
+    /// # Panics
+    /// When a cell is none of this dictionary.
     pub fn compare(&self, a: Cell, b: Cell) -> Ordering {
-        unimplemented!()
+        if a == b {
+            return Ordering::Equal;
+        }
+        let type_of = |cell: Cell| cell.value_type().expect("a cell of a dictionary has a type");
+        match (a.tag(), b.tag()) {
+            (TAG_BOOLEAN, TAG_BOOLEAN) | (TAG_INT, TAG_INT) | (TAG_DATE, TAG_DATE) => a.cmp(&b),
+            _ => type_of(a).cmp(&type_of(b)).then_with(|| self.tables.read().compare(a, b)),
+        }
+    }
+}
+
+impl fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tables = self.tables.read();
+        f.debug_struct("Dictionary")
+            .field("n_strings", &tables.strings.items.len())
+            .field("n_entities", &tables.entities.items.len())
+            .field("n_numbers", &tables.numbers.items.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let edge = prop_oneof![Just(OFFSET), Just(-OFFSET), Just(1_i64 << 53)];
+        let int = (edge, -2_i64..3).prop_map(|(edge, step)| Value::int(edge + step));
+        let ms = prop_oneof![Just(Date::MIN.ms()), Just(0), Just(Date::MAX.ms())];
+        prop_oneof![
+            any::<bool>().prop_map(Value::Boolean),
+            int,
+            any::<i64>().prop_map(Value::int),
+            (-4_i32..4).prop_map(|half| Value::double(f64::from(half) / 2.0).unwrap()),
+            any::<f64>().prop_filter_map("finite", |double| Value::double(double).ok()),
+            ms.prop_map(|ms| Value::Date(Date::from_ms(ms).unwrap())),
+            "[ab]{0,2}".prop_map(Value::from),
+            "[ab]{1,2}".prop_map(|id| Value::reference(&id).unwrap()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn cells_are_equal_and_ordered_as_their_values(
+            values in proptest::collection::vec(any_value(), 2..12)
+        ) {
+            let dictionary = Dictionary::default();
+            let cells: Vec<Cell> = values.iter().map(|value| dictionary.intern(value)).collect();
+            for (a, a_cell) in values.iter().zip(&cells) {
+                prop_assert_eq!(&dictionary.value(*a_cell), a);
+                prop_assert_eq!(dictionary.find(a), Some(*a_cell));
+                prop_assert_eq!(a_cell.value_type(), Some(a.value_type()));
+                for (b, b_cell) in values.iter().zip(&cells) {
+                    prop_assert_eq!(a == b, a_cell == b_cell);
+                    prop_assert_eq!(dictionary.compare(*a_cell, *b_cell), a.cmp(b));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_and_a_reference_of_the_same_text_differ() {
+        let dictionary = Dictionary::default();
+        let string = dictionary.intern(&Value::from("abc"));
+        let reference = dictionary.intern(&Value::reference("abc").unwrap());
+        assert_ne!(string, reference);
+        assert!(reference.is_ref() && !string.is_ref());
+        let entity = EntityId::new("abc").unwrap();
+        assert_eq!(dictionary.find_entity(&entity), Some(reference));
+        assert_eq!(dictionary.entity(reference), Some(entity));
+        assert_eq!(dictionary.entity(string), None);
+    }
+
+    #[test]
+    fn finding_makes_nothing_and_clones_share() {
+        let dictionary = Dictionary::default();
+        let clone = dictionary.clone();
+        assert_eq!(dictionary.find(&Value::from("new")), None);
+        let cell = clone.intern(&Value::from("new"));
+        assert_eq!(dictionary.find(&Value::from("new")), Some(cell));
+    }
+
+    #[test]
+    fn scratch_cells_equal_no_cell_of_a_dictionary() {
+        let dictionary = Dictionary::default();
+        for index in [0, 1, u32::MAX] {
+            let scratch = Cell::scratch(index);
+            assert_eq!(scratch.as_scratch(), Some(index));
+            assert_eq!(scratch.value_type(), None);
+            for value in [Value::Boolean(false), Value::int(0), Value::from("")] {
+                let cell = dictionary.intern(&value);
+                assert_ne!(cell, scratch);
+                assert_eq!(cell.as_scratch(), None);
+            }
+        }
     }
 }

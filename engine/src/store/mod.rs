@@ -1,137 +1,218 @@
 //! The merge state and the indexes over visible facts; a clone is a pointer.
-#![allow(unused, missing_docs, clippy::unimplemented, dead_code)]
-use crate::fact::{Effect, Fact, FactChange, Install, Mark, Transaction};
+//!
+//! A store is what a replica knows: visible facts in indexes, and behind them the maxima that
+//! `merge` needs to judge whatever comes next. Three ways lead in: [`Store::accept`] (first commit
+//! on the server: covers are clamped), [`Store::apply`] (log, replay, overlay: as it stands) and
+//! [`Store::install`] (client: what a server said, unmerged). Each hands back the exact delta. The
+//! same set of transactions gives the same visible facts in any order and any number of times.
+//!
+//! Left out: the log, limits on what may come in, and who is listening.
+
+mod index;
+mod install;
+mod log;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod write;
+
+pub use crate::delta::StoreDelta;
+pub use snapshot::{AttributeId, Snapshot};
+
+use crate::fact::{Effect, Install, Op, Transaction};
 use crate::hlc::{Hlc, Stamp};
 use crate::ids::{Attribute, EntityId};
-use crate::intern::{Cell, Dictionary};
+use crate::intern::Cell;
+use crate::merge::Life;
+use crate::value::Value;
 
-/// An attribute of a store, dense from 0; never renumbered among successors of one store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AttributeId(pub u32);
+use index::AttributeIndex;
+use tree::Tree;
+use write::Writer;
 
 /// Merge state and indexes. A clone is cheap and independent (copy on write): it is how a
-/// successor is prepared while the published state is read.
+/// successor is prepared while the published state is read. The dictionary alone is shared.
 #[derive(Clone, Default)]
-pub struct Store {}
-
-/// What one step changed: of visible facts, consolidated (one entry a fact, in order of the
-/// facts), and of tombstones.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StoreDelta {
-    pub facts: Vec<FactChange>,
-    /// Entities whose greatest deletion stamp rose, with it.
-    pub deleted: Vec<(EntityId, Stamp)>,
-    /// Entities whose greatest restored stamp rose, with it.
-    pub restored: Vec<(EntityId, Stamp)>,
-}
-
-impl StoreDelta {
-    /// The delta that leads back.
-    pub fn inverse(self) -> StoreDelta {
-        unimplemented!()
-    }
-    /// This delta followed by another one, consolidated.
-    pub fn then(self, next: StoreDelta) -> StoreDelta {
-        unimplemented!()
-    }
+pub struct Store {
+    view: Snapshot,
+    /// Entities that were ever deleted or restored.
+    lives: Tree<Cell, Life>,
+    clock: Hlc,
 }
 
 /// What [`Store::accept`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// As committed: covers are clamped.
+    /// As committed: every cover is explicit and clamped.
     pub transaction: Transaction,
+    /// What changed.
     pub delta: StoreDelta,
     /// One for each operation.
     pub effects: Vec<Effect>,
 }
 
 impl Store {
+    /// An empty store with a dictionary of its own.
     pub fn new() -> Store {
-        unimplemented!()
+        Store::default()
     }
-    /// Merges a transaction as it stands: log, replay, overlay.
+
+    /// Merges a transaction as it stands: log, replay, overlay. A cover that is missing is the
+    /// operation's own stamp.
+    ///
+    /// # Panics
+    /// When the transaction has more than 65,536 operations: limits are checked before this.
     pub fn apply(&mut self, transaction: &Transaction) -> StoreDelta {
-        unimplemented!()
+        self.merge(transaction, |writer, op, stamp| {
+            writer.merge(op, stamp, false);
+        })
     }
+
     /// First commit: clamps every cover to what is held, in list order, then merges.
+    ///
+    /// A `remove` covers at most the stamp of the entry held when its turn comes, a `restore` at
+    /// most the deletion; where nothing is held they cover [`Stamp::ZERO`], which is nothing.
+    /// Applying the transaction that comes back to an equal store does the same.
+    ///
+    /// # Panics
+    /// When the transaction has more than 65,536 operations: limits are checked before this.
     pub fn accept(&mut self, transaction: &Transaction) -> Accepted {
-        unimplemented!()
+        let mut ops = Vec::with_capacity(transaction.ops.len());
+        let delta = self.merge(transaction, |writer, op, stamp| {
+            let covered = writer.merge(op, stamp, true);
+            ops.push(with_cover(op, covered));
+        });
+        let transaction = Transaction { hlc: transaction.hlc, ops };
+        let effects = self.effects(&transaction);
+        Accepted { transaction, delta, effects }
     }
-    /// Installs what a server said, as it stands.
+
+    fn merge(
+        &mut self,
+        transaction: &Transaction,
+        mut merge_op: impl FnMut(&mut Writer<'_>, &Op, Stamp),
+    ) -> StoreDelta {
+        self.clock = self.clock.max(transaction.hlc);
+        let mut writer = Writer::new(self);
+        for (index, op) in transaction.ops.iter().enumerate() {
+            merge_op(&mut writer, op, transaction.stamp(index));
+        }
+        let changes = writer.changes;
+        changes.into_delta(&self.view, &self.lives)
+    }
+
+    /// Installs what a server said, as it stands: the contract is in the source file `install`.
+    ///
+    /// In short: a fact becomes visible with its mark and forgets deletion marks that contradict
+    /// it; a retracted or released one is forgotten; deletions hide what they bury. The floor of a
+    /// field follows its visible `set` facts, so that pending transactions merge over it.
     pub fn install(&mut self, installs: &[Install]) -> StoreDelta {
-        unimplemented!()
+        let mut writer = Writer::new(self);
+        let seen = installs.iter().filter_map(|install| writer.install(install)).max();
+        let changes = writer.changes;
+        self.clock = self.clock.max(seen.unwrap_or(Hlc::ZERO));
+        changes.into_delta(&self.view, &self.lives)
     }
+
     /// What holds of each operation of a transaction now.
+    ///
+    /// `set` and `add` are applied when the fact is visible; else deleted when the entity, or the
+    /// entity referred to, is dead or was deleted after the operation; else superseded. `unset` is
+    /// applied when the field is empty, `remove` when the value is not visible, `delete` when the
+    /// entity is not alive, `restore` when it is.
+    ///
+    /// # Panics
+    /// When the transaction has more than 65,536 operations: limits are checked before this.
     pub fn effects(&self, transaction: &Transaction) -> Vec<Effect> {
-        unimplemented!()
+        let effect = |(index, op)| self.effect(op, transaction.stamp(index));
+        transaction.ops.iter().enumerate().map(effect).collect()
     }
-    /// The stamp of the add that a `remove` of this member would see: what it should cover.
-    pub fn added(&self, entity: &EntityId, attribute: &Attribute, value: &crate::value::Value) -> Option<Stamp> {
-        unimplemented!()
+
+    fn effect(&self, op: &Op, stamp: Stamp) -> Effect {
+        let applied_if = |holds| if holds { Effect::Applied } else { Effect::Superseded };
+        match op {
+            Op::Set { e, a, v } | Op::Add { e, a, v } => {
+                let deleted =
+                    || self.hidden_by(e, stamp).or_else(|| self.target_hidden_by(v, stamp));
+                match self.is_visible(e, a, v) {
+                    true => Effect::Applied,
+                    false => deleted().map_or(Effect::Superseded, |at| Effect::Deleted { at }),
+                }
+            }
+            Op::Unset { e, a } => applied_if(self.is_empty_field(e, a)),
+            Op::Remove { e, a, v, .. } => applied_if(!self.is_visible(e, a, v)),
+            Op::Delete { e } => applied_if(!self.life(e).is_alive()),
+            Op::Restore { e, .. } => match self.life(e).tombstone() {
+                Some(at) => Effect::Deleted { at },
+                None => Effect::Applied,
+            },
+        }
     }
+
+    /// The stamp of the add that a `remove` of this member would see: what it should cover. None
+    /// when nothing is held that is or can become visible.
+    pub fn added(&self, entity: &EntityId, attribute: &Attribute, value: &Value) -> Option<Stamp> {
+        let (index, entity) = self.field(entity, attribute)?;
+        let value = self.view.dictionary.find(value)?;
+        index.held(entity, value).map(|mark| mark.stamp)
+    }
+
     /// The tombstone of an entity that is not alive: what a `restore` should cover.
     pub fn tombstone(&self, entity: &EntityId) -> Option<Stamp> {
-        unimplemented!()
+        self.life(entity).tombstone()
     }
-    /// The greatest HLC of any operation merged or installed.
+
+    /// The greatest HLC of any transaction merged or item installed.
     pub fn clock(&self) -> Hlc {
-        unimplemented!()
+        self.clock
     }
+
     /// The visible facts now. Cheap; stays as it is whatever happens to the store.
     pub fn snapshot(&self) -> Snapshot {
-        unimplemented!()
+        self.view.clone()
+    }
+
+    fn field(&self, entity: &EntityId, attribute: &Attribute) -> Option<(&AttributeIndex, Cell)> {
+        let id = self.view.names.find(attribute)?;
+        let entity = self.view.dictionary.find_entity(entity)?;
+        Some((&self.view.indexes[id.0 as usize], entity))
+    }
+
+    fn is_empty_field(&self, entity: &EntityId, attribute: &Attribute) -> bool {
+        self.field(entity, attribute)
+            .is_none_or(|(index, entity)| index.field(entity).next().is_none())
+    }
+
+    fn is_visible(&self, entity: &EntityId, attribute: &Attribute, value: &Value) -> bool {
+        let value = self.view.dictionary.find(value);
+        self.field(entity, attribute)
+            .zip(value)
+            .is_some_and(|((index, entity), value)| index.mark(entity, value).is_some())
+    }
+
+    fn life(&self, entity: &EntityId) -> Life {
+        let cell = self.view.dictionary.find_entity(entity);
+        cell.and_then(|cell| self.lives.get(&cell)).copied().unwrap_or(Life::UNTOUCHED)
+    }
+
+    fn hidden_by(&self, entity: &EntityId, added: Stamp) -> Option<Stamp> {
+        self.life(entity).hides(added)
+    }
+
+    fn target_hidden_by(&self, value: &Value, added: Stamp) -> Option<Stamp> {
+        match value {
+            Value::Ref(target) => self.hidden_by(target, added),
+            _ => None,
+        }
     }
 }
 
-/// An immutable view of the visible facts.
-#[derive(Clone, Default)]
-pub struct Snapshot {}
-
-impl Snapshot {
-    pub fn dictionary(&self) -> &Dictionary {
-        unimplemented!()
+/// The operation with its cover made explicit, if it is one that covers.
+fn with_cover(op: &Op, covered: Option<Stamp>) -> Op {
+    let mut op = op.clone();
+    if let Op::Remove { covers, .. } | Op::Restore { covers, .. } = &mut op {
+        *covers = covered;
     }
-    pub fn n_facts(&self) -> u64 {
-        unimplemented!()
-    }
-    pub fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
-        std::iter::empty()
-    }
-    pub fn attribute(&self, id: AttributeId) -> &Attribute {
-        unimplemented!()
-    }
-    pub fn find_attribute(&self, attribute: &Attribute) -> Option<AttributeId> {
-        unimplemented!()
-    }
-    /// Facts of an attribute, in order of (entity, value) cells.
-    pub fn facts(&self, a: AttributeId) -> impl Iterator<Item = (Cell, Cell)> + '_ {
-        std::iter::empty()
-    }
-    /// Values of a field, in order of cells.
-    pub fn values(&self, a: AttributeId, e: Cell) -> impl Iterator<Item = Cell> + '_ {
-        std::iter::empty()
-    }
-    /// Entities whose field has this value, in order of cells.
-    pub fn entities(&self, a: AttributeId, v: Cell) -> impl Iterator<Item = Cell> + '_ {
-        std::iter::empty()
-    }
-    pub fn contains(&self, a: AttributeId, e: Cell, v: Cell) -> bool {
-        unimplemented!()
-    }
-    pub fn mark(&self, a: AttributeId, e: Cell, v: Cell) -> Option<Mark> {
-        unimplemented!()
-    }
-    /// How many facts the attribute has. O(1).
-    pub fn count(&self, a: AttributeId) -> u64 {
-        unimplemented!()
-    }
-    /// All visible facts with their marks, by attribute (in text order), then entity and value cells.
-    pub fn iter(&self) -> impl Iterator<Item = (Fact, Mark)> + '_ {
-        std::iter::empty()
-    }
-    /// The visible facts of one entity, by attribute text, then value.
-    pub fn entity_facts(&self, entity: &EntityId) -> Vec<(Fact, Mark)> {
-        unimplemented!()
-    }
+    op
 }

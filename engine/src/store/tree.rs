@@ -1,0 +1,430 @@
+//! A sorted map whose clone is a pointer: a copy-on-write B+-tree.
+//!
+//! It exists because a successor of a store is prepared while the published one is read: a write
+//! copies the nodes on its path that others still hold, and nothing else. Entries live in leaves,
+//! keys apart from items, so that a search touches keys only. Every branch knows how many entries
+//! each child has, so ranks and range counts are exact and O(log n).
+//!
+//! Invariants: keys ascend strictly through all leaves; all leaves have one depth; a node has at
+//! most [`CAPACITY`] entries and, but for an empty root, at least one; the keys of child `i` lie
+//! in `splits[i - 1]..splits[i]`; `counts[i]` is the number of entries under child `i`. Nodes that
+//! a removal leaves less than a quarter full are filled from a neighbor; a node split by an append
+//! leaves its left half full, so ascending loads make dense trees.
+//!
+//! Left out: concurrent writers, and iteration backwards.
+
+use std::sync::Arc;
+
+/// The most entries of a leaf, and children of a branch.
+const CAPACITY: usize = 64;
+/// Below this a removal fills the node from a neighbor.
+const FILL_MIN: usize = CAPACITY / 4;
+/// Room for more entries that a node gets when it grows or is copied to be written.
+const SLACK: usize = 8;
+
+/// A sorted map; clones share what neither has changed.
+#[derive(Clone)]
+pub(crate) struct Tree<Key, Item> {
+    root: Arc<Node<Key, Item>>,
+}
+
+#[derive(Clone)]
+enum Node<Key, Item> {
+    Leaf(Leaf<Key, Item>),
+    Branch(Branch<Key, Item>),
+}
+
+struct Leaf<Key, Item> {
+    keys: Vec<Key>,
+    items: Vec<Item>,
+}
+
+struct Branch<Key, Item> {
+    splits: Vec<Key>,
+    children: Vec<Arc<Node<Key, Item>>>,
+    counts: Vec<usize>,
+}
+
+/// A vector's clone with room for some more entries: it is copied because it is written.
+fn clone_with_slack<T: Clone>(entries: &[T]) -> Vec<T> {
+    let mut clone = Vec::with_capacity((entries.len() + SLACK).min(CAPACITY + 1));
+    clone.extend_from_slice(entries);
+    clone
+}
+
+/// Inserts without the doubling of `Vec`, which would leave half of a leaf unused.
+fn insert_tight<T>(entries: &mut Vec<T>, index: usize, entry: T) {
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact(SLACK);
+    }
+    entries.insert(index, entry);
+}
+
+impl<Key: Clone, Item: Clone> Clone for Leaf<Key, Item> {
+    fn clone(&self) -> Self {
+        Leaf { keys: clone_with_slack(&self.keys), items: clone_with_slack(&self.items) }
+    }
+}
+
+impl<Key: Clone, Item: Clone> Clone for Branch<Key, Item> {
+    fn clone(&self) -> Self {
+        Branch {
+            splits: clone_with_slack(&self.splits),
+            children: clone_with_slack(&self.children),
+            counts: clone_with_slack(&self.counts),
+        }
+    }
+}
+
+/// A right half split off, and the key that parts it from the left one.
+type Split<Key, Item> = (Key, Arc<Node<Key, Item>>);
+
+impl<Key: Ord + Clone, Item: Clone> Branch<Key, Item> {
+    /// The child whose range holds `key`.
+    fn child_of(&self, key: &Key) -> usize {
+        self.splits.partition_point(|split| split <= key)
+    }
+
+    fn insert_child(&mut self, index: usize, (key, child): Split<Key, Item>) {
+        insert_tight(&mut self.counts, index, child.count());
+        insert_tight(&mut self.children, index, child);
+        insert_tight(&mut self.splits, index - 1, key);
+    }
+
+    /// Fills the child from its neighbor: joins the two, and parts them again if they are too
+    /// many for one node. An empty child goes; an only child stays as it is.
+    fn refill(&mut self, index: usize) {
+        let right = index.max(1);
+        if self.children[index].width() == 0 {
+            self.children.remove(index);
+            self.counts.remove(index);
+            if !self.splits.is_empty() {
+                self.splits.remove(right - 1);
+            }
+            return;
+        }
+        if self.children.len() == 1 {
+            return;
+        }
+        let split = self.splits.remove(right - 1);
+        let node = Arc::unwrap_or_clone(self.children.remove(right));
+        self.counts.remove(right);
+        let left = Arc::make_mut(&mut self.children[right - 1]);
+        left.append(split, node);
+        let overflow = (left.width() > CAPACITY).then(|| left.split_off(left.width() / 2));
+        self.counts[right - 1] = left.count();
+        if let Some(split) = overflow {
+            self.insert_child(right, split);
+        }
+    }
+}
+
+impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
+    /// Entries of a leaf, children of a branch.
+    fn width(&self) -> usize {
+        match self {
+            Node::Leaf(leaf) => leaf.keys.len(),
+            Node::Branch(branch) => branch.children.len(),
+        }
+    }
+
+    /// Entries in all leaves below.
+    fn count(&self) -> usize {
+        match self {
+            Node::Leaf(leaf) => leaf.keys.len(),
+            Node::Branch(branch) => branch.counts.iter().sum(),
+        }
+    }
+
+    /// Parts the node before its entry or child `at`.
+    fn split_off(&mut self, at: usize) -> Split<Key, Item> {
+        match self {
+            Node::Leaf(leaf) => {
+                let right = Leaf { keys: leaf.keys.split_off(at), items: leaf.items.split_off(at) };
+                (right.keys[0].clone(), Arc::new(Node::Leaf(right)))
+            }
+            Node::Branch(branch) => {
+                let right = Branch {
+                    splits: branch.splits.split_off(at),
+                    children: branch.children.split_off(at),
+                    counts: branch.counts.split_off(at),
+                };
+                let split = branch.splits.pop().expect("a child before `at` has a split after it");
+                (split, Arc::new(Node::Branch(right)))
+            }
+        }
+    }
+
+    /// Takes over the entries of the right neighbor, a node of the same depth.
+    fn append(&mut self, split: Key, right: Node<Key, Item>) {
+        match (self, right) {
+            (Node::Leaf(left), Node::Leaf(right)) => {
+                left.keys.extend(right.keys);
+                left.items.extend(right.items);
+            }
+            (Node::Branch(left), Node::Branch(right)) => {
+                left.splits.push(split);
+                left.splits.extend(right.splits);
+                left.children.extend(right.children);
+                left.counts.extend(right.counts);
+            }
+            _ => unreachable!("all leaves have one depth"),
+        }
+    }
+
+    /// Inserts below; returns the item replaced, and the right half if the node had to split.
+    fn insert(
+        self: &mut Arc<Self>,
+        key: Key,
+        item: Item,
+    ) -> (Option<Item>, Option<Split<Key, Item>>) {
+        let node = Arc::make_mut(self);
+        let (index, inserted) = match node {
+            Node::Leaf(leaf) => match leaf.keys.binary_search(&key) {
+                Ok(index) => {
+                    return (Some(std::mem::replace(&mut leaf.items[index], item)), None);
+                }
+                Err(index) => {
+                    insert_tight(&mut leaf.keys, index, key);
+                    insert_tight(&mut leaf.items, index, item);
+                    (index, true)
+                }
+            },
+            Node::Branch(branch) => {
+                let index = branch.child_of(&key);
+                let (replaced, split) = branch.children[index].insert(key, item);
+                if replaced.is_some() {
+                    return (replaced, None);
+                }
+                match split {
+                    None => {
+                        branch.counts[index] += 1;
+                        (index, false)
+                    }
+                    Some(split) => {
+                        branch.counts[index] = branch.children[index].count();
+                        branch.insert_child(index + 1, split);
+                        (index + 1, true)
+                    }
+                }
+            }
+        };
+        let width = node.width();
+        if !inserted || width <= CAPACITY {
+            return (None, None);
+        }
+        // An append keeps the left half full: ascending loads would leave all nodes half empty.
+        let at = if index == width - 1 { width - 1 } else { width / 2 };
+        (None, Some(node.split_off(at)))
+    }
+
+    /// Removes below; the key is there.
+    fn remove(self: &mut Arc<Self>, key: &Key) -> Item {
+        match Arc::make_mut(self) {
+            Node::Leaf(leaf) => {
+                let index = leaf.keys.binary_search(key).expect("the caller has seen the key");
+                leaf.keys.remove(index);
+                leaf.items.remove(index)
+            }
+            Node::Branch(branch) => {
+                let index = branch.child_of(key);
+                let item = branch.children[index].remove(key);
+                branch.counts[index] -= 1;
+                if branch.children[index].width() < FILL_MIN {
+                    branch.refill(index);
+                }
+                item
+            }
+        }
+    }
+}
+
+impl<Key, Item> Default for Tree<Key, Item> {
+    fn default() -> Self {
+        Tree { root: Arc::new(Node::Leaf(Leaf { keys: Vec::new(), items: Vec::new() })) }
+    }
+}
+
+impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
+    /// How many entries. O(1).
+    pub(crate) fn len(&self) -> usize {
+        self.root.count()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.root.width() == 0
+    }
+
+    /// The item of a key. O(log n).
+    pub(crate) fn get(&self, key: &Key) -> Option<&Item> {
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Branch(branch) => node = &branch.children[branch.child_of(key)],
+                Node::Leaf(leaf) => {
+                    return leaf.keys.binary_search(key).ok().map(|index| &leaf.items[index]);
+                }
+            }
+        }
+    }
+
+    /// Puts an item; returns the one it replaces. O(log n).
+    pub(crate) fn insert(&mut self, key: Key, item: Item) -> Option<Item> {
+        let (replaced, split) = self.root.insert(key, item);
+        if let Some((key, right)) = split {
+            let left = Arc::clone(&self.root);
+            let counts = vec![left.count(), right.count()];
+            let children = vec![left, right];
+            self.root = Arc::new(Node::Branch(Branch { splits: vec![key], children, counts }));
+        }
+        replaced
+    }
+
+    /// Takes an item out. O(log n); copies nothing when the key is absent.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<Item> {
+        self.get(key)?;
+        let item = self.root.remove(key);
+        while let Node::Branch(branch) = &*self.root {
+            match branch.children.as_slice() {
+                [] => *self = Tree::default(),
+                [only] => self.root = Arc::clone(only),
+                _ => break,
+            }
+        }
+        Some(item)
+    }
+
+    /// How many keys are below `key`. O(log n).
+    pub(crate) fn rank(&self, key: &Key) -> usize {
+        let (mut node, mut rank) = (&*self.root, 0);
+        loop {
+            match node {
+                Node::Branch(branch) => {
+                    let index = branch.child_of(key);
+                    rank += branch.counts[..index].iter().sum::<usize>();
+                    node = &branch.children[index];
+                }
+                Node::Leaf(leaf) => return rank + leaf.keys.partition_point(|other| other < key),
+            }
+        }
+    }
+
+    /// How many keys are in `from..until`. O(log n).
+    pub(crate) fn count(&self, from: &Key, until: &Key) -> usize {
+        self.rank(until).saturating_sub(self.rank(from))
+    }
+
+    /// All entries, ascending.
+    pub(crate) fn iter(&self) -> Range<'_, Key, Item> {
+        let mut range = Range::new(&self.root, None);
+        range.enter(None);
+        range
+    }
+
+    /// The entries in `from..until`, ascending. O(log n) to begin, no allocation.
+    pub(crate) fn range(&self, from: &Key, until: Key) -> Range<'_, Key, Item> {
+        let mut range = Range::new(&self.root, Some(until));
+        range.enter(Some(from));
+        range
+    }
+}
+
+/// Builds a dense tree in O(n).
+///
+/// # Panics
+/// When the keys do not ascend strictly.
+impl<Key: Ord + Clone, Item: Clone> FromIterator<(Key, Item)> for Tree<Key, Item> {
+    fn from_iter<Entries: IntoIterator<Item = (Key, Item)>>(entries: Entries) -> Self {
+        let mut level: Vec<Split<Key, Item>> = Vec::new();
+        let mut entries = entries.into_iter().peekable();
+        let mut last: Option<Key> = None;
+        while let Some((first, _)) = entries.peek() {
+            assert!(last.as_ref().is_none_or(|last| last < first), "keys ascend strictly");
+            let first = first.clone();
+            let (keys, items): (Vec<Key>, Vec<Item>) = entries.by_ref().take(CAPACITY).unzip();
+            assert!(keys.is_sorted_by(|a, b| a < b), "keys ascend strictly");
+            last = keys.last().cloned();
+            level.push((first, Arc::new(Node::Leaf(Leaf { keys, items }))));
+        }
+        while level.len() > 1 {
+            level = parents(level);
+        }
+        level.pop().map_or_else(Tree::default, |(_, root)| Tree { root })
+    }
+}
+
+/// The branches over one level of nodes, each with its least key.
+fn parents<Key: Ord + Clone, Item: Clone>(level: Vec<Split<Key, Item>>) -> Vec<Split<Key, Item>> {
+    let mut above = Vec::with_capacity(level.len().div_ceil(CAPACITY));
+    let mut level = level.into_iter().peekable();
+    while level.peek().is_some() {
+        let (mut firsts, children): (Vec<Key>, Vec<_>) = level.by_ref().take(CAPACITY).unzip();
+        let counts = children.iter().map(|child| child.count()).collect();
+        let splits = firsts.split_off(1);
+        let first = firsts.pop().expect("one key stays before the split");
+        above.push((first, Arc::new(Node::Branch(Branch { splits, children, counts }))));
+    }
+    above
+}
+
+/// The entries of a range, ascending; borrows the tree, holds no stack.
+///
+/// It remembers one leaf and the *fence* after it, the least key that a later leaf can hold; the
+/// next leaf is found by a descent to the fence, once every [`CAPACITY`] entries or so.
+pub(crate) struct Range<'tree, Key, Item> {
+    root: &'tree Node<Key, Item>,
+    keys: &'tree [Key],
+    items: &'tree [Item],
+    next: usize,
+    fence: Option<&'tree Key>,
+    until: Option<Key>,
+}
+
+impl<'tree, Key: Ord + Clone, Item: Clone> Range<'tree, Key, Item> {
+    fn new(root: &'tree Node<Key, Item>, until: Option<Key>) -> Self {
+        Range { root, keys: &[], items: &[], next: 0, fence: None, until }
+    }
+
+    /// Goes to the first key that is not below `from`, from the root.
+    fn enter(&mut self, from: Option<&Key>) {
+        let mut node = self.root;
+        self.fence = None;
+        loop {
+            match node {
+                Node::Branch(branch) => {
+                    let index = from.map_or(0, |from| branch.child_of(from));
+                    self.fence = branch.splits.get(index).or(self.fence);
+                    node = &branch.children[index];
+                }
+                Node::Leaf(leaf) => {
+                    (self.keys, self.items) = (&leaf.keys, &leaf.items);
+                    self.next = from.map_or(0, |from| leaf.keys.partition_point(|key| key < from));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether `key` lies behind the end of the range.
+    fn is_behind(&self, key: &Key) -> bool {
+        self.until.as_ref().is_some_and(|until| key >= until)
+    }
+}
+
+impl<'tree, Key: Ord + Clone, Item: Clone> Iterator for Range<'tree, Key, Item> {
+    type Item = (&'tree Key, &'tree Item);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.next == self.keys.len() {
+            let fence = self.fence.filter(|fence| !self.is_behind(fence))?;
+            self.enter(Some(fence));
+        }
+        let key = &self.keys[self.next];
+        if self.is_behind(key) {
+            return None;
+        }
+        self.next += 1;
+        Some((key, &self.items[self.next - 1]))
+    }
+}

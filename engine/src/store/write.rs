@@ -1,0 +1,230 @@
+//! Merging operations into the indexes, one after the other.
+//!
+//! Each operation raises maxima and then judges again exactly the entries whose circumstances
+//! changed: a `set` or `unset` its field, an `add` or `remove` its value, a `delete` or `restore`
+//! the entity's fields and the references to it. Invariant after every operation: an entry is
+//! visible, hidden or absent exactly as [`Circumstances::judge`] says.
+
+use std::sync::Arc;
+
+use crate::fact::{Kind, Mark, Op};
+use crate::hlc::Stamp;
+use crate::ids::Attribute;
+use crate::intern::{Cell, Dictionary};
+use crate::merge::{self, Circumstances, Floor, Life, Standing};
+
+use super::Store;
+use super::index::AttributeIndex;
+use super::log::Changes;
+use super::snapshot::{AttributeId, Names};
+use super::tree::Tree;
+
+/// A store while a step changes it.
+pub(super) struct Writer<'store> {
+    pub(super) dictionary: &'store Dictionary,
+    names: &'store mut Arc<Names>,
+    indexes: &'store mut Vec<Arc<AttributeIndex>>,
+    pub(super) lives: &'store mut Tree<Cell, Life>,
+    pub(super) changes: Changes,
+}
+
+/// A field by its ids.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    pub(super) attribute: AttributeId,
+    pub(super) entity: Cell,
+}
+
+impl<'store> Writer<'store> {
+    pub(super) fn new(store: &'store mut Store) -> Writer<'store> {
+        Writer {
+            dictionary: &store.view.dictionary,
+            names: &mut store.view.names,
+            indexes: Arc::make_mut(&mut store.view.indexes),
+            lives: &mut store.lives,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Merges one operation; returns the cover it had, if it has one.
+    pub(super) fn merge(&mut self, op: &Op, stamp: Stamp, is_clamped: bool) -> Option<Stamp> {
+        let entity = self.dictionary.intern_entity(op.entity());
+        let field = |writer: &mut Self, a| Field { attribute: writer.intern_attribute(a), entity };
+        match op {
+            Op::Set { a, v, .. } => {
+                let (field, value) = (field(self, a), self.dictionary.intern(v));
+                let floor = self.raise_floor(field, Floor { stamp, value: Some(value) });
+                self.add(field, Some(floor), value, Mark { stamp, kind: Kind::Set });
+                None
+            }
+            Op::Add { a, v, .. } => {
+                let (field, value) = (field(self, a), self.dictionary.intern(v));
+                let floor = self.index(field.attribute).floor(entity);
+                self.add(field, floor, value, Mark { stamp, kind: Kind::Add });
+                None
+            }
+            Op::Unset { a, .. } => {
+                let field = field(self, a);
+                let floor = self.raise_floor(field, Floor { stamp, value: None });
+                self.index_mut(field.attribute).keep_floor(entity, Some(floor));
+                None
+            }
+            Op::Remove { a, v, covers, .. } => {
+                let (field, value) = (field(self, a), self.dictionary.intern(v));
+                let claimed = covers.unwrap_or(stamp);
+                let held = |writer: &Self| writer.index(field.attribute).held(entity, value);
+                let covered = match is_clamped {
+                    true => merge::clamp(claimed, held(self).map(|mark| mark.stamp)),
+                    false => claimed,
+                };
+                self.remove(field, value, covered);
+                Some(covered)
+            }
+            Op::Delete { .. } => {
+                self.change_life(entity, |life| life.delete(stamp));
+                None
+            }
+            Op::Restore { covers, .. } => {
+                let claimed = covers.unwrap_or(stamp);
+                let covered = match is_clamped {
+                    true => merge::clamp(claimed, self.life(entity).deleted),
+                    false => claimed,
+                };
+                self.change_life(entity, |life| life.restore(covered));
+                Some(covered)
+            }
+        }
+    }
+
+    pub(super) fn intern_attribute(&mut self, attribute: &Attribute) -> AttributeId {
+        self.names.find(attribute).unwrap_or_else(|| {
+            self.indexes.push(Arc::default());
+            Arc::make_mut(self.names).push(attribute)
+        })
+    }
+
+    pub(super) fn find_attribute(&self, attribute: &Attribute) -> Option<AttributeId> {
+        self.names.find(attribute)
+    }
+
+    pub(super) fn attributes(&self) -> impl Iterator<Item = AttributeId> + use<> {
+        (0..self.indexes.len() as u32).map(AttributeId)
+    }
+
+    pub(super) fn index(&self, attribute: AttributeId) -> &AttributeIndex {
+        &self.indexes[attribute.0 as usize]
+    }
+
+    /// The attribute's index to be changed, and the log of its changes.
+    pub(super) fn index_mut(&mut self, attribute: AttributeId) -> &mut AttributeIndex {
+        Arc::make_mut(&mut self.indexes[attribute.0 as usize])
+    }
+
+    pub(super) fn life(&self, entity: Cell) -> Life {
+        self.lives.get(&entity).copied().unwrap_or(Life::UNTOUCHED)
+    }
+
+    fn target_life(&self, value: Cell) -> Life {
+        if value.is_ref() { self.life(value) } else { Life::UNTOUCHED }
+    }
+
+    /// Judges an entry of the field under its floor and places it accordingly.
+    fn settle(&mut self, field: Field, floor: Option<Floor>, value: Cell, added: Mark) {
+        let Field { attribute, entity } = field;
+        let circumstances = Circumstances {
+            floor,
+            removed: self.index(attribute).removed(entity, value),
+            entity: self.life(entity),
+            target: self.target_life(value),
+        };
+        let standing = circumstances.judge(added.stamp, value, self.dictionary);
+        self.place(field, value, added, standing);
+    }
+
+    pub(super) fn place(&mut self, field: Field, value: Cell, mark: Mark, standing: Standing) {
+        let index = Arc::make_mut(&mut self.indexes[field.attribute.0 as usize]);
+        let mut log = self.changes.of(field.attribute);
+        index.place((field.entity, value), mark, standing, &mut log);
+    }
+
+    /// Judges an entry again, if it is held.
+    fn settle_held(&mut self, field: Field, floor: Option<Floor>, value: Cell) {
+        if let Some(held) = self.index(field.attribute).held(field.entity, value) {
+            self.settle(field, floor, value, held);
+        }
+    }
+
+    /// The field's floor once `floor` counts too; forgets what falls below. The caller keeps it.
+    fn raise_floor(&mut self, field: Field, floor: Floor) -> Floor {
+        let index = self.index(field.attribute);
+        let held = index.floor(field.entity);
+        let greatest = floor.max(held, self.dictionary);
+        if held != Some(greatest) {
+            for value in index.held_values(field.entity) {
+                self.settle_held(field, Some(greatest), value);
+            }
+        }
+        greatest
+    }
+
+    fn add(&mut self, field: Field, floor: Option<Floor>, value: Cell, mark: Mark) {
+        let held = self.index(field.attribute).held(field.entity, value);
+        self.settle(field, floor, value, merge::later(held, mark));
+        if floor.is_some() {
+            self.index_mut(field.attribute).keep_floor(field.entity, floor);
+        }
+    }
+
+    fn remove(&mut self, field: Field, value: Cell, covered: Stamp) {
+        let floor = self.index(field.attribute).floor(field.entity);
+        self.index_mut(field.attribute).remove(field.entity, value, covered);
+        self.settle_held(field, floor, value);
+        self.index_mut(field.attribute).keep_floor(field.entity, floor);
+    }
+
+    /// Changes an entity's maxima and judges again all that depends on them: its fields, and the
+    /// references to it.
+    fn change_life(&mut self, entity: Cell, change: impl FnOnce(&mut Life)) {
+        let before = self.life(entity);
+        let mut life = before;
+        change(&mut life);
+        if life == before {
+            return;
+        }
+        self.set_life(entity, life);
+        for attribute in self.attributes() {
+            self.settle_entity(Field { attribute, entity }, life);
+            for referrer in self.index(attribute).held_referrers(entity) {
+                let field = Field { attribute, entity: referrer };
+                let floor = self.index(attribute).floor(referrer);
+                self.settle_held(field, floor, entity);
+                self.index_mut(attribute).keep_floor(referrer, floor);
+            }
+        }
+    }
+
+    /// Records an entity's maxima.
+    pub(super) fn set_life(&mut self, entity: Cell, life: Life) {
+        let before = match life == Life::UNTOUCHED {
+            true => self.lives.remove(&entity),
+            false => self.lives.insert(entity, life),
+        };
+        self.changes.life(entity, before.unwrap_or_default());
+    }
+
+    fn settle_entity(&mut self, field: Field, life: Life) {
+        let Field { attribute, entity } = field;
+        let index = self.index(attribute);
+        let floor = index.floor(entity);
+        let values = index.held_values(entity);
+        if values.is_empty() && floor.is_none() {
+            return;
+        }
+        for value in values {
+            self.settle_held(field, floor, value);
+        }
+        let index = self.index_mut(attribute);
+        index.keep_floor(entity, floor);
+        index.bury(entity, life);
+    }
+}
