@@ -38,8 +38,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         return Err(fail(format!("more than {DECODE_BYTES_MAX}")));
     }
     let config = bincode::config::standard().with_limit::<{ 4 * DECODE_BYTES_MAX }>();
-    let (value, n_read) =
-        bincode::serde::decode_from_slice(bytes, config).map_err(|error| fail(error.to_string()))?;
+    let (value, n_read) = bincode::serde::decode_from_slice(bytes, config)
+        .map_err(|error| fail(error.to_string()))?;
     if n_read != bytes.len() {
         return Err(fail(format!("{} bytes follow the value", bytes.len() - n_read)));
     }

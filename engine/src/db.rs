@@ -1,125 +1,118 @@
-//! The façade: a store, and the live queries that watch it.
-#![allow(unused, missing_docs, clippy::unimplemented)]
+//! The façade: a published store, and the live queries that follow it.
+//!
+//! Writers prepare a successor (a clone of the store with a transaction merged) and publish it
+//! when they may; between the two, readers and live queries see the state before. This file only
+//! puts parts together.
+
 use std::sync::Arc;
 
-use crate::answer::{Answer, Row};
-use crate::error::{ProgramError, QueryError};
-use crate::fact::{Fact, Install, Mark, Transaction};
+use crate::answer::Answer;
+use crate::error::QueryError;
+pub use crate::eval::query::Query;
 use crate::ids::Revision;
 use crate::limits::Budget;
-use crate::program::raw::{Input, RawProgram};
+use crate::live::LiveQueries;
+pub use crate::live::support::Support;
+pub use crate::live::{InstanceId, LiveUpdate, RowsDelta};
+use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
 
-/// A checked program, ready to run against any snapshot. A clone is a pointer.
-#[derive(Clone)]
-pub struct Query {}
-
-impl Query {
-    /// Checks a program.
-    ///
-    /// # Errors
-    /// Every error found, in order of place.
-    pub fn prepare(raw: RawProgram) -> Result<Query, Vec<ProgramError>> {
-        unimplemented!()
-    }
-    pub fn raw(&self) -> &RawProgram {
-        unimplemented!()
-    }
-    /// Names of the find elements.
-    pub fn columns(&self) -> &Arc<[Arc<str>]> {
-        unimplemented!()
-    }
-    /// Evaluates.
-    pub fn run(&self, snapshot: &Snapshot, inputs: &[Input], budget: &Budget) -> Result<Answer, QueryError> {
-        unimplemented!()
-    }
-    /// Why this query cannot be live, if it cannot (`rand`, `sample`, limit without order).
-    pub fn check_live(&self) -> Result<(), QueryError> {
-        unimplemented!()
-    }
-    /// Attributes that nobody has written in this snapshot, each as a readable warning that names the nearest known one.
-    pub fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
-        unimplemented!()
-    }
-    /// The facts a replica must hold to give this query's answer itself.
-    pub fn support(&self, inputs: &[Input]) -> Result<Support, QueryError> {
-        unimplemented!()
-    }
-}
-
-/// Which facts a query can read: a pure function of (program, inputs). For now the *whole
-/// support*: every fact matching one of its atoms' constants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Support {}
-
-impl Support {
-    pub fn covers(&self, fact: &Fact) -> bool {
-        unimplemented!()
-    }
-    /// The facts of the support in a snapshot, sorted, no duplicates; `None` when there are more than `n_max`.
-    pub fn facts(&self, snapshot: &Snapshot, n_max: usize) -> Option<Vec<(Fact, Mark)>> {
-        unimplemented!()
-    }
-}
-
-/// One live (query, inputs); equal ones share it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(pub u64);
-
-/// What a step did to one live result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveUpdate {
-    pub instance: InstanceId,
-    /// An error (over budget) leaves the instance stale: its answer is no longer kept up until `refresh` succeeds.
-    pub change: Result<RowsDelta, QueryError>,
-}
-
-/// Rows that came and went; never both empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RowsDelta {
-    pub added: Vec<Row>,
-    pub removed: Vec<Row>,
-}
-
 /// A store with its live queries.
+///
+/// ```
+/// use tercet_engine::db::Db;
+/// use tercet_engine::fact::{Op, Transaction};
+/// use tercet_engine::hlc::Clock;
+/// use tercet_engine::ids::{Attribute, EntityId, ReplicaId};
+/// use tercet_engine::value::Value;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut db = Db::new();
+/// let (_, hlc) = Clock::new(ReplicaId(1)).tick(1_700_000_000_000);
+/// let set = Op::Set {
+///     e: EntityId::new("u1")?,
+///     a: Attribute::new("user/name")?,
+///     v: Value::from("Ann"),
+/// };
+/// let mut successor = db.store().clone();
+/// let accepted = successor.accept(&Transaction { hlc, ops: vec![set] });
+/// assert_eq!(db.snapshot().n_facts(), 0);
+/// db.publish(successor, &accepted.delta);
+/// assert_eq!(db.snapshot().n_facts(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
-pub struct Db {}
+pub struct Db {
+    store: Store,
+    live: LiveQueries,
+    revision: Revision,
+}
 
 impl Db {
+    /// An empty database.
     pub fn new() -> Db {
-        unimplemented!()
+        Db::default()
     }
+
+    /// A database that starts from a store, for example one that a log was replayed into.
     pub fn with_store(store: Store) -> Db {
-        unimplemented!()
+        Db { store, ..Db::default() }
     }
+
     /// The published store. Clone it to prepare a successor.
     pub fn store(&self) -> &Store {
-        unimplemented!()
+        &self.store
     }
+
+    /// The published facts.
     pub fn snapshot(&self) -> Snapshot {
-        unimplemented!()
+        self.store.snapshot()
     }
+
+    /// How many states have been published.
     pub fn revision(&self) -> Revision {
-        unimplemented!()
+        self.revision
     }
-    /// Makes a successor the published state and brings the live queries up to it. `delta` leads from the published store to the successor. Updates come in order of instance.
+
+    /// Makes a successor the published state and brings the live queries up to it. `delta` leads
+    /// from the published store to the successor. Updates come in order of instance.
     pub fn publish(&mut self, successor: Store, delta: &StoreDelta) -> Vec<LiveUpdate> {
-        unimplemented!()
+        self.store = successor;
+        self.revision = self.revision.next();
+        self.live.maintain(&self.store.snapshot(), delta)
     }
+
     /// Registers a live query, or another user of an equal one, and evaluates it if it is new.
-    pub fn subscribe(&mut self, query: &Query, inputs: &[Input], budget: &Budget) -> Result<InstanceId, QueryError> {
-        unimplemented!()
+    /// The budget is that of every evaluation; an equal instance keeps the budget of its first
+    /// user.
+    ///
+    /// # Errors
+    /// When the query cannot be live, the inputs do not fit, or the budget is used up.
+    pub fn subscribe(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<InstanceId, QueryError> {
+        self.live.subscribe(query, inputs, budget, &self.store.snapshot())
     }
+
     /// One user fewer; the last one ends it.
     pub fn unsubscribe(&mut self, instance: InstanceId) {
-        unimplemented!()
+        self.live.unsubscribe(instance);
     }
+
     /// The current result; none when the instance is unknown or stale.
     pub fn answer(&self, instance: InstanceId) -> Option<&Arc<Answer>> {
-        unimplemented!()
+        self.live.answer(instance)
     }
+
     /// Evaluates a stale instance again.
+    ///
+    /// # Errors
+    /// When it is still over its budget; it stays stale.
     pub fn refresh(&mut self, instance: InstanceId) -> Result<(), QueryError> {
-        unimplemented!()
+        self.live.refresh(instance, &self.store.snapshot()).map(|_| ())
     }
 }

@@ -1,20 +1,6 @@
-//! The engine's errors: what is wrong with a program or its inputs, and which limit was met.
+//! Why a query gave no answer: what is wrong with it or its inputs, or which limit was met.
 
-use crate::program::raw::Place;
-
-/// One thing wrong with a program. The front end that has its text adds the position.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
-pub struct ProgramError {
-    /// Where.
-    pub place: Place,
-    /// The stable code.
-    pub code: &'static str,
-    /// What is wrong, without a full stop.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
+pub use crate::program::ProgramError;
 
 /// Why a query gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +19,9 @@ pub enum QueryError {
         message: String,
     },
     /// The evaluation went over its budget.
-    #[error("the query went over its budget of {limit} in {place}, after {n_rows_made} rows; {hint}")]
+    #[error(
+        "the query went over its budget of {limit} in {place}, after {n_rows_made} rows; {hint}"
+    )]
     Budget {
         /// Which limit: `rows`, `bytes`, `rounds`.
         limit: String,

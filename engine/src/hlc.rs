@@ -172,12 +172,10 @@ macro_rules! serde_as_text_or_binary {
     };
 }
 
-serde_as_text_or_binary!(
-    Hlc,
-    (u64, u64),
-    |hlc| (hlc.time, hlc.replica.0),
-    |(time, replica)| Hlc { time, replica: ReplicaId(replica) }
-);
+serde_as_text_or_binary!(Hlc, (u64, u64), |hlc| (hlc.time, hlc.replica.0), |(time, replica)| Hlc {
+    time,
+    replica: ReplicaId(replica)
+});
 serde_as_text_or_binary!(Stamp, (Hlc, u16), |stamp| (stamp.hlc, stamp.op), |(hlc, op)| Stamp {
     hlc,
     op

@@ -19,4 +19,7 @@ pub mod program;
 pub mod limits;
 pub mod error;
 pub mod answer;
+mod plan;
+mod eval;
+mod live;
 pub mod db;

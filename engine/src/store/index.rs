@@ -18,8 +18,54 @@ use crate::merge::{Floor, Life, Standing};
 use super::log::ChangeLog;
 use super::tree::{Range, Tree};
 
-/// Two cells as a key: (entity, value), or (value, entity).
-pub(crate) type Pair = (Cell, Cell);
+/// Two cells as a key: (entity, value), or (value, entity); sorts by the first, then the second.
+///
+/// One wide integer, because a search through pairs of words branches on the first word and
+/// mispredicts half the time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pair(u128);
+
+impl Pair {
+    pub(crate) fn new(first: Cell, second: Cell) -> Pair {
+        Pair(u128::from(first.0) << 64 | u128::from(second.0))
+    }
+
+    pub(crate) fn first(self) -> Cell {
+        Cell((self.0 >> 64) as u64)
+    }
+
+    pub(crate) fn second(self) -> Cell {
+        Cell(self.0 as u64)
+    }
+
+    /// The other order.
+    fn swap(self) -> Pair {
+        Pair(self.0.rotate_left(64))
+    }
+}
+
+/// What a field holds, as far as most writes need to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// No entry.
+    Nothing,
+    /// One entry, visible or hidden.
+    One(Cell, Mark),
+    /// Several entries.
+    Many,
+}
+
+impl Holding {
+    /// The floor that the field's only entry implies: see the invariants above.
+    fn implied_floor(self) -> Option<Floor> {
+        match self {
+            Holding::One(value, Mark { stamp, kind: Kind::Set }) => {
+                Some(Floor { stamp, value: Some(value) })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// The indexes and the merge state of one attribute.
 #[derive(Clone, Default)]
@@ -34,11 +80,11 @@ pub(crate) struct AttributeIndex {
 
 /// The entries whose key begins with `first`.
 fn group<Item: Clone>(tree: &Tree<Pair, Item>, first: Cell) -> Range<'_, Pair, Item> {
-    tree.range(&(first, Cell::MIN), (first.after(), Cell::MIN))
+    tree.range(&Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
 }
 
 fn group_len<Item: Clone>(tree: &Tree<Pair, Item>, first: Cell) -> usize {
-    tree.count(&(first, Cell::MIN), &(first.after(), Cell::MIN))
+    tree.count(&Pair::new(first, Cell::MIN), &Pair::new(first.after(), Cell::MIN))
 }
 
 impl AttributeIndex {
@@ -72,17 +118,17 @@ impl AttributeIndex {
 
     /// The mark of a visible fact.
     pub(crate) fn mark(&self, entity: Cell, value: Cell) -> Option<Mark> {
-        self.visible.get(&(entity, value)).copied()
+        self.visible.get(&Pair::new(entity, value)).copied()
     }
 
     /// The mark of an entry that is held, visible or hidden.
     pub(crate) fn held(&self, entity: Cell, value: Cell) -> Option<Mark> {
-        self.mark(entity, value).or_else(|| self.hidden.get(&(entity, value)).copied())
+        self.mark(entity, value).or_else(|| self.hidden.get(&Pair::new(entity, value)).copied())
     }
 
     /// The values held in a field, in no stated order.
     pub(crate) fn held_values(&self, entity: Cell) -> Vec<Cell> {
-        let value = |((_, value), _): (&Pair, &Mark)| *value;
+        let value = |(pair, _): (&Pair, &Mark)| pair.second();
         let mut values: Vec<Cell> = self.field(entity).map(value).collect();
         if !self.hidden.is_empty() {
             values.extend(group(&self.hidden, entity).map(value));
@@ -92,7 +138,7 @@ impl AttributeIndex {
 
     /// The entities that hold a reference to `target`, in no stated order.
     pub(crate) fn held_referrers(&self, target: Cell) -> Vec<Cell> {
-        let entity = |((_, entity), ()): (&Pair, &())| *entity;
+        let entity = |(pair, ()): (&Pair, &())| pair.second();
         let mut entities: Vec<Cell> = self.holders(target).map(entity).collect();
         entities.extend(group(&self.hidden_targets, target).map(entity));
         entities
@@ -100,44 +146,54 @@ impl AttributeIndex {
 
     /// The greatest stamp that a `remove` of this value covered.
     pub(crate) fn removed(&self, entity: Cell, value: Cell) -> Option<Stamp> {
-        self.removed.get(&(entity, value)).copied()
+        self.removed.get(&Pair::new(entity, value)).copied()
     }
 
     /// Records what a `remove` covered.
     pub(crate) fn remove(&mut self, entity: Cell, value: Cell, covered: Stamp) {
         if Some(covered) > self.removed(entity, value) {
-            self.removed.insert((entity, value), covered);
+            self.removed.insert(Pair::new(entity, value), covered);
         }
     }
 
     /// Forgets what was removed from this value.
     pub(crate) fn forget_removed(&mut self, entity: Cell, value: Cell) {
-        self.removed.remove(&(entity, value));
+        self.removed.remove(&Pair::new(entity, value));
+    }
+
+    /// What a field holds, in one search.
+    pub(crate) fn holding(&self, entity: Cell) -> Holding {
+        let mut visible = self.field(entity);
+        let first = visible.next();
+        let (first, is_alone) = match (first, self.hidden.is_empty()) {
+            (first, true) => (first, visible.next().is_none()),
+            (first, false) => {
+                let mut held = first.into_iter().chain(visible).chain(group(&self.hidden, entity));
+                (held.next(), held.next().is_none())
+            }
+        };
+        match first {
+            None => Holding::Nothing,
+            Some((pair, mark)) if is_alone => Holding::One(pair.second(), *mark),
+            Some(_) => Holding::Many,
+        }
     }
 
     /// The greatest `set` or `unset` of a field.
     pub(crate) fn floor(&self, entity: Cell) -> Option<Floor> {
-        self.floors.get(&entity).copied().or_else(|| self.implied_floor(entity))
+        self.floor_over(entity, self.holding(entity))
     }
 
-    /// The floor that the field's only entry implies, if it has one entry and that was `set`.
-    fn implied_floor(&self, entity: Cell) -> Option<Floor> {
-        let mut visible = self.field(entity);
-        let first = visible.next();
-        let (&(_, value), mark) = match (first, self.hidden.is_empty()) {
-            (first, true) => first.filter(|_| visible.next().is_none())?,
-            (first, false) => {
-                let mut held = first.into_iter().chain(visible).chain(group(&self.hidden, entity));
-                held.next().filter(|_| held.next().is_none())?
-            }
-        };
-        (mark.kind == Kind::Set).then_some(Floor { stamp: mark.stamp, value: Some(value) })
+    /// The same, for who knows what the field holds.
+    pub(crate) fn floor_over(&self, entity: Cell, holding: Holding) -> Option<Floor> {
+        self.floors.get(&entity).copied().or_else(|| holding.implied_floor())
     }
 
     /// Records the floor of a field, or that it has none. To be called with what
     /// [`AttributeIndex::floor`] said before the entries of the field changed, or a greater one.
     pub(crate) fn keep_floor(&mut self, entity: Cell, floor: Option<Floor>) {
-        match floor.filter(|floor| self.implied_floor(entity) != Some(*floor)) {
+        let is_stored = |floor: &Floor| self.holding(entity).implied_floor() != Some(*floor);
+        match floor.filter(is_stored) {
             Some(floor) if self.floors.get(&entity) == Some(&floor) => {}
             Some(floor) => drop(self.floors.insert(entity, floor)),
             None => drop(self.floors.remove(&entity)),
@@ -152,7 +208,7 @@ impl AttributeIndex {
     ) -> Option<Floor> {
         self.field(entity)
             .filter(|(_, mark)| mark.kind == Kind::Set)
-            .map(|(&(_, value), mark)| Floor { stamp: mark.stamp, value: Some(value) })
+            .map(|(pair, mark)| Floor { stamp: mark.stamp, value: Some(pair.second()) })
             .fold(None, |floor, next| Some(max(next, floor)))
     }
 
@@ -177,48 +233,65 @@ impl AttributeIndex {
     /// Makes an entry visible, hidden or forgotten.
     pub(crate) fn place(
         &mut self,
-        (entity, value): Pair,
+        pair: Pair,
         mark: Mark,
         standing: Standing,
         log: &mut ChangeLog<'_>,
     ) {
         match standing {
             Standing::Visible => {
-                self.unhide(entity, value);
-                self.show(entity, value, mark, log);
+                self.unhide(pair);
+                self.show(pair, mark, log);
             }
             Standing::Hidden => {
-                self.conceal(entity, value, log);
-                self.hidden.insert((entity, value), mark);
-                if value.is_ref() {
-                    self.hidden_targets.insert((value, entity), ());
+                self.conceal(pair, log);
+                self.hidden.insert(pair, mark);
+                if pair.second().is_ref() {
+                    self.hidden_targets.insert(pair.swap(), ());
                 }
             }
             Standing::Lost => {
-                self.conceal(entity, value, log);
-                self.unhide(entity, value);
+                self.conceal(pair, log);
+                self.unhide(pair);
             }
         }
     }
 
-    fn show(&mut self, entity: Cell, value: Cell, mark: Mark, log: &mut ChangeLog<'_>) {
-        let before = self.visible.insert((entity, value), mark);
+    fn show(&mut self, pair: Pair, mark: Mark, log: &mut ChangeLog<'_>) {
+        let before = self.visible.insert(pair, mark);
         if before.is_none() {
-            self.entities.insert((value, entity), ());
+            self.entities.insert(pair.swap(), ());
         }
-        log.touch((entity, value), before, Some(mark));
+        log.touch(pair, before, Some(mark));
     }
 
-    fn conceal(&mut self, entity: Cell, value: Cell, log: &mut ChangeLog<'_>) {
-        if let Some(before) = self.visible.remove(&(entity, value)) {
-            self.entities.remove(&(value, entity));
-            log.touch((entity, value), Some(before), None);
+    fn conceal(&mut self, pair: Pair, log: &mut ChangeLog<'_>) {
+        if let Some(before) = self.visible.remove(&pair) {
+            self.entities.remove(&pair.swap());
+            log.touch(pair, Some(before), None);
         }
     }
 
-    fn unhide(&mut self, entity: Cell, value: Cell) {
-        if self.hidden.remove(&(entity, value)).is_some() && value.is_ref() {
-            self.hidden_targets.remove(&(value, entity));
+    fn unhide(&mut self, pair: Pair) {
+        if self.hidden.remove(&pair).is_some() && pair.second().is_ref() {
+            self.hidden_targets.remove(&pair.swap());
         }
+    }
+
+    /// Asserts the invariants at the top of this file, but for the floors.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let mut entities: Vec<Pair> = self.visible.iter().map(|(pair, _)| pair.swap()).collect();
+        entities.sort_unstable();
+        assert!(self.entities.iter().map(|(pair, ())| pair).eq(&entities));
+        let refs =
+            self.hidden.iter().map(|(pair, _)| pair.swap()).filter(|pair| pair.first().is_ref());
+        let mut targets: Vec<Pair> = refs.collect();
+        targets.sort_unstable();
+        assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(&targets));
+        assert!(self.hidden.iter().all(|(pair, _)| self.visible.get(pair).is_none()));
+        let is_implied =
+            |(entity, floor): (&Cell, &Floor)| self.holding(*entity).implied_floor() == Some(*floor);
+        assert!(!self.floors.iter().any(is_implied), "an implied floor costs no entry");
     }
 }

@@ -3,7 +3,7 @@
 //! While a transaction is merged one fact can come and go several times; the log notes each touch
 //! as cells, and only what differs in the end becomes facts.
 
-use crate::fact::{FactChange, Mark};
+use crate::fact::{Fact, FactChange, Mark};
 use crate::hlc::Stamp;
 use crate::ids::EntityId;
 use crate::intern::{Cell, Dictionary};
@@ -57,29 +57,12 @@ impl Changes {
 
     /// The consolidated delta; `view` and `lives` are the state after the step.
     pub(super) fn into_delta(mut self, view: &Snapshot, lives: &Tree<Cell, Life>) -> StoreDelta {
-        // The sorts are stable: of one fact, the touches stay in the order they happened.
-        self.touches.sort_by_key(|touch| (touch.attribute, touch.pair));
-        let one_fact = |a: &Touch, b: &Touch| (a.attribute, a.pair) == (b.attribute, b.pair);
-        let mut facts: Vec<FactChange> = self
-            .touches
-            .chunk_by(one_fact)
-            .filter_map(|touches| {
-                let (first, last) = (touches.first()?, touches.last()?);
-                let (entity, value) = first.pair;
-                (first.before != last.after).then(|| FactChange {
-                    fact: view.fact(first.attribute, entity, value),
-                    before: first.before,
-                    after: last.after,
-                })
-            })
-            .collect();
-        facts.sort_unstable_by(|a, b| a.fact.cmp(&b.fact));
         self.lives.sort_by_key(|(entity, _)| *entity);
         self.lives.dedup_by_key(|(entity, _)| *entity);
         StoreDelta {
-            facts,
             deleted: self.risen(&view.dictionary, lives, |life| life.deleted),
             restored: self.risen(&view.dictionary, lives, |life| life.restored),
+            facts: fact_changes(self.touches, view),
         }
     }
 
@@ -98,4 +81,43 @@ impl Changes {
         entities.sort_unstable();
         entities
     }
+}
+
+/// One change for each fact that differs in the end, in order of the facts.
+///
+/// Sorted by entity cells first: texts are then compared once an entity, not once a fact.
+fn fact_changes(mut touches: Vec<Touch>, view: &Snapshot) -> Vec<FactChange> {
+    let entity = |touch: &Touch| touch.pair.first();
+    let ranks = view.names.ranks();
+    // The sort is stable: of one fact, the touches stay in the order they happened.
+    touches.sort_by_key(|touch| (entity(touch), ranks[touch.attribute.0 as usize], touch.pair));
+    let mut groups: Vec<(EntityId, &[Touch])> = touches
+        .chunk_by(|a, b| entity(a) == entity(b))
+        .map(|touches| {
+            let id = view.dictionary.entity(entity(&touches[0])).expect("entity cells are refs");
+            (id, touches)
+        })
+        .collect();
+    groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let mut changes: Vec<FactChange> = Vec::with_capacity(touches.len());
+    for (entity, touches) in groups {
+        for of_field in touches.chunk_by(|a, b| a.attribute == b.attribute) {
+            let attribute = view.attribute(of_field[0].attribute);
+            let begin = changes.len();
+            changes.extend(of_field.chunk_by(|a, b| a.pair == b.pair).filter_map(|touches| {
+                let (before, after) = (touches.first()?.before, touches.last()?.after);
+                (before != after).then(|| FactChange {
+                    fact: Fact {
+                        entity: entity.clone(),
+                        attribute: attribute.clone(),
+                        value: view.dictionary.value(touches[0].pair.second()),
+                    },
+                    before,
+                    after,
+                })
+            }));
+            changes[begin..].sort_unstable_by(|a, b| a.fact.value.cmp(&b.fact.value));
+        }
+    }
+    changes
 }

@@ -8,8 +8,11 @@
 //!
 //! Left out: the log, limits on what may come in, and who is listening.
 
+mod effects;
 mod index;
 mod install;
+#[cfg(test)]
+mod laws;
 mod log;
 mod snapshot;
 #[cfg(test)]
@@ -27,7 +30,6 @@ use crate::intern::Cell;
 use crate::merge::Life;
 use crate::value::Value;
 
-use index::AttributeIndex;
 use tree::Tree;
 use write::Writer;
 
@@ -78,13 +80,15 @@ impl Store {
     /// # Panics
     /// When the transaction has more than 65,536 operations: limits are checked before this.
     pub fn accept(&mut self, transaction: &Transaction) -> Accepted {
-        let mut ops = Vec::with_capacity(transaction.ops.len());
+        let n_ops = transaction.ops.len();
+        let (mut ops, mut targets) = (Vec::with_capacity(n_ops), Vec::with_capacity(n_ops));
         let delta = self.merge(transaction, |writer, op, stamp| {
-            let covered = writer.merge(op, stamp, true);
+            let (target, covered) = writer.merge(op, stamp, true);
             ops.push(with_cover(op, covered));
+            targets.push(target);
         });
         let transaction = Transaction { hlc: transaction.hlc, ops };
-        let effects = self.effects(&transaction);
+        let effects = self.effects_on(&transaction, &targets);
         Accepted { transaction, delta, effects }
     }
 
@@ -115,52 +119,18 @@ impl Store {
         changes.into_delta(&self.view, &self.lives)
     }
 
-    /// What holds of each operation of a transaction now.
-    ///
-    /// `set` and `add` are applied when the fact is visible; else deleted when the entity, or the
-    /// entity referred to, is dead or was deleted after the operation; else superseded. `unset` is
-    /// applied when the field is empty, `remove` when the value is not visible, `delete` when the
-    /// entity is not alive, `restore` when it is.
-    ///
-    /// # Panics
-    /// When the transaction has more than 65,536 operations: limits are checked before this.
-    pub fn effects(&self, transaction: &Transaction) -> Vec<Effect> {
-        let effect = |(index, op)| self.effect(op, transaction.stamp(index));
-        transaction.ops.iter().enumerate().map(effect).collect()
-    }
-
-    fn effect(&self, op: &Op, stamp: Stamp) -> Effect {
-        let applied_if = |holds| if holds { Effect::Applied } else { Effect::Superseded };
-        match op {
-            Op::Set { e, a, v } | Op::Add { e, a, v } => {
-                let deleted =
-                    || self.hidden_by(e, stamp).or_else(|| self.target_hidden_by(v, stamp));
-                match self.is_visible(e, a, v) {
-                    true => Effect::Applied,
-                    false => deleted().map_or(Effect::Superseded, |at| Effect::Deleted { at }),
-                }
-            }
-            Op::Unset { e, a } => applied_if(self.is_empty_field(e, a)),
-            Op::Remove { e, a, v, .. } => applied_if(!self.is_visible(e, a, v)),
-            Op::Delete { e } => applied_if(!self.life(e).is_alive()),
-            Op::Restore { e, .. } => match self.life(e).tombstone() {
-                Some(at) => Effect::Deleted { at },
-                None => Effect::Applied,
-            },
-        }
-    }
-
     /// The stamp of the add that a `remove` of this member would see: what it should cover. None
     /// when nothing is held that is or can become visible.
     pub fn added(&self, entity: &EntityId, attribute: &Attribute, value: &Value) -> Option<Stamp> {
-        let (index, entity) = self.field(entity, attribute)?;
+        let index = self.view.index(self.view.find_attribute(attribute)?);
+        let entity = self.view.dictionary.find_entity(entity)?;
         let value = self.view.dictionary.find(value)?;
         index.held(entity, value).map(|mark| mark.stamp)
     }
 
     /// The tombstone of an entity that is not alive: what a `restore` should cover.
     pub fn tombstone(&self, entity: &EntityId) -> Option<Stamp> {
-        self.life(entity).tombstone()
+        self.life(self.view.dictionary.find_entity(entity)).tombstone()
     }
 
     /// The greatest HLC of any transaction merged or item installed.
@@ -173,37 +143,11 @@ impl Store {
         self.view.clone()
     }
 
-    fn field(&self, entity: &EntityId, attribute: &Attribute) -> Option<(&AttributeIndex, Cell)> {
-        let id = self.view.names.find(attribute)?;
-        let entity = self.view.dictionary.find_entity(entity)?;
-        Some((&self.view.indexes[id.0 as usize], entity))
-    }
-
-    fn is_empty_field(&self, entity: &EntityId, attribute: &Attribute) -> bool {
-        self.field(entity, attribute)
-            .is_none_or(|(index, entity)| index.field(entity).next().is_none())
-    }
-
-    fn is_visible(&self, entity: &EntityId, attribute: &Attribute, value: &Value) -> bool {
-        let value = self.view.dictionary.find(value);
-        self.field(entity, attribute)
-            .zip(value)
-            .is_some_and(|((index, entity), value)| index.mark(entity, value).is_some())
-    }
-
-    fn life(&self, entity: &EntityId) -> Life {
-        let cell = self.view.dictionary.find_entity(entity);
-        cell.and_then(|cell| self.lives.get(&cell)).copied().unwrap_or(Life::UNTOUCHED)
-    }
-
-    fn hidden_by(&self, entity: &EntityId, added: Stamp) -> Option<Stamp> {
-        self.life(entity).hides(added)
-    }
-
-    fn target_hidden_by(&self, value: &Value, added: Stamp) -> Option<Stamp> {
-        match value {
-            Value::Ref(target) => self.hidden_by(target, added),
-            _ => None,
+    /// Asserts the invariants of all indexes, and that every entry stands as merge says.
+    #[cfg(test)]
+    fn check(&self) {
+        for index in self.view.indexes.iter() {
+            index.check();
         }
     }
 }

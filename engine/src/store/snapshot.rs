@@ -34,6 +34,15 @@ impl Names {
         &self.names[id.0 as usize]
     }
 
+    /// The place of every attribute in text order, by id.
+    pub(super) fn ranks(&self) -> Vec<usize> {
+        let mut ranks = vec![0; self.names.len()];
+        for (rank, id) in self.by_text.iter().enumerate() {
+            ranks[id.0 as usize] = rank;
+        }
+        ranks
+    }
+
     /// Gives a new attribute the next id.
     pub(super) fn push(&mut self, attribute: &Attribute) -> AttributeId {
         let id = u32::try_from(self.names.len()).expect("a store has fewer than 2^32 attributes");
@@ -86,12 +95,12 @@ impl Snapshot {
 
     /// Facts of an attribute, in order of (entity, value) cells.
     pub fn facts(&self, a: AttributeId) -> impl Iterator<Item = (Cell, Cell)> + '_ {
-        self.index(a).facts().map(|(pair, _)| *pair)
+        self.index(a).facts().map(|(pair, _)| (pair.first(), pair.second()))
     }
 
     /// Values of a field, in order of cells.
     pub fn values(&self, a: AttributeId, e: Cell) -> impl Iterator<Item = Cell> + '_ {
-        self.index(a).field(e).map(|((_, value), _)| *value)
+        self.index(a).field(e).map(|(pair, _)| pair.second())
     }
 
     /// Values of a field with their marks, in order of cells.
@@ -100,12 +109,12 @@ impl Snapshot {
         a: AttributeId,
         e: Cell,
     ) -> impl Iterator<Item = (Cell, Mark)> + '_ {
-        self.index(a).field(e).map(|((_, value), mark)| (*value, *mark))
+        self.index(a).field(e).map(|(pair, mark)| (pair.second(), *mark))
     }
 
     /// Entities whose field has this value, in order of cells.
     pub fn entities(&self, a: AttributeId, v: Cell) -> impl Iterator<Item = Cell> + '_ {
-        self.index(a).holders(v).map(|((_, entity), ())| *entity)
+        self.index(a).holders(v).map(|(pair, ())| pair.second())
     }
 
     /// Whether the fact is visible.
@@ -137,7 +146,9 @@ impl Snapshot {
     /// cells.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, Mark)> + '_ {
         self.names.by_text.iter().flat_map(move |&a| {
-            self.index(a).facts().map(move |(&(e, v), mark)| (self.fact(a, e, v), *mark))
+            self.index(a)
+                .facts()
+                .map(move |(pair, mark)| (self.fact(a, pair.first(), pair.second()), *mark))
         })
     }
 
@@ -158,11 +169,11 @@ impl Snapshot {
         self.iter().fold(0, |sum, (fact, mark)| sum.wrapping_add(fact_hash(&fact, &mark)))
     }
 
-    fn index(&self, a: AttributeId) -> &AttributeIndex {
+    pub(super) fn index(&self, a: AttributeId) -> &AttributeIndex {
         &self.indexes[a.0 as usize]
     }
 
-    pub(super) fn fact(&self, a: AttributeId, e: Cell, v: Cell) -> Fact {
+    fn fact(&self, a: AttributeId, e: Cell, v: Cell) -> Fact {
         Fact {
             entity: self.dictionary.entity(e).expect("entity cells are refs"),
             attribute: self.attribute(a).clone(),

@@ -262,7 +262,9 @@ impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
             match node {
                 Node::Branch(branch) => node = &branch.children[branch.child_of(key)],
                 Node::Leaf(leaf) => {
-                    return leaf.keys.binary_search(key).ok().map(|index| &leaf.items[index]);
+                    let index = leaf.keys.partition_point(|other| other < key);
+                    let is_found = leaf.keys.get(index) == Some(key);
+                    return is_found.then(|| &leaf.items[index]);
                 }
             }
         }
@@ -426,5 +428,135 @@ impl<'tree, Key: Ord + Clone, Item: Clone> Iterator for Range<'tree, Key, Item> 
         }
         self.next += 1;
         Some((key, &self.items[self.next - 1]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Checks the invariants at the top of this file; returns (depth, entries).
+    fn check(node: &Node<u32, u32>, from: Option<u32>, until: Option<u32>) -> (usize, usize) {
+        let is_inside =
+            |key: &u32| from.is_none_or(|from| from <= *key) && until.is_none_or(|u| *key < u);
+        assert!((1..=CAPACITY).contains(&node.width()));
+        match node {
+            Node::Leaf(leaf) => {
+                assert_eq!(leaf.keys.len(), leaf.items.len());
+                assert!(leaf.keys.is_sorted_by(|a, b| a < b));
+                assert!(leaf.keys.iter().all(is_inside));
+                (0, leaf.keys.len())
+            }
+            Node::Branch(branch) => {
+                assert_eq!(branch.splits.len() + 1, branch.children.len());
+                assert!(branch.splits.iter().all(is_inside));
+                let mut depths = Vec::new();
+                for (index, child) in branch.children.iter().enumerate() {
+                    let from = index.checked_sub(1).map_or(from, |i| Some(branch.splits[i]));
+                    let until = branch.splits.get(index).copied().or(until);
+                    let (depth, count) = check(child, from, until);
+                    assert_eq!(count, branch.counts[index]);
+                    depths.push(depth);
+                }
+                depths.dedup();
+                assert_eq!(depths.len(), 1);
+                (depths[0] + 1, node.count())
+            }
+        }
+    }
+
+    fn assert_same(tree: &Tree<u32, u32>, model: &BTreeMap<u32, u32>) {
+        if !tree.is_empty() {
+            check(&tree.root, None, None);
+        }
+        assert_eq!(tree.len(), model.len());
+        assert!(tree.iter().eq(model.iter()));
+    }
+
+    /// Steps over a key space: ascending, descending or scattered runs of inserts and removals.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert { from: u32, n: u32, stride: u32 },
+        Remove { from: u32, n: u32, stride: u32 },
+        Clone,
+    }
+
+    const KEYS: u32 = 6_007;
+
+    fn step() -> impl Strategy<Value = Step> {
+        let run = || (0..KEYS, 0_u32..4_000, prop::sample::select(vec![1, KEYS - 1, 7, 1_009]));
+        prop_oneof![
+            4 => run().prop_map(|(from, n, stride)| Step::Insert { from, n, stride }),
+            3 => run().prop_map(|(from, n, stride)| Step::Remove { from, n, stride }),
+            1 => Just(Step::Clone),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn behaves_as_a_sorted_map_and_clones_stay(
+            steps in prop::collection::vec(step(), 1..10),
+            probes in prop::collection::vec((0..KEYS + 1, 0..KEYS + 1), 8),
+        ) {
+            let (mut tree, mut model) = (Tree::default(), BTreeMap::new());
+            let mut clones = Vec::new();
+            for (item, step) in (0_u32..).zip(&steps) {
+                match *step {
+                    Step::Insert { from, n, stride } => for i in 0..n {
+                        let key = (from + i * stride) % KEYS;
+                        prop_assert_eq!(tree.insert(key, item), model.insert(key, item));
+                    },
+                    Step::Remove { from, n, stride } => for i in 0..n {
+                        let key = (from + i * stride) % KEYS;
+                        prop_assert_eq!(tree.remove(&key), model.remove(&key));
+                    },
+                    Step::Clone => clones.push((tree.clone(), model.clone())),
+                }
+                assert_same(&tree, &model);
+            }
+            for (tree, model) in &clones {
+                assert_same(tree, model);
+            }
+            for (from, until) in probes {
+                prop_assert_eq!(tree.get(&from), model.get(&from));
+                prop_assert_eq!(tree.rank(&from), model.range(..from).count());
+                let expected: Vec<_> = model.range(from.min(until)..until).collect();
+                prop_assert_eq!(tree.count(&from, &until), expected.len());
+                prop_assert_eq!(tree.range(&from, until).collect::<Vec<_>>(), expected);
+            }
+        }
+
+        #[test]
+        fn building_from_sorted_entries_is_inserting_them(n in 0_u32..20_000) {
+            let model: BTreeMap<u32, u32> = (0..n).map(|key| (key * 2, key)).collect();
+            let mut tree: Tree<u32, u32> = model.clone().into_iter().collect();
+            assert_same(&tree, &model);
+            prop_assert_eq!(tree.insert(n, 7), model.get(&n).copied());
+            prop_assert_eq!(tree.get(&n), Some(&7));
+        }
+    }
+
+    #[test]
+    fn ascending_loads_make_full_leaves() {
+        let mut tree = Tree::default();
+        for key in 0..64_000_u32 {
+            tree.insert(key, key);
+        }
+        let mut n_leaves = 0;
+        let mut level = vec![&*tree.root];
+        while let Some(node) = level.pop() {
+            match node {
+                Node::Leaf(_) => n_leaves += 1,
+                Node::Branch(branch) => level.extend(branch.children.iter().map(|c| &**c)),
+            }
+        }
+        assert_eq!(n_leaves, 64_000 / CAPACITY);
     }
 }

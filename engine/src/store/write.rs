@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use crate::fact::{Kind, Mark, Op};
 use crate::hlc::Stamp;
-use crate::ids::Attribute;
+use crate::ids::{Attribute, EntityId};
 use crate::intern::{Cell, Dictionary};
 use crate::merge::{self, Circumstances, Floor, Life, Standing};
 
 use super::Store;
-use super::index::AttributeIndex;
+use super::effects::Target;
+use super::index::{AttributeIndex, Holding, Pair};
 use super::log::Changes;
 use super::snapshot::{AttributeId, Names};
 use super::tree::Tree;
@@ -26,6 +27,7 @@ pub(super) struct Writer<'store> {
     indexes: &'store mut Vec<Arc<AttributeIndex>>,
     pub(super) lives: &'store mut Tree<Cell, Life>,
     pub(super) changes: Changes,
+    last_entity: Option<(EntityId, Cell)>,
 }
 
 /// A field by its ids.
@@ -43,36 +45,38 @@ impl<'store> Writer<'store> {
             indexes: Arc::make_mut(&mut store.view.indexes),
             lives: &mut store.lives,
             changes: Changes::default(),
+            last_entity: None,
         }
     }
 
-    /// Merges one operation; returns the cover it had, if it has one.
-    pub(super) fn merge(&mut self, op: &Op, stamp: Stamp, is_clamped: bool) -> Option<Stamp> {
-        let entity = self.dictionary.intern_entity(op.entity());
-        let field = |writer: &mut Self, a| Field { attribute: writer.intern_attribute(a), entity };
-        match op {
-            Op::Set { a, v, .. } => {
-                let (field, value) = (field(self, a), self.dictionary.intern(v));
-                let floor = self.raise_floor(field, Floor { stamp, value: Some(value) });
-                self.add(field, Some(floor), value, Mark { stamp, kind: Kind::Set });
+    /// Merges one operation; returns what it is about, and the cover it had, if it has one.
+    pub(super) fn merge(
+        &mut self,
+        op: &Op,
+        stamp: Stamp,
+        is_clamped: bool,
+    ) -> (Target, Option<Stamp>) {
+        let entity = self.intern_entity(op.entity());
+        let attribute = op.attribute().map(|attribute| self.intern_attribute(attribute));
+        let value = op.value().map(|value| self.dictionary.intern(value));
+        let covered = match (op, attribute.map(|attribute| Field { attribute, entity }), value) {
+            (Op::Set { .. }, Some(field), Some(value)) => {
+                self.add(field, value, Mark { stamp, kind: Kind::Set });
                 None
             }
-            Op::Add { a, v, .. } => {
-                let (field, value) = (field(self, a), self.dictionary.intern(v));
-                let floor = self.index(field.attribute).floor(entity);
-                self.add(field, floor, value, Mark { stamp, kind: Kind::Add });
+            (Op::Add { .. }, Some(field), Some(value)) => {
+                self.add(field, value, Mark { stamp, kind: Kind::Add });
                 None
             }
-            Op::Unset { a, .. } => {
-                let field = field(self, a);
-                let floor = self.raise_floor(field, Floor { stamp, value: None });
+            (Op::Unset { .. }, Some(field), _) => {
+                let holding = self.index(field.attribute).holding(entity);
+                let floor = self.raise_floor(field, holding, Floor { stamp, value: None });
                 self.index_mut(field.attribute).keep_floor(entity, Some(floor));
                 None
             }
-            Op::Remove { a, v, covers, .. } => {
-                let (field, value) = (field(self, a), self.dictionary.intern(v));
-                let claimed = covers.unwrap_or(stamp);
+            (Op::Remove { covers, .. }, Some(field), Some(value)) => {
                 let held = |writer: &Self| writer.index(field.attribute).held(entity, value);
+                let claimed = covers.unwrap_or(stamp);
                 let covered = match is_clamped {
                     true => merge::clamp(claimed, held(self).map(|mark| mark.stamp)),
                     false => claimed,
@@ -80,11 +84,11 @@ impl<'store> Writer<'store> {
                 self.remove(field, value, covered);
                 Some(covered)
             }
-            Op::Delete { .. } => {
+            (Op::Delete { .. }, ..) => {
                 self.change_life(entity, |life| life.delete(stamp));
                 None
             }
-            Op::Restore { covers, .. } => {
+            (Op::Restore { covers, .. }, ..) => {
                 let claimed = covers.unwrap_or(stamp);
                 let covered = match is_clamped {
                     true => merge::clamp(claimed, self.life(entity).deleted),
@@ -92,6 +96,20 @@ impl<'store> Writer<'store> {
                 };
                 self.change_life(entity, |life| life.restore(covered));
                 Some(covered)
+            }
+            _ => unreachable!("an operation on a field has an attribute, one on a member a value"),
+        };
+        (Target { entity: Some(entity), attribute, value }, covered)
+    }
+
+    /// The entity's cell; operations on one entity tend to follow each other.
+    fn intern_entity(&mut self, entity: &EntityId) -> Cell {
+        match &self.last_entity {
+            Some((last, cell)) if last == entity => *cell,
+            _ => {
+                let cell = self.dictionary.intern_entity(entity);
+                self.last_entity = Some((entity.clone(), cell));
+                cell
             }
         }
     }
@@ -144,7 +162,7 @@ impl<'store> Writer<'store> {
     pub(super) fn place(&mut self, field: Field, value: Cell, mark: Mark, standing: Standing) {
         let index = Arc::make_mut(&mut self.indexes[field.attribute.0 as usize]);
         let mut log = self.changes.of(field.attribute);
-        index.place((field.entity, value), mark, standing, &mut log);
+        index.place(Pair::new(field.entity, value), mark, standing, &mut log);
     }
 
     /// Judges an entry again, if it is held.
@@ -155,23 +173,42 @@ impl<'store> Writer<'store> {
     }
 
     /// The field's floor once `floor` counts too; forgets what falls below. The caller keeps it.
-    fn raise_floor(&mut self, field: Field, floor: Floor) -> Floor {
+    fn raise_floor(&mut self, field: Field, holding: Holding, floor: Floor) -> Floor {
         let index = self.index(field.attribute);
-        let held = index.floor(field.entity);
-        let greatest = floor.max(held, self.dictionary);
-        if held != Some(greatest) {
-            for value in index.held_values(field.entity) {
-                self.settle_held(field, Some(greatest), value);
-            }
+        let current = index.floor_over(field.entity, holding);
+        let greatest = floor.max(current, self.dictionary);
+        let values = match holding {
+            _ if current == Some(greatest) => Vec::new(),
+            Holding::Nothing => Vec::new(),
+            Holding::One(value, _) => vec![value],
+            Holding::Many => index.held_values(field.entity),
+        };
+        for value in values {
+            self.settle_held(field, Some(greatest), value);
         }
         greatest
     }
 
-    fn add(&mut self, field: Field, floor: Option<Floor>, value: Cell, mark: Mark) {
-        let held = self.index(field.attribute).held(field.entity, value);
+    /// Merges a `set` or `add`. What the field holds is searched once: most fields are written
+    /// for the first time or hold one value, and searches are what a write costs.
+    fn add(&mut self, field: Field, value: Cell, mark: Mark) {
+        let Field { attribute, entity } = field;
+        let holding = self.index(attribute).holding(entity);
+        let held = match holding {
+            Holding::Nothing => None,
+            Holding::One(other, held) => (other == value).then_some(held),
+            Holding::Many => self.index(attribute).held(entity, value),
+        };
+        let floor = match mark.kind {
+            Kind::Add => self.index(attribute).floor_over(entity, holding),
+            Kind::Set => {
+                let floor = Floor { stamp: mark.stamp, value: Some(value) };
+                Some(self.raise_floor(field, holding, floor))
+            }
+        };
         self.settle(field, floor, value, merge::later(held, mark));
         if floor.is_some() {
-            self.index_mut(field.attribute).keep_floor(field.entity, floor);
+            self.index_mut(attribute).keep_floor(entity, floor);
         }
     }
 

@@ -1,0 +1,213 @@
+//! From the rows of the body to the answer: projection, groups, order, window, pull.
+//!
+//! Rows are a set over the find and `:with` variables; aggregates see one value for each member.
+//! The order is total: by `:order-by`, then by the whole row, so a result is the same whatever
+//! plan made it. A pull stands for its entity until the window is known.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::rows::{RowSet, Rows};
+use super::{Evaluator, aggregate, functions};
+use crate::answer::{Output, Row};
+use crate::error::QueryError;
+use crate::intern::Cell;
+use crate::program::functions::Function;
+use crate::program::raw::{FindForm, RawHaving, RawHavingTerm};
+use crate::program::{Aggregate, FindElement, Program};
+use crate::value::Value;
+
+impl Evaluator<'_> {
+    /// The rows of the answer, given those of the body.
+    pub(super) fn find(&mut self, program: &Program, rows: &Rows) -> Result<Vec<Row>, QueryError> {
+        "the result".clone_into(&mut self.meter.place);
+        let tuples = self.tuples(program, rows)?;
+        let is_aggregate = |element: &FindElement| matches!(element, FindElement::Aggregate { .. });
+        let mut found = if program.find.iter().any(is_aggregate) {
+            self.groups(program, &tuples)?
+        } else {
+            self.sorted(program.find.len(), &tuples)?
+        };
+        drop(tuples);
+        for (having, function) in program.having.iter().zip(&program.having_functions) {
+            found.retain(|row| holds(having, *function, row));
+        }
+        order(program, &mut found);
+        let raw = &program.raw;
+        let offset = usize::try_from(raw.offset).unwrap_or(usize::MAX);
+        found.drain(..offset.min(found.len()));
+        if let Some(limit) = raw.limit {
+            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        self.pull_all(program, &mut found)?;
+        Ok(found)
+    }
+
+    /// The distinct tuples of the find elements' variables and those of `:with`.
+    fn tuples(&mut self, program: &Program, rows: &Rows) -> Result<RowSet, QueryError> {
+        let find = program.find.iter().map(FindElement::var);
+        let columns: Vec<usize> =
+            find.chain(program.with.iter().copied()).map(|var| var.column()).collect();
+        // Without aggregates `:with` changes nothing: the answer is a set of rows.
+        let has_aggregate =
+            program.find.iter().any(|element| matches!(element, FindElement::Aggregate { .. }));
+        let columns = if has_aggregate { columns } else { columns[..program.find.len()].to_vec() };
+        let mut tuples = RowSet::new(columns.len());
+        let mut tuple = Vec::with_capacity(columns.len());
+        for row in rows.iter() {
+            tuple.clear();
+            tuple.extend(columns.iter().map(|column| row[*column]));
+            if tuples.insert(&tuple) {
+                self.meter.made_row()?;
+                self.meter.room_for(tuples.n_bytes())?;
+            }
+        }
+        Ok(tuples)
+    }
+
+    /// The tuples as rows, ordered by the whole row.
+    fn sorted(&mut self, width: usize, tuples: &RowSet) -> Result<Vec<Row>, QueryError> {
+        // Each different cell is compared by value only while ranks are found; rows are then
+        // sorted by the ranks of their cells.
+        let mut cells: Vec<Cell> =
+            (0..tuples.len()).flat_map(|position| tuples.row(position)).copied().collect();
+        cells.sort_unstable();
+        cells.dedup();
+        cells.sort_unstable_by(|a, b| self.scratch.compare(*a, *b));
+        let ranks: FxHashMap<Cell, u32> =
+            cells.iter().enumerate().map(|(rank, cell)| (*cell, rank as u32)).collect();
+        let mut keys: Vec<u32> = Vec::with_capacity(tuples.len() * width);
+        for position in 0..tuples.len() {
+            keys.extend(tuples.row(position)[..width].iter().map(|cell| ranks[cell]));
+        }
+        let key = |position: u32| {
+            let start = position as usize * width;
+            &keys[start..start + width]
+        };
+        let mut positions: Vec<u32> = (0..tuples.len() as u32).collect();
+        positions.sort_unstable_by(|a, b| key(*a).cmp(key(*b)));
+        let values: Vec<Value> = cells.iter().map(|cell| self.scratch.value(*cell)).collect();
+        let mut rows = Vec::with_capacity(positions.len());
+        for position in positions {
+            let outputs = key(position).iter();
+            rows.push(outputs.map(|rank| Output::Value(values[*rank as usize].clone())).collect());
+            self.meter.made_row()?;
+        }
+        Ok(rows)
+    }
+
+    /// One row for each group that has results, ordered by the whole row.
+    fn groups(&mut self, program: &Program, tuples: &RowSet) -> Result<Vec<Row>, QueryError> {
+        let find = program.find.iter().enumerate();
+        let grouped: Vec<usize> = find
+            .filter(|(_, element)| !matches!(element, FindElement::Aggregate { .. }))
+            .map(|(column, _)| column)
+            .collect();
+        let mut groups: BTreeMap<Vec<Cell>, Vec<usize>> = BTreeMap::new();
+        for position in 0..tuples.len() {
+            let tuple = tuples.row(position);
+            let key = grouped.iter().map(|column| tuple[*column]).collect();
+            groups.entry(key).or_default().push(position);
+            self.meter.made_row()?;
+        }
+        let mut rows = Vec::with_capacity(groups.len());
+        for members in groups.values() {
+            match self.group(program, tuples, members) {
+                Some(row) => rows.push(row),
+                None => self.meter.n_without_result += 1,
+            }
+            self.meter.made_row()?;
+        }
+        if groups.is_empty() {
+            rows.extend(of_nothing(program));
+        }
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
+    /// The row of a group; none where an aggregate has no result.
+    fn group(&self, program: &Program, tuples: &RowSet, members: &[usize]) -> Option<Row> {
+        let mut row = Row::with_capacity(program.find.len());
+        for (column, element) in program.find.iter().enumerate() {
+            let value = |position: &usize| self.scratch.value(tuples.row(*position)[column]);
+            row.push(match element {
+                FindElement::Aggregate { function, n, .. } => {
+                    let values = members.iter().map(value).collect();
+                    aggregate::aggregate(*function, *n, values)?
+                }
+                FindElement::Variable(_) | FindElement::Pull { .. } => {
+                    Output::Value(value(members.first()?))
+                }
+            });
+        }
+        Some(row)
+    }
+
+    fn pull_all(&mut self, program: &Program, rows: &mut [Row]) -> Result<(), QueryError> {
+        for (column, element) in program.find.iter().enumerate() {
+            let FindElement::Pull { pattern, .. } = element else { continue };
+            for row in rows.iter_mut() {
+                if let Output::Value(Value::Ref(entity)) = &row[column] {
+                    row[column] =
+                        Output::Tree(self.pull(&program.raw, *pattern, &entity.clone())?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row of a scalar count or sum over nothing.
+fn of_nothing(program: &Program) -> Option<Row> {
+    let is_zero = matches!(
+        program.find.as_slice(),
+        [FindElement::Aggregate {
+            function: Aggregate::Count | Aggregate::CountDistinct | Aggregate::Sum,
+            ..
+        }]
+    );
+    (program.form() == FindForm::Scalar && is_zero).then(|| vec![Output::Value(Value::int(0))])
+}
+
+/// Whether a row passes a predicate of `:having`; a list or tree is never a value.
+fn holds(having: &RawHaving, function: Function, row: &Row) -> bool {
+    let args: Option<Vec<Value>> = having
+        .args
+        .iter()
+        .map(|arg| match arg {
+            RawHavingTerm::Constant(value) => Some(value.clone()),
+            RawHavingTerm::Element(element) => match &row[*element as usize] {
+                Output::Value(value) => Some(value.clone()),
+                Output::List(_) | Output::Tree(_) => None,
+            },
+        })
+        .collect();
+    args.is_some_and(|args| functions::call(function, &args) == Some(Value::Boolean(true)))
+}
+
+/// Sorts rows that are in order of the whole row by `:order-by`, and drops those up to `:after`.
+fn order(program: &Program, rows: &mut Vec<Row>) {
+    let by = program.order_by();
+    if by.is_empty() {
+        return;
+    }
+    let directed = |order: Ordering, descending| if descending { order.reverse() } else { order };
+    rows.sort_by(|a, b| {
+        by.iter().fold(Ordering::Equal, |order, key| {
+            let element = key.element as usize;
+            order.then_with(|| directed(a[element].cmp(&b[element]), key.descending))
+        })
+    });
+    if program.raw.after.is_empty() {
+        return;
+    }
+    let after: Vec<Output> = program.raw.after.iter().cloned().map(Output::Value).collect();
+    rows.retain(|row| {
+        let compared = by.iter().zip(&after).fold(Ordering::Equal, |order, (key, after)| {
+            order.then_with(|| directed(row[key.element as usize].cmp(after), key.descending))
+        });
+        compared.is_gt()
+    });
+}

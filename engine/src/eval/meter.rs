@@ -1,0 +1,124 @@
+//! The meter: counts work, and stops an evaluation that goes over its budget.
+//!
+//! Counters are checked at least every [`CHECK_EVERY`] rows. What is over budget is reported with
+//! the rule or clause that was being evaluated and with what had been done.
+
+use crate::answer::Work;
+use crate::error::QueryError;
+use crate::limits::Budget;
+
+/// Rows between two looks at the interrupt.
+const CHECK_EVERY: u64 = 1_024;
+
+/// Counts the work of one evaluation.
+pub(crate) struct Meter {
+    budget: Budget,
+    pub(crate) work: Work,
+    /// Bytes of tables and of the batches being made.
+    n_bytes: u64,
+    next_check: u64,
+    /// Calls of functions that had no result.
+    pub(crate) n_without_result: u64,
+    /// What is being evaluated: the rule, by name, and the clause.
+    pub(crate) place: String,
+}
+
+impl Meter {
+    pub(crate) fn new(budget: &Budget) -> Meter {
+        Meter {
+            budget: budget.clone(),
+            work: Work::default(),
+            n_bytes: 0,
+            next_check: CHECK_EVERY,
+            n_without_result: 0,
+            place: "the query".to_owned(),
+        }
+    }
+
+    /// Takes note of one more row, looking at the limits now and then.
+    pub(crate) fn made_row(&mut self) -> Result<(), QueryError> {
+        self.work.n_rows_made += 1;
+        self.look()
+    }
+
+    /// Takes note of facts read.
+    pub(crate) fn read_facts(&mut self, n_facts: u64) -> Result<(), QueryError> {
+        self.work.n_facts_read += n_facts;
+        self.look()
+    }
+
+    fn look(&mut self) -> Result<(), QueryError> {
+        let n_done = self.work.n_rows_made + self.work.n_facts_read;
+        if n_done < self.next_check {
+            return Ok(());
+        }
+        self.next_check = n_done + CHECK_EVERY;
+        self.check()
+    }
+
+    /// Looks at the limits.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if self.budget.rows.is_some_and(|limit| self.work.n_rows_made > limit) {
+            let hint = "select less, or bind more of the rule's arguments";
+            return Err(self.over(format!("{} rows", self.budget.rows.unwrap_or(0)), hint));
+        }
+        if self.budget.interrupt.as_ref().is_some_and(|interrupt| interrupt()) {
+            return Err(QueryError::Stopped {
+                place: self.place.clone(),
+                n_rows_made: self.work.n_rows_made,
+            });
+        }
+        self.check_bytes()
+    }
+
+    /// Looks at whether a batch of so many bytes still fits.
+    pub(crate) fn room_for(&self, n_bytes: u64) -> Result<(), QueryError> {
+        match self.budget.bytes {
+            Some(limit) if self.n_bytes + n_bytes > limit => self.over_bytes(limit),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_bytes(&self) -> Result<(), QueryError> {
+        match self.budget.bytes {
+            Some(limit) if self.n_bytes > limit => self.over_bytes(limit),
+            _ => Ok(()),
+        }
+    }
+
+    fn over_bytes(&self, limit: u64) -> Result<(), QueryError> {
+        Err(self.over(format!("{limit} bytes"), "select less, or aggregate earlier"))
+    }
+
+    /// Takes note of memory taken.
+    pub(crate) fn hold(&mut self, n_bytes: u64) -> Result<(), QueryError> {
+        self.n_bytes += n_bytes;
+        self.check_bytes()
+    }
+
+    /// Takes note of memory given back.
+    pub(crate) fn release(&mut self, n_bytes: u64) {
+        self.n_bytes = self.n_bytes.saturating_sub(n_bytes);
+    }
+
+    /// Takes note of one round of a fixpoint, the `n_rounds`th of its run.
+    pub(crate) fn made_round(&mut self, n_rounds: u64) -> Result<(), QueryError> {
+        self.work.n_rounds += 1;
+        match self.budget.rounds {
+            Some(limit) if n_rounds > limit => {
+                let hint = "does the recursion make new values without end?";
+                Err(self.over(format!("{limit} rounds"), hint))
+            }
+            _ => self.check(),
+        }
+    }
+
+    fn over(&self, limit: String, hint: &str) -> QueryError {
+        QueryError::Budget {
+            limit,
+            place: self.place.clone(),
+            n_rows_made: self.work.n_rows_made,
+            hint: hint.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Evaluation: a plan over a snapshot.
+//!
+//! [`Evaluator::run`] passes a batch of rows through the steps of a plan; a step that calls a rule
+//! asks a [`table::Table`] and, where the rule is complete in itself, brings it to its fixpoint
+//! first. Rules are therefore evaluated top-down for what is asked of them (sideways passing) and
+//! bottom-up within a recursion (semi-naive). It sees visible facts only: stamps and tombstones
+//! end in `merge`. Where a row came from, and who listens, is left out.
+//!
+//! Sources: Abiteboul, Hull & Vianu, ch. 13 (semi-naive, query-subquery); Balbin & Ramamohanarao,
+//! *A generalization of the differential approach to recursive query evaluation*, 1987.
+
+mod aggregate;
+mod exact;
+mod find;
+mod fixpoint;
+mod functions;
+mod meter;
+mod pull;
+pub(crate) mod query;
+pub(crate) mod reads;
+mod rows;
+mod scratch;
+mod steps;
+mod table;
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::error::QueryError;
+use crate::ids::Attribute;
+use crate::intern::Cell;
+use crate::plan::{Adornment, Counts};
+use crate::program::RuleId;
+use crate::program::lower::Stratified;
+use crate::store::{AttributeId, Snapshot};
+use crate::value::Value;
+use meter::Meter;
+use reads::{Key, Reads};
+use scratch::Scratch;
+use table::Table;
+
+/// One evaluation of one program over one snapshot.
+pub(crate) struct Evaluator<'s> {
+    program: &'s Stratified,
+    snapshot: &'s Snapshot,
+    scratch: Scratch<'s>,
+    tables: Vec<Table>,
+    table_of: BTreeMap<(RuleId, Adornment), usize>,
+    meter: Meter,
+    /// What was read, where somebody wants to know.
+    reads: Option<Reads>,
+    /// Attributes by the cell of their text.
+    attributes: FxHashMap<Cell, Option<AttributeId>>,
+}
+
+impl<'s> Evaluator<'s> {
+    fn new(
+        program: &'s Stratified,
+        snapshot: &'s Snapshot,
+        meter: Meter,
+        records_reads: bool,
+    ) -> Evaluator<'s> {
+        Evaluator {
+            program,
+            snapshot,
+            scratch: Scratch::new(snapshot.dictionary()),
+            tables: Vec::new(),
+            table_of: BTreeMap::new(),
+            meter,
+            reads: records_reads.then(Reads::default),
+            attributes: FxHashMap::default(),
+        }
+    }
+
+    fn record(&mut self, attribute: AttributeId, key: Key) {
+        if let Some(reads) = &mut self.reads {
+            reads.record(attribute, key, &self.scratch);
+        }
+    }
+
+    fn record_any(&mut self, key: Key) {
+        if let Some(reads) = &mut self.reads {
+            reads.record_any(key, &self.scratch);
+        }
+    }
+
+    /// The id of an attribute; an attribute that nobody has written is remembered as read.
+    fn attribute_id(&mut self, attribute: &Attribute) -> Option<AttributeId> {
+        let id = self.snapshot.find_attribute(attribute);
+        if id.is_none()
+            && let Some(reads) = &mut self.reads
+        {
+            reads.record_unknown(attribute);
+        }
+        id
+    }
+
+    /// The attribute whose text a cell holds, if there is one.
+    fn attribute_of_cell(&mut self, cell: Cell) -> Option<AttributeId> {
+        if let Some(id) = self.attributes.get(&cell) {
+            return *id;
+        }
+        let attribute = match self.scratch.value(cell) {
+            Value::String(text) => Attribute::new(text).ok(),
+            _ => None,
+        };
+        let id = attribute.and_then(|attribute| self.attribute_id(&attribute));
+        self.attributes.insert(cell, id);
+        id
+    }
+
+    /// The cell of an attribute's text.
+    fn cell_of_attribute(&mut self, id: AttributeId) -> Cell {
+        let text = self.snapshot.attribute(id).shared().clone();
+        self.scratch.cell(&Value::String(text))
+    }
+
+    fn check(&self) -> Result<(), QueryError> {
+        self.meter.check()
+    }
+}
+
+impl Counts for Snapshot {
+    fn total(&self) -> u64 {
+        self.n_facts()
+    }
+
+    fn of_attribute(&self, attribute: &Attribute) -> u64 {
+        self.find_attribute(attribute).map_or(0, |id| self.count(id))
+    }
+
+    fn of_value(&self, attribute: &Attribute, value: &Value) -> u64 {
+        let found = self.find_attribute(attribute).zip(self.dictionary().find(value));
+        found.map_or(0, |(id, cell)| self.count_entities(id, cell))
+    }
+}

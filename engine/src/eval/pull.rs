@@ -1,0 +1,197 @@
+//! Pull: a tree of one entity's facts, by a pattern.
+//!
+//! A field written by `set` is shown as a value, one written by `add` as a list (both: a list), a
+//! reverse reference as a list of entities; lists are in order of their values. A field without a
+//! value is left out unless the pattern has a default. `*` is every attribute and the entity's id
+//! under `db/id`. Recursion shows an entity that is on the path already by its id alone, and is
+//! refused beyond [`DEPTH_MAX`] levels, because what reads the tree recurses too.
+
+use std::sync::Arc;
+
+use super::Evaluator;
+use super::reads::Key;
+use crate::answer::{Branch, Tree};
+use crate::error::QueryError;
+use crate::fact::Kind;
+use crate::ids::{Attribute, EntityId, Name};
+use crate::intern::Cell;
+use crate::program::raw::{PullId, RawProgram, RawPullItem, RawPullNested};
+use crate::store::AttributeId;
+use crate::value::Value;
+
+/// The deepest tree a pull makes.
+pub(crate) const DEPTH_MAX: usize = 50;
+
+/// The key of an entity's own id.
+const ID_KEY: &str = "db/id";
+
+/// Where a pull is: the pattern, and the entities above.
+struct Path<'p> {
+    raw: &'p RawProgram,
+    pattern: PullId,
+    entities: Vec<Cell>,
+    /// Levels of recursion left, where the pattern that is recursing has a depth.
+    depth_left: Option<u64>,
+}
+
+/// What was found of one attribute.
+struct Field {
+    values: Vec<Cell>,
+    is_list: bool,
+}
+
+impl Evaluator<'_> {
+    /// The tree of an entity.
+    pub(super) fn pull(
+        &mut self,
+        raw: &RawProgram,
+        pattern: PullId,
+        entity: &EntityId,
+    ) -> Result<Tree, QueryError> {
+        let entity = self.scratch.cell(&Value::Ref(entity.clone()));
+        let mut path = Path { raw, pattern, entities: Vec::new(), depth_left: None };
+        self.tree(&mut path, entity)
+    }
+
+    fn tree(&mut self, path: &mut Path<'_>, entity: Cell) -> Result<Tree, QueryError> {
+        if path.entities.len() >= DEPTH_MAX {
+            return Err(QueryError::Budget {
+                limit: format!("{DEPTH_MAX} levels"),
+                place: "a pull pattern".to_owned(),
+                n_rows_made: self.meter.work.n_rows_made,
+                hint: "give the recursion a depth".to_owned(),
+            });
+        }
+        self.meter.made_row()?;
+        path.entities.push(entity);
+        let mut tree = Tree::default();
+        for item in &path.raw.pulls[path.pattern.0 as usize].items {
+            match item {
+                RawPullItem::Wildcard => self.wildcard(entity, &mut tree)?,
+                RawPullItem::Attribute { attribute, reverse, rename, limit, default, nested } => {
+                    let key = rename.as_ref().map_or_else(
+                        || key_of(attribute, *reverse),
+                        |rename| rename.shared().clone(),
+                    );
+                    let mut field = self.pulled_field(entity, attribute, *reverse)?;
+                    if let Some(limit) = limit {
+                        field.values.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+                    }
+                    let branch = if field.values.is_empty() {
+                        default.clone().map(Branch::Value)
+                    } else {
+                        Some(self.branch(path, &field, *nested)?)
+                    };
+                    tree.0.extend(branch.map(|branch| (key, branch)));
+                }
+            }
+        }
+        path.entities.pop();
+        Ok(tree)
+    }
+
+    fn wildcard(&mut self, entity: Cell, tree: &mut Tree) -> Result<(), QueryError> {
+        self.record_any(Key::Entity(entity));
+        for id in self.snapshot.attributes() {
+            let field = self.field_of(id, entity)?;
+            if field.values.is_empty() {
+                continue;
+            }
+            let values = field.values.iter();
+            let mut branches: Vec<Branch> =
+                values.map(|cell| Branch::Value(self.scratch.value(*cell))).collect();
+            let branch = if field.is_list { Branch::List(branches) } else { branches.remove(0) };
+            tree.0.insert(self.snapshot.attribute(id).shared().clone(), branch);
+        }
+        tree.0.insert(Arc::from(ID_KEY), Branch::Value(self.scratch.value(entity)));
+        Ok(())
+    }
+
+    fn pulled_field(
+        &mut self,
+        entity: Cell,
+        attribute: &Name,
+        reverse: bool,
+    ) -> Result<Field, QueryError> {
+        let attribute = Attribute::new(attribute.shared().clone());
+        let attribute = attribute.expect("the attributes of a checked program are valid");
+        let Some(id) = self.attribute_id(&attribute) else {
+            return Ok(Field { values: Vec::new(), is_list: false });
+        };
+        if !reverse {
+            self.record(id, Key::Entity(entity));
+            return self.field_of(id, entity);
+        }
+        self.record(id, Key::Value(entity));
+        let mut values: Vec<Cell> = self.snapshot.entities(id, entity).collect();
+        self.meter.read_facts(values.len() as u64)?;
+        values.sort_unstable_by(|a, b| self.scratch.compare(*a, *b));
+        Ok(Field { values, is_list: true })
+    }
+
+    fn field_of(&mut self, id: AttributeId, entity: Cell) -> Result<Field, QueryError> {
+        let found = self.snapshot.marked_values(id, entity);
+        let (mut values, mut is_list) = (Vec::new(), false);
+        for (value, mark) in found {
+            is_list |= mark.kind == Kind::Add || !values.is_empty();
+            values.push(value);
+        }
+        self.meter.read_facts(values.len() as u64)?;
+        values.sort_unstable_by(|a, b| self.scratch.compare(*a, *b));
+        Ok(Field { values, is_list })
+    }
+
+    fn branch(
+        &mut self,
+        path: &mut Path<'_>,
+        field: &Field,
+        nested: RawPullNested,
+    ) -> Result<Branch, QueryError> {
+        let mut branches = Vec::with_capacity(field.values.len());
+        for value in &field.values {
+            branches.push(self.nested(path, *value, nested)?);
+        }
+        Ok(if field.is_list { Branch::List(branches) } else { branches.remove(0) })
+    }
+
+    /// What is shown for one value.
+    fn nested(
+        &mut self,
+        path: &mut Path<'_>,
+        value: Cell,
+        nested: RawPullNested,
+    ) -> Result<Branch, QueryError> {
+        if !value.is_ref() && value.as_scratch().is_none() {
+            return Ok(Branch::Value(self.scratch.value(value)));
+        }
+        let (pattern, depth_left) = match nested {
+            RawPullNested::No => return Ok(Branch::Value(self.scratch.value(value))),
+            RawPullNested::Pattern(pattern) => (pattern, None),
+            RawPullNested::Recursion(depth) => {
+                let left = path.depth_left.or(depth);
+                if left == Some(0) || path.entities.contains(&value) {
+                    return Ok(Branch::Tree(self.id_alone(value)));
+                }
+                (path.pattern, left.map(|left| left - 1))
+            }
+        };
+        let outer = (path.pattern, path.depth_left);
+        (path.pattern, path.depth_left) = (pattern, depth_left);
+        let tree = self.tree(path, value);
+        (path.pattern, path.depth_left) = outer;
+        tree.map(Branch::Tree)
+    }
+
+    fn id_alone(&self, entity: Cell) -> Tree {
+        let id = Branch::Value(self.scratch.value(entity));
+        Tree([(Arc::from(ID_KEY), id)].into())
+    }
+}
+
+/// `post/author`, or `post/_author` for a reverse reference.
+fn key_of(attribute: &Name, reverse: bool) -> Arc<str> {
+    match attribute.as_str().split_once('/') {
+        Some((kind, field)) if reverse => Arc::from(format!("{kind}/_{field}")),
+        _ => attribute.shared().clone(),
+    }
+}

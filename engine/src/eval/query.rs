@@ -1,0 +1,329 @@
+//! A checked program, ready to run against any snapshot.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::Evaluator;
+use super::meter::Meter;
+use super::reads::Reads;
+use super::rows::Rows;
+use crate::answer::Answer;
+use crate::error::{ProgramError, QueryError};
+use crate::ids::{Attribute, EntityId};
+use crate::limits::Budget;
+use crate::plan::{Context, PlanText, body_plan};
+use crate::program::check::nearest;
+use crate::program::lower::Stratified;
+use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
+use crate::program::{
+    Atom, AttributeTerm, FindElement, InputColumn, InputShape, Program, VarSet, visit_clauses,
+};
+use crate::store::Snapshot;
+use crate::value::Value;
+
+/// The longest chain of rules that call each other without recursing: evaluation nests as deep.
+const CALL_DEPTH_MAX: usize = 64;
+
+/// A checked program. A clone is a pointer.
+#[derive(Debug, Clone)]
+pub struct Query(Arc<Prepared>);
+
+#[derive(Debug)]
+struct Prepared {
+    program: Program,
+    stratified: Stratified,
+    columns: Arc<[Arc<str>]>,
+}
+
+/// The reads of an evaluation, beside its answer.
+pub(crate) struct Watched {
+    pub(crate) answer: Answer,
+    pub(crate) reads: Reads,
+}
+
+impl Query {
+    /// Checks a program.
+    ///
+    /// # Errors
+    /// Every error found, in order of place.
+    pub fn prepare(raw: RawProgram) -> Result<Query, Vec<ProgramError>> {
+        let program = Program::check(raw)?;
+        let stratified = Stratified::lower(&program);
+        if stratified.call_depth() > CALL_DEPTH_MAX {
+            return Err(vec![ProgramError {
+                place: Place::Query,
+                code: "query_too_deep",
+                message: format!("rules call each other more than {CALL_DEPTH_MAX} deep"),
+                hint: None,
+            }]);
+        }
+        let columns = column_names(&program.raw);
+        Ok(Query(Arc::new(Prepared { program, stratified, columns })))
+    }
+
+    /// The program as it was given.
+    pub fn raw(&self) -> &RawProgram {
+        &self.0.program.raw
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.0.program
+    }
+
+    /// Names of the find elements: those of `:keys`, or their text.
+    pub fn columns(&self) -> &Arc<[Arc<str>]> {
+        &self.0.columns
+    }
+
+    /// Evaluates over a snapshot.
+    ///
+    /// # Errors
+    /// When the inputs do not fit `:in`, or the budget is used up.
+    pub fn run(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<Answer, QueryError> {
+        self.evaluate(snapshot, inputs, budget, false).map(|watched| watched.answer)
+    }
+
+    /// Evaluates, and tells what was read.
+    pub(crate) fn watch(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<Watched, QueryError> {
+        self.evaluate(snapshot, inputs, budget, true)
+    }
+
+    fn evaluate(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+        records_reads: bool,
+    ) -> Result<Watched, QueryError> {
+        let Prepared { program, stratified, columns } = &*self.0;
+        let mut evaluator = Evaluator::new(stratified, snapshot, Meter::new(budget), records_reads);
+        let rows = evaluator.input_rows(program, inputs)?;
+        let plan = body_plan(&stratified.body, &input_vars(program), self.context(snapshot));
+        let rows = evaluator.run(&plan, rows, usize::MAX)?;
+        let rows = evaluator.find(program, &rows)?;
+        let answer = Answer {
+            columns: Arc::clone(columns),
+            form: program.form(),
+            rows,
+            n_without_result: evaluator.meter.n_without_result,
+            work: evaluator.meter.work,
+        };
+        Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default() })
+    }
+
+    fn context<'c>(&'c self, snapshot: &'c Snapshot) -> Context<'c> {
+        Context {
+            rules: &self.0.stratified.rules,
+            counts: snapshot,
+            stratum: &[],
+            asks_nothing: false,
+        }
+    }
+
+    /// The order in which the query's own body is evaluated, one numbered step a line.
+    pub fn explain(&self, snapshot: &Snapshot) -> String {
+        let Prepared { program, stratified, .. } = &*self.0;
+        let plan = body_plan(&stratified.body, &input_vars(program), self.context(snapshot));
+        let text =
+            PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
+        let mut out = text.to_string();
+        for rule in &stratified.rules {
+            for definition in &rule.definitions {
+                let bound: VarSet =
+                    rule.needed.iter().map(|column| definition.head[*column]).collect();
+                let plan = body_plan(&definition.body, &bound, self.context(snapshot));
+                let head: Vec<String> = definition
+                    .head
+                    .iter()
+                    .map(|var| format!("?{}", definition.scope.names[var.column()]))
+                    .collect();
+                let _ = writeln!(out, "rule ({} {})", rule.name, head.join(" "));
+                let scope = &definition.scope;
+                let text = PlanText { plan: &plan, scope, rules: &stratified.rules, indent: 2 };
+                let _ = write!(out, "{text}");
+            }
+        }
+        out
+    }
+
+    /// Why this query cannot be live, if it cannot.
+    ///
+    /// # Errors
+    /// When it draws at random, or has a limit or offset without an order.
+    pub fn check_live(&self) -> Result<(), QueryError> {
+        let program = self.program();
+        let error = |place, code, message: &str, hint: &str| {
+            let (message, hint) = (message.to_owned(), Some(hint.to_owned()));
+            Err(QueryError::Program { errors: vec![ProgramError { place, code, message, hint }] })
+        };
+        for (index, element) in program.find.iter().enumerate() {
+            if let FindElement::Aggregate { function, .. } = element
+                && function.is_random()
+            {
+                let place = Place::Find(index as u32);
+                let message = "a live query cannot draw at random";
+                return error(place, "query_live_random", message, "run it once instead");
+            }
+        }
+        let raw = &program.raw;
+        if (raw.limit.is_some() || raw.offset > 0) && raw.order_by.is_empty() {
+            let message = "a live query with :limit or :offset needs :order-by";
+            let hint = "say which rows come first";
+            return error(Place::Query, "query_live_limit", message, hint);
+        }
+        Ok(())
+    }
+
+    /// A warning for each attribute that nobody has written, with the nearest known one.
+    pub fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut unknown = BTreeSet::new();
+        for body in self.program().bodies() {
+            visit_clauses(body, &mut |clause| {
+                if let Atom::Pattern { attribute: AttributeTerm::Const(attribute), .. }
+                | Atom::Missing { attribute: AttributeTerm::Const(attribute), .. }
+                | Atom::GetElse { attribute: AttributeTerm::Const(attribute), .. } = &clause.atom
+                {
+                    let id = snapshot.find_attribute(attribute);
+                    if id.is_none_or(|id| snapshot.count(id) == 0) {
+                        unknown.insert(attribute.clone());
+                    }
+                }
+            });
+        }
+        let known: Vec<&str> = snapshot
+            .attributes()
+            .filter(|id| snapshot.count(*id) > 0)
+            .map(|id| snapshot.attribute(id).as_str())
+            .collect();
+        let warning = |attribute: &Attribute| {
+            let near = nearest(attribute.as_str(), known.iter().copied());
+            let hint = near.map(|near| format!("; did you mean :{near}?")).unwrap_or_default();
+            format!("no fact has attribute :{attribute}{hint}")
+        };
+        unknown.iter().map(warning).collect()
+    }
+}
+
+fn input_vars(program: &Program) -> VarSet {
+    program.inputs.iter().flat_map(InputShape::columns).map(|column| column.var).collect()
+}
+
+/// The names of the columns: `:keys`, or the elements' text.
+fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
+    if !raw.keys.is_empty() {
+        return raw.keys.iter().map(|name| name.shared().clone()).collect();
+    }
+    let text = |element: &RawFindElement| match element {
+        RawFindElement::Variable(name) => format!("?{name}"),
+        RawFindElement::Aggregate { function, n: None, variable } => {
+            format!("({function} ?{variable})")
+        }
+        RawFindElement::Aggregate { function, n: Some(n), variable } => {
+            format!("({function} {n} ?{variable})")
+        }
+        RawFindElement::Pull { variable, .. } => format!("(pull ?{variable})"),
+    };
+    raw.find.iter().map(|element| Arc::from(text(element))).collect()
+}
+
+impl Evaluator<'_> {
+    /// One row for each combination of what the inputs give.
+    fn input_rows(&mut self, program: &Program, inputs: &[Input]) -> Result<Rows, QueryError> {
+        if inputs.len() != program.inputs.len() {
+            let message = format!(
+                ":in asks for {} inputs, {} were given",
+                program.inputs.len(),
+                inputs.len()
+            );
+            return Err(QueryError::Input { message });
+        }
+        let mut rows = Rows::unbound(program.scope.names.len());
+        for (index, (shape, input)) in program.inputs.iter().zip(inputs).enumerate() {
+            let bindings = bindings(shape, input, index + 1)?;
+            let mut out = Rows::new(rows.width());
+            for row in rows.iter() {
+                for binding in &bindings {
+                    let row = out.push(row);
+                    for (column, value) in binding {
+                        row[column.var.column()] = self.scratch.cell(value);
+                    }
+                    self.meter.made_row()?;
+                }
+            }
+            rows = out;
+        }
+        Ok(rows)
+    }
+}
+
+/// What one input binds: for each of its rows the value of each of its variables. No duplicates.
+fn bindings(
+    shape: &InputShape,
+    input: &Input,
+    position: usize,
+) -> Result<Vec<Vec<(InputColumn, Value)>>, QueryError> {
+    let misfit = |expected: &str| QueryError::Input {
+        message: format!("input {position} does not fit :in, which asks for {expected}"),
+    };
+    let rows: Vec<Vec<(InputColumn, &Value)>> = match (shape, input) {
+        (InputShape::Scalar(column), Input::Scalar(value)) => vec![vec![(*column, value)]],
+        (InputShape::Scalar(_), _) => return Err(misfit("one value")),
+        (InputShape::Collection(column), Input::Collection(values)) => {
+            values.iter().map(|value| vec![(*column, value)]).collect()
+        }
+        (InputShape::Collection(_), _) => return Err(misfit("a collection of values")),
+        (InputShape::Tuple(columns), Input::Tuple(values)) => {
+            let misfit = || misfit(&format!("a tuple of {} values", columns.len()));
+            vec![tuple(columns, values).ok_or_else(misfit)?]
+        }
+        (InputShape::Tuple(_), _) => return Err(misfit("a tuple of values")),
+        (InputShape::Relation(columns), Input::Relation(rows)) => {
+            let misfit = || misfit(&format!("rows of {} values", columns.len()));
+            let rows = rows.iter().map(|row| tuple(columns, row));
+            rows.collect::<Option<_>>().ok_or_else(misfit)?
+        }
+        (InputShape::Relation(_), _) => return Err(misfit("rows of values")),
+    };
+    let mut seen = BTreeSet::new();
+    let mut distinct = Vec::new();
+    for row in rows {
+        if !seen.insert(row.iter().map(|(_, value)| (*value).clone()).collect::<Vec<_>>()) {
+            continue;
+        }
+        let coerced = row.into_iter().map(|(column, value)| Ok((column, as_id(column, value)?)));
+        distinct.push(coerced.collect::<Result<Vec<_>, QueryError>>()?);
+    }
+    Ok(distinct)
+}
+
+fn tuple<'v>(
+    columns: &[Option<InputColumn>],
+    values: &'v [Value],
+) -> Option<Vec<(InputColumn, &'v Value)>> {
+    (columns.len() == values.len()).then(|| {
+        let pairs = columns.iter().zip(values);
+        pairs.filter_map(|(column, value)| column.map(|column| (column, value))).collect()
+    })
+}
+
+/// A string given for an entity is its id.
+fn as_id(column: InputColumn, value: &Value) -> Result<Value, QueryError> {
+    match value {
+        Value::String(text) if column.is_entity => match EntityId::new(text.clone()) {
+            Ok(entity) => Ok(Value::Ref(entity)),
+            Err(wrong) => Err(QueryError::Input { message: wrong.to_string() }),
+        },
+        _ => Ok(value.clone()),
+    }
+}

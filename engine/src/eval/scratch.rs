@@ -1,0 +1,60 @@
+//! Cells for values that only this evaluation knows: results of functions, unknown constants.
+//!
+//! They are not put into the store's dictionary, so a hostile query cannot make it grow. Equality
+//! of cells stays equality of values: a value keeps the first cell this evaluation gave it, even
+//! if a writer adds it to the dictionary meanwhile, which is right because no fact of the snapshot
+//! can hold a value that the dictionary did not have when the snapshot was taken.
+
+use std::cmp::Ordering;
+
+use rustc_hash::FxHashMap;
+
+use crate::intern::{Cell, Dictionary};
+use crate::value::Value;
+
+/// The dictionary of a snapshot, and the values of one evaluation on top.
+pub(crate) struct Scratch<'s> {
+    dictionary: &'s Dictionary,
+    values: Vec<Value>,
+    cells: FxHashMap<Value, Cell>,
+}
+
+impl<'s> Scratch<'s> {
+    pub(crate) fn new(dictionary: &'s Dictionary) -> Scratch<'s> {
+        Scratch { dictionary, values: Vec::new(), cells: FxHashMap::default() }
+    }
+
+    /// The cell of a value.
+    pub(crate) fn cell(&mut self, value: &Value) -> Cell {
+        if let Some(cell) = self.cells.get(value) {
+            return *cell;
+        }
+        if let Some(cell) = self.dictionary.find(value) {
+            return cell;
+        }
+        let index = u32::try_from(self.values.len()).expect("fewer than 2^32 values fit memory");
+        let cell = Cell::scratch(index);
+        self.values.push(value.clone());
+        self.cells.insert(value.clone(), cell);
+        cell
+    }
+
+    /// The value of a cell.
+    pub(crate) fn value(&self, cell: Cell) -> Value {
+        match cell.as_scratch() {
+            Some(index) => self.values[index as usize].clone(),
+            None => self.dictionary.value(cell),
+        }
+    }
+
+    /// The order of the values of two cells.
+    pub(crate) fn compare(&self, a: Cell, b: Cell) -> Ordering {
+        if a == b {
+            Ordering::Equal
+        } else if a.as_scratch().is_none() && b.as_scratch().is_none() {
+            self.dictionary.compare(a, b)
+        } else {
+            self.value(a).cmp(&self.value(b))
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Live queries: results that follow the facts.
+//!
+//! An *instance* is a program with its inputs; equal ones share one, whoever asked. Every instance
+//! here is of tier 3: what its evaluation read is remembered, misses included, and when a change
+//! touches that, it is evaluated again and the difference is told. Tier 3 is the fallback and the
+//! oracle of the tiers that maintain results without evaluating again; they will stand behind the
+//! same interface: a delta of facts in, a delta of rows for each instance out.
+//!
+//! Invariant, at every revision: the answer of an instance that is not stale equals a fresh
+//! evaluation over the published snapshot.
+
+pub(crate) mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use crate::answer::{Answer, Row};
+use crate::codec;
+use crate::error::QueryError;
+use crate::eval::query::{Query, Watched};
+use crate::eval::reads::Reads;
+use crate::ids::Attribute;
+use crate::limits::Budget;
+use crate::program::raw::Input;
+use crate::store::{AttributeId, Snapshot, StoreDelta};
+
+/// One live (program, inputs); equal ones share it. Never used again after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u64);
+
+/// What a step did to one live result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveUpdate {
+    /// Whose result it is.
+    pub instance: InstanceId,
+    /// What changed. An error (over budget) leaves the instance stale: its answer is not kept up
+    /// any more until it is refreshed.
+    pub change: Result<RowsDelta, QueryError>,
+}
+
+/// Rows that came and went, each list in the order of rows; never both empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RowsDelta {
+    /// Rows that are new.
+    pub added: Vec<Row>,
+    /// Rows that are gone.
+    pub removed: Vec<Row>,
+}
+
+impl RowsDelta {
+    /// The difference between two sets of rows; none where they are equal.
+    pub fn between(before: &[Row], after: &[Row]) -> Option<RowsDelta> {
+        let (old, new): (FxHashSet<&Row>, FxHashSet<&Row>) =
+            (before.iter().collect(), after.iter().collect());
+        let only = |rows: &[Row], other: &FxHashSet<&Row>| {
+            let mut rows: Vec<Row> =
+                rows.iter().filter(|row| !other.contains(row)).cloned().collect();
+            rows.sort_unstable();
+            rows
+        };
+        let delta = RowsDelta { added: only(after, &old), removed: only(before, &new) };
+        (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
+    }
+}
+
+struct Instance {
+    query: Query,
+    inputs: Vec<Input>,
+    budget: Budget,
+    key: Vec<u8>,
+    n_users: usize,
+    /// None while it is stale.
+    current: Option<Current>,
+}
+
+struct Current {
+    answer: Arc<Answer>,
+    reads: Reads,
+}
+
+impl From<Watched> for Current {
+    fn from(watched: Watched) -> Current {
+        Current { answer: Arc::new(watched.answer), reads: watched.reads }
+    }
+}
+
+/// All live queries over one store, and the way from a changed fact to those it may touch.
+#[derive(Default)]
+pub(crate) struct LiveQueries {
+    instances: BTreeMap<InstanceId, Instance>,
+    by_key: BTreeMap<Vec<u8>, InstanceId>,
+    next: u64,
+    by_attribute: BTreeMap<AttributeId, BTreeSet<InstanceId>>,
+    by_unknown_attribute: BTreeMap<Attribute, BTreeSet<InstanceId>>,
+    any_attribute: BTreeSet<InstanceId>,
+}
+
+impl LiveQueries {
+    /// Registers a live query, or another user of an equal one.
+    pub(crate) fn subscribe(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<InstanceId, QueryError> {
+        query.check_live()?;
+        let key = codec::encode(&(query.raw(), inputs));
+        if let Some(id) = self.by_key.get(&key).copied() {
+            let instance = self.instances.get_mut(&id).expect("keys name live instances");
+            instance.n_users += 1;
+            if instance.current.is_none()
+                && let Err(error) = self.refresh(id, snapshot)
+            {
+                self.unsubscribe(id);
+                return Err(error);
+            }
+            return Ok(id);
+        }
+        let current = Current::from(query.watch(snapshot, inputs, budget)?);
+        let id = InstanceId(self.next);
+        self.next += 1;
+        self.route(id, &current.reads);
+        self.by_key.insert(key.clone(), id);
+        let (query, inputs) = (query.clone(), inputs.to_vec());
+        let (budget, current) = (budget.clone(), Some(current));
+        self.instances.insert(id, Instance { query, inputs, budget, key, n_users: 1, current });
+        Ok(id)
+    }
+
+    /// One user fewer; the last one ends it. Unknown instances are ignored.
+    pub(crate) fn unsubscribe(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        instance.n_users -= 1;
+        if instance.n_users > 0 {
+            return;
+        }
+        self.unroute(id);
+        if let Some(instance) = self.instances.remove(&id) {
+            self.by_key.remove(&instance.key);
+        }
+    }
+
+    /// The current result; none when the instance is unknown or stale.
+    pub(crate) fn answer(&self, id: InstanceId) -> Option<&Arc<Answer>> {
+        self.instances.get(&id)?.current.as_ref().map(|current| &current.answer)
+    }
+
+    /// Evaluates an instance again, stale or not.
+    pub(crate) fn refresh(
+        &mut self,
+        id: InstanceId,
+        snapshot: &Snapshot,
+    ) -> Result<Option<RowsDelta>, QueryError> {
+        let Some(instance) = self.instances.get(&id) else { return Ok(None) };
+        let watched = instance.query.watch(snapshot, &instance.inputs, &instance.budget);
+        self.unroute(id);
+        let instance = self.instances.get_mut(&id).expect("it was there a moment ago");
+        let old = instance.current.take();
+        let current = Current::from(watched?);
+        let before = old.as_ref().map_or(&[][..], |old| &old.answer.rows);
+        let delta = RowsDelta::between(before, &current.answer.rows);
+        let reads = current.reads.clone();
+        instance.current = Some(current);
+        self.route(id, &reads);
+        Ok(delta)
+    }
+
+    /// Brings every instance that the delta touches up to the snapshot, in order of instance.
+    pub(crate) fn maintain(&mut self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<LiveUpdate> {
+        let mut updates = Vec::new();
+        for instance in self.touched(snapshot, delta) {
+            match self.refresh(instance, snapshot) {
+                Ok(None) => {}
+                Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
+                Err(error) => updates.push(LiveUpdate { instance, change: Err(error) }),
+            }
+        }
+        updates
+    }
+
+    fn touched(&self, snapshot: &Snapshot, delta: &StoreDelta) -> BTreeSet<InstanceId> {
+        let mut touched = BTreeSet::new();
+        let dictionary = snapshot.dictionary();
+        for change in &delta.facts {
+            let fact = &change.fact;
+            let id = snapshot.find_attribute(&fact.attribute);
+            let id = id.expect("the attribute of a changed fact is known");
+            let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
+            let (entity, value) = cells.expect("the values of a changed fact are known");
+            let readers = self
+                .by_attribute
+                .get(&id)
+                .into_iter()
+                .chain(self.by_unknown_attribute.get(&fact.attribute))
+                .flatten()
+                .chain(&self.any_attribute);
+            for reader in readers {
+                let current = self.instances.get(reader).and_then(|it| it.current.as_ref());
+                let is_touched =
+                    current.is_some_and(|it| it.reads.touches(fact, id, entity, value));
+                if is_touched {
+                    touched.insert(*reader);
+                }
+            }
+        }
+        touched
+    }
+
+    fn route(&mut self, id: InstanceId, reads: &Reads) {
+        for attribute in reads.attributes() {
+            self.by_attribute.entry(attribute).or_default().insert(id);
+        }
+        for attribute in reads.unknown_attributes() {
+            self.by_unknown_attribute.entry(attribute.clone()).or_default().insert(id);
+        }
+        if reads.reads_any() {
+            self.any_attribute.insert(id);
+        }
+    }
+
+    fn unroute(&mut self, id: InstanceId) {
+        let Some(current) = self.instances.get(&id).and_then(|it| it.current.as_ref()) else {
+            return;
+        };
+        for attribute in current.reads.attributes() {
+            remove_from(&mut self.by_attribute, &attribute, id);
+        }
+        for attribute in current.reads.unknown_attributes() {
+            remove_from(&mut self.by_unknown_attribute, attribute, id);
+        }
+        self.any_attribute.remove(&id);
+    }
+}
+
+fn remove_from<Key: Ord>(
+    routes: &mut BTreeMap<Key, BTreeSet<InstanceId>>,
+    key: &Key,
+    id: InstanceId,
+) {
+    if let Some(readers) = routes.get_mut(key) {
+        readers.remove(&id);
+        if readers.is_empty() {
+            routes.remove(key);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Plans: in which order the goals of a body are evaluated, and how each one is.
+//!
+//! A [`Plan`] is inert data that prints itself. It is made for a body, the variables bound before
+//! it, and the counts of a snapshot; the counts decide the order and nothing else, so an estimate
+//! can make a query slow but never wrong. Recursion gets one plan for each way in which a new row
+//! can arrive ([`delta_rules`]). What is left out: facts, and the evaluation itself.
+
+pub(crate) mod delta_rules;
+mod order;
+
+use std::fmt;
+
+pub(crate) use order::{Context, Counts, body_plan};
+
+use crate::ids::Attribute;
+use crate::program::functions::Function;
+use crate::program::lower::FlatRule;
+use crate::program::raw::ClauseId;
+use crate::program::{RuleId, Scope, Var};
+use crate::value::Value;
+
+/// The steps of one body, first to last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step: it turns the rows made so far into new ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// The clause it comes from.
+    pub(crate) id: ClauseId,
+    /// Rows expected for each row that arrives.
+    pub(crate) estimate: f64,
+    pub(crate) action: Action,
+}
+
+/// A term, with what is known of it when its step runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Slot {
+    Const(Value),
+    Bound(Var),
+    /// Bound by this step; a variable that occurs twice in a step is free both times.
+    Free(Var),
+    Blank,
+}
+
+/// The attribute position of a pattern, with what is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum AttributeSlot {
+    Const(Attribute),
+    Bound(Var),
+    Free(Var),
+    Blank,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    Pattern {
+        entity: Slot,
+        attribute: AttributeSlot,
+        value: Slot,
+    },
+    Predicate {
+        function: Function,
+        args: Vec<Slot>,
+    },
+    Function {
+        function: Function,
+        args: Vec<Slot>,
+        out: Slot,
+    },
+    Ground {
+        rows: Vec<Vec<Value>>,
+        out: Vec<Slot>,
+    },
+    Missing {
+        entity: Slot,
+        attribute: AttributeSlot,
+    },
+    GetElse {
+        entity: Slot,
+        attribute: AttributeSlot,
+        default: Slot,
+        out: Slot,
+    },
+    Call(Call),
+    /// Joins with the demand of the rule being evaluated: the columns its callers have bound.
+    Demand {
+        columns: Vec<Slot>,
+    },
+}
+
+/// Which columns of a rule a caller has bound: its answers are asked for these bindings only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Adornment(pub(crate) Vec<bool>);
+
+impl Adornment {
+    /// The bound columns, ascending.
+    pub(crate) fn columns(&self) -> Vec<usize> {
+        (0..self.0.len()).filter(|column| self.0[*column]).collect()
+    }
+
+    pub(crate) fn is_free(&self) -> bool {
+        !self.0.contains(&true)
+    }
+}
+
+/// `bf`: first column bound, second free.
+impl fmt::Display for Adornment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|bound| f.write_str(if *bound { "b" } else { "f" }))
+    }
+}
+
+/// A call of a rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) rule: RuleId,
+    pub(crate) args: Vec<Slot>,
+    /// The bindings that are asked for.
+    pub(crate) adornment: Adornment,
+    pub(crate) negated: bool,
+    pub(crate) reads: Reads,
+}
+
+/// Which answers of the called rule a step sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// All there are: the rule lies in a lower stratum and is evaluated to its end first.
+    Complete,
+    /// Those known before this round; in the rule's own recursion. `demands` says whether the
+    /// call also asks for what it would like to see in the next round.
+    UpToRecent { demands: bool },
+    /// Those known before the last round: the last round's are another delta rule's business.
+    Stable { demands: bool },
+}
+
+/// Prints a plan with the names of a scope and of the rules.
+pub(crate) struct PlanText<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) scope: &'p Scope,
+    pub(crate) rules: &'p [FlatRule],
+    pub(crate) indent: usize,
+}
+
+impl fmt::Display for PlanText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            let text = self.action(&step.action);
+            let indent = self.indent;
+            writeln!(f, "{:indent$}{}. {text}  (about {:.1})", "", index + 1, step.estimate)?;
+        }
+        Ok(())
+    }
+}
+
+impl PlanText<'_> {
+    fn slot(&self, slot: &Slot) -> String {
+        match slot {
+            Slot::Const(value) => value.to_string(),
+            Slot::Bound(var) => format!("?{}", self.scope.names[var.column()]),
+            Slot::Free(var) => format!("→?{}", self.scope.names[var.column()]),
+            Slot::Blank => "_".to_owned(),
+        }
+    }
+
+    fn attribute(&self, slot: &AttributeSlot) -> String {
+        match slot {
+            AttributeSlot::Const(attribute) => format!(":{attribute}"),
+            AttributeSlot::Bound(var) => self.slot(&Slot::Bound(*var)),
+            AttributeSlot::Free(var) => self.slot(&Slot::Free(*var)),
+            AttributeSlot::Blank => "_".to_owned(),
+        }
+    }
+
+    fn slots(&self, slots: &[Slot]) -> String {
+        slots.iter().map(|slot| self.slot(slot)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn action(&self, action: &Action) -> String {
+        match action {
+            Action::Pattern { entity, attribute, value } => {
+                let way = match (entity, value) {
+                    (Slot::Const(_) | Slot::Bound(_), Slot::Const(_) | Slot::Bound(_)) => "check",
+                    (Slot::Const(_) | Slot::Bound(_), _) => "by entity",
+                    (_, Slot::Const(_) | Slot::Bound(_)) => "by value",
+                    _ => "scan",
+                };
+                let (entity, value) = (self.slot(entity), self.slot(value));
+                format!("{way} [{entity} {} {value}]", self.attribute(attribute))
+            }
+            Action::Predicate { function, args } => {
+                format!("filter ({} {})", function.name(), self.slots(args))
+            }
+            Action::Function { function, args, out } => {
+                format!("compute ({} {}) {}", function.name(), self.slots(args), self.slot(out))
+            }
+            Action::Ground { rows, out } => {
+                format!("ground {} rows [{}]", rows.len(), self.slots(out))
+            }
+            Action::Missing { entity, attribute } => {
+                format!("filter missing {} {}", self.slot(entity), self.attribute(attribute))
+            }
+            Action::GetElse { entity, attribute, default, out } => format!(
+                "get-else {} {} {} {}",
+                self.slot(entity),
+                self.attribute(attribute),
+                self.slot(default),
+                self.slot(out)
+            ),
+            Action::Demand { columns } => format!("demand [{}]", self.slots(columns)),
+            Action::Call(call) => {
+                let name = &self.rules[call.rule.index()].name;
+                let not = if call.negated { "without " } else { "" };
+                let (adornment, args) = (&call.adornment, self.slots(&call.args));
+                format!("{not}call {name}/{adornment} ({args})")
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The order of a body: always the cheapest goal that is ready, by counts.
+//!
+//! Greedy ordering with exact counts of constants finds the same order however the body was
+//! written (ties go to the clause that comes first). Goals that only filter run as soon as they
+//! are ready. Statistics are never needed for correctness: any order of ready goals is right.
+
+use super::{Action, Adornment, AttributeSlot, Call, Plan, Reads, Slot, Step};
+use crate::ids::Attribute;
+use crate::program::lower::{FlatRule, Goal, GoalKind};
+use crate::program::{AttributeTerm, RuleId, Term, Var, VarSet};
+use crate::value::Value;
+
+/// What the planner asks of a snapshot.
+pub(crate) trait Counts {
+    /// Facts of all attributes.
+    fn total(&self) -> u64;
+    /// Facts of an attribute.
+    fn of_attribute(&self, attribute: &Attribute) -> u64;
+    /// Facts of an attribute that have this value; may be cut off at some thousands.
+    fn of_value(&self, attribute: &Attribute, value: &Value) -> u64;
+}
+
+/// What a body is planned within.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'p> {
+    pub(crate) rules: &'p [FlatRule],
+    pub(crate) counts: &'p dyn Counts,
+    /// The rules that recurse with the body's own rule; none for the query's body.
+    pub(crate) stratum: &'p [RuleId],
+    /// Nothing is asked of the body's rule, so its recursive calls ask nothing either: bindings
+    /// met on the way would restrict the recursion to what is everything in the end.
+    pub(crate) asks_nothing: bool,
+}
+
+/// Plans a body, given the variables bound before it.
+pub(crate) fn body_plan(goals: &[Goal], bound: &VarSet, context: Context<'_>) -> Plan {
+    let mut bound = bound.clone();
+    let mut pending: Vec<&Goal> = goals.iter().collect();
+    let mut plan = Plan::default();
+    while !pending.is_empty() {
+        let goal = pending.remove(cheapest(&pending, &bound, context));
+        plan.steps.push(step(goal, &bound, context));
+        bound.extend(goal.kind.binds());
+    }
+    plan
+}
+
+/// The position of the cheapest ready goal.
+pub(super) fn cheapest(pending: &[&Goal], bound: &VarSet, context: Context<'_>) -> usize {
+    let ready = pending
+        .iter()
+        .enumerate()
+        .filter(|(_, goal)| goal.kind.needs(context.rules).iter().all(|var| bound.contains(var)));
+    let costs = ready.map(|(position, goal)| (estimate(&goal.kind, bound, context), position));
+    costs
+        .min_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, position)| position)
+        .expect("a safe body always has a goal that is ready")
+}
+
+fn is_known(term: &Term, bound: &VarSet) -> bool {
+    match term {
+        Term::Const(_) => true,
+        Term::Var(var) => bound.contains(var),
+        Term::Blank => false,
+    }
+}
+
+/// Rows expected for each row that arrives; 0 for goals that only filter.
+fn estimate(goal: &GoalKind, bound: &VarSet, context: Context<'_>) -> f64 {
+    match goal {
+        GoalKind::Pattern { entity, attribute, value } => {
+            pattern_estimate(entity, attribute, value, bound, context.counts)
+        }
+        GoalKind::Predicate { .. } | GoalKind::Missing { .. } => 0.0,
+        GoalKind::Function { .. } | GoalKind::GetElse { .. } => 0.1,
+        GoalKind::Ground { rows, .. } => rows.len() as f64,
+        GoalKind::Call { negated: true, .. } => 0.2,
+        GoalKind::Call { rule, args, .. } => {
+            let n_known = args.iter().filter(|arg| is_known(arg, bound)).count();
+            if n_known == args.len() {
+                0.7
+            } else if n_known > 0 {
+                16.0
+            } else {
+                rule_estimate(*rule, context, 0)
+            }
+        }
+    }
+}
+
+fn pattern_estimate(
+    entity: &Term,
+    attribute: &AttributeTerm,
+    value: &Term,
+    bound: &VarSet,
+    counts: &dyn Counts,
+) -> f64 {
+    let (knows_entity, knows_value) = (is_known(entity, bound), is_known(value, bound));
+    let (n_facts, n_attributes) = match attribute {
+        AttributeTerm::Const(attribute) => (counts.of_attribute(attribute) as f64, 1.0),
+        AttributeTerm::Var(var) if bound.contains(var) => (counts.total() as f64, 1.0),
+        AttributeTerm::Var(_) | AttributeTerm::Blank => (counts.total() as f64, 10.0),
+    };
+    match (knows_entity, knows_value) {
+        (true, true) => n_facts.min(0.5),
+        (true, false) => n_facts.min(1.5 * n_attributes),
+        (false, true) => match (attribute, value) {
+            (AttributeTerm::Const(attribute), Term::Const(value)) => {
+                counts.of_value(attribute, value) as f64
+            }
+            // The number of different values is not known: assume as many as facts each has.
+            _ => n_facts.sqrt().max(n_facts.min(2.0)),
+        },
+        (false, false) => n_facts,
+    }
+}
+
+/// Rows a rule may have altogether: for each definition its smallest pattern.
+fn rule_estimate(rule: RuleId, context: Context<'_>, depth: usize) -> f64 {
+    const RECURSION: f64 = 1e7;
+    if depth > 4 {
+        return RECURSION;
+    }
+    let definitions = context.rules[rule.index()].definitions.iter();
+    definitions
+        .map(|definition| {
+            let goals = definition.body.iter();
+            goals
+                .map(|goal| match &goal.kind {
+                    GoalKind::Call { rule, negated: false, .. } => {
+                        rule_estimate(*rule, context, depth + 1)
+                    }
+                    GoalKind::Pattern { .. } | GoalKind::Ground { .. } => {
+                        estimate(&goal.kind, &VarSet::new(), context)
+                    }
+                    _ => RECURSION,
+                })
+                .fold(RECURSION, f64::min)
+        })
+        .sum()
+}
+
+fn slot(term: &Term, bound: &VarSet) -> Slot {
+    match term {
+        Term::Const(value) => Slot::Const(value.clone()),
+        Term::Blank => Slot::Blank,
+        Term::Var(var) if bound.contains(var) => Slot::Bound(*var),
+        Term::Var(var) => Slot::Free(*var),
+    }
+}
+
+fn attribute_slot(term: &AttributeTerm, bound: &VarSet) -> AttributeSlot {
+    match term {
+        AttributeTerm::Const(attribute) => AttributeSlot::Const(attribute.clone()),
+        AttributeTerm::Blank => AttributeSlot::Blank,
+        AttributeTerm::Var(var) if bound.contains(var) => AttributeSlot::Bound(*var),
+        AttributeTerm::Var(var) => AttributeSlot::Free(*var),
+    }
+}
+
+/// The step of a goal, given what is bound when it runs.
+pub(super) fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
+    let slots = |terms: &[Term]| terms.iter().map(|term| slot(term, bound)).collect::<Vec<_>>();
+    let action = match &goal.kind {
+        GoalKind::Pattern { entity, attribute, value } => Action::Pattern {
+            entity: slot(entity, bound),
+            attribute: attribute_slot(attribute, bound),
+            value: slot(value, bound),
+        },
+        GoalKind::Predicate { function, args } => {
+            Action::Predicate { function: *function, args: slots(args) }
+        }
+        GoalKind::Function { function, args, out } => {
+            Action::Function { function: *function, args: slots(args), out: slot(out, bound) }
+        }
+        GoalKind::Ground { rows, out } => Action::Ground { rows: rows.clone(), out: slots(out) },
+        GoalKind::Missing { entity, attribute } => Action::Missing {
+            entity: slot(entity, bound),
+            attribute: attribute_slot(attribute, bound),
+        },
+        GoalKind::GetElse { entity, attribute, default, out } => Action::GetElse {
+            entity: slot(entity, bound),
+            attribute: attribute_slot(attribute, bound),
+            default: slot(default, bound),
+            out: slot(out, bound),
+        },
+        GoalKind::Call { rule, args, negated } => {
+            Action::Call(call(*rule, slots(args), *negated, context))
+        }
+    };
+    Step { id: goal.id, estimate: estimate(&goal.kind, bound, context), action }
+}
+
+fn call(rule: RuleId, args: Vec<Slot>, negated: bool, context: Context<'_>) -> Call {
+    let recurses = context.stratum.contains(&rule);
+    let needed = &context.rules[rule.index()].needed;
+    let is_asked = |column: usize, arg: &Slot| match arg {
+        Slot::Const(_) | Slot::Bound(_) => {
+            !(recurses && context.asks_nothing) || needed.contains(&column)
+        }
+        Slot::Free(_) | Slot::Blank => false,
+    };
+    let adornment =
+        Adornment(args.iter().enumerate().map(|(column, arg)| is_asked(column, arg)).collect());
+    let reads = if recurses { Reads::UpToRecent { demands: true } } else { Reads::Complete };
+    Call { rule, args, adornment, negated, reads }
+}
+
+/// The slots of a rule's demanded columns.
+pub(super) fn demand_slots(head: &[Var], adornment: &Adornment, bound: &VarSet) -> Vec<Slot> {
+    let columns = adornment.columns().into_iter();
+    columns.map(|column| slot(&Term::Var(head[column]), bound)).collect()
+}

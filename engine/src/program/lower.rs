@@ -1,0 +1,228 @@
+//! From the checked program to what is planned: `or` and `not` become anonymous rules.
+//!
+//! One mechanism then evaluates everything that nests: a rule is called with the bindings at hand
+//! and answers for them. `(or-join [?x] A B)` is a call of a rule with two definitions;
+//! `(not-join [?x] A)` is a negated call. What remains in a body is a flat list of [`Goal`]s.
+//! Strata are found again, because an `or` around a recursive call is part of the recursion.
+
+use std::collections::BTreeSet;
+
+use super::functions::Function;
+use super::raw::ClauseId;
+use super::strata::{self, Stratum};
+use super::{Atom, AttributeTerm, Body, Program, RuleId, Scope, Term, Var};
+use crate::value::Value;
+
+/// A program whose bodies are flat, with its rules in strata: what plans are made of.
+#[derive(Debug)]
+pub(crate) struct Stratified {
+    pub(crate) scope: Scope,
+    pub(crate) body: Vec<Goal>,
+    pub(crate) rules: Vec<FlatRule>,
+    /// Callees before callers.
+    pub(crate) strata: Vec<Stratum>,
+    /// The stratum of each rule.
+    pub(crate) stratum_of: Vec<usize>,
+}
+
+/// A rule with flat bodies.
+#[derive(Debug)]
+pub(crate) struct FlatRule {
+    /// Its name, or what stands in for one: `not`, `or`.
+    pub(crate) name: String,
+    pub(crate) arity: usize,
+    /// Columns that every caller has bound.
+    pub(crate) needed: BTreeSet<usize>,
+    pub(crate) definitions: Vec<FlatDefinition>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FlatDefinition {
+    pub(crate) head: Vec<Var>,
+    pub(crate) scope: Scope,
+    pub(crate) body: Vec<Goal>,
+}
+
+/// One conjunct.
+#[derive(Debug, Clone)]
+pub(crate) struct Goal {
+    /// The clause it comes from.
+    pub(crate) id: ClauseId,
+    pub(crate) kind: GoalKind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum GoalKind {
+    Pattern { entity: Term, attribute: AttributeTerm, value: Term },
+    Predicate { function: Function, args: Vec<Term> },
+    Function { function: Function, args: Vec<Term>, out: Term },
+    Ground { rows: Vec<Vec<Value>>, out: Vec<Term> },
+    Missing { entity: Term, attribute: AttributeTerm },
+    GetElse { entity: Term, attribute: AttributeTerm, default: Term, out: Term },
+    Call { rule: RuleId, args: Vec<Term>, negated: bool },
+}
+
+impl Stratified {
+    pub(crate) fn lower(program: &Program) -> Stratified {
+        let mut lowering = Lowering { rules: program.rules.iter().map(|_| None).collect() };
+        for (index, rule) in program.rules.iter().enumerate() {
+            let definitions = rule
+                .definitions
+                .iter()
+                .map(|definition| FlatDefinition {
+                    head: definition.head.clone(),
+                    scope: definition.scope.clone(),
+                    body: lowering.body(&definition.body, &definition.scope),
+                })
+                .collect();
+            lowering.rules[index] = Some(FlatRule {
+                name: rule.name.to_string(),
+                arity: rule.arity,
+                needed: rule.needed.clone(),
+                definitions,
+            });
+        }
+        let body = lowering.body(&program.body, &program.scope);
+        let rules: Vec<FlatRule> =
+            lowering.rules.into_iter().map(|rule| rule.expect("every place is filled")).collect();
+        let strata = strata::of_flat(&rules);
+        let mut stratum_of = vec![0; rules.len()];
+        for (index, stratum) in strata.iter().enumerate() {
+            for rule in &stratum.rules {
+                stratum_of[rule.index()] = index;
+            }
+        }
+        Stratified { scope: program.scope.clone(), body, rules, strata, stratum_of }
+    }
+}
+
+impl Stratified {
+    /// The longest chain of rules that call each other without recursing.
+    pub(crate) fn call_depth(&self) -> usize {
+        let mut depth = vec![1; self.strata.len()];
+        for (index, stratum) in self.strata.iter().enumerate() {
+            let bodies = stratum.rules.iter().flat_map(|rule| {
+                self.rules[rule.index()].definitions.iter().flat_map(|definition| &definition.body)
+            });
+            for goal in bodies {
+                if let GoalKind::Call { rule, .. } = goal.kind {
+                    let callee = self.stratum_of[rule.index()];
+                    if callee != index {
+                        depth[index] = depth[index].max(depth[callee] + 1);
+                    }
+                }
+            }
+        }
+        depth.into_iter().max().unwrap_or(0)
+    }
+}
+
+struct Lowering {
+    /// The named rules at their places, then the anonymous ones.
+    rules: Vec<Option<FlatRule>>,
+}
+
+impl Lowering {
+    fn body(&mut self, body: &Body, scope: &Scope) -> Vec<Goal> {
+        let clauses = body.clauses.iter();
+        clauses.map(|clause| Goal { id: clause.id, kind: self.goal(&clause.atom, scope) }).collect()
+    }
+
+    fn goal(&mut self, atom: &Atom, scope: &Scope) -> GoalKind {
+        match atom.clone() {
+            Atom::Pattern { entity, attribute, value } => {
+                GoalKind::Pattern { entity, attribute, value }
+            }
+            Atom::Predicate { function, args } => GoalKind::Predicate { function, args },
+            Atom::Function { function, args, out } => GoalKind::Function { function, args, out },
+            Atom::Ground { rows, out } => GoalKind::Ground { rows, out },
+            Atom::Missing { entity, attribute } => GoalKind::Missing { entity, attribute },
+            Atom::GetElse { entity, attribute, default, out } => {
+                GoalKind::GetElse { entity, attribute, default, out }
+            }
+            Atom::Rule { rule, args } => GoalKind::Call { rule, args, negated: false },
+            Atom::Not { join, body, .. } => {
+                let needed = (0..join.len()).collect();
+                self.anonymous("not", join, needed, &[body], scope, true)
+            }
+            Atom::Or { join, required, branches, .. } => {
+                let columns = join.iter().enumerate();
+                let needed =
+                    columns.filter(|(_, var)| required.contains(var)).map(|(i, _)| i).collect();
+                self.anonymous("or", join, needed, &branches, scope, false)
+            }
+        }
+    }
+
+    /// Makes a rule of nested bodies and gives the call of it. The rule keeps the scope of the
+    /// body it comes from, so its variables keep their numbers.
+    fn anonymous(
+        &mut self,
+        name: &str,
+        head: Vec<Var>,
+        needed: BTreeSet<usize>,
+        bodies: &[Body],
+        scope: &Scope,
+        negated: bool,
+    ) -> GoalKind {
+        let definitions = bodies
+            .iter()
+            .map(|body| FlatDefinition {
+                head: head.clone(),
+                scope: scope.clone(),
+                body: self.body(body, scope),
+            })
+            .collect();
+        let rule = RuleId(self.rules.len() as u32);
+        let args = head.iter().map(|var| Term::Var(*var)).collect();
+        let arity = head.len();
+        self.rules.push(Some(FlatRule { name: name.to_owned(), arity, needed, definitions }));
+        GoalKind::Call { rule, args, negated }
+    }
+}
+
+impl GoalKind {
+    /// The variables that must be bound before it can be evaluated.
+    pub(crate) fn needs(&self, rules: &[FlatRule]) -> Vec<Var> {
+        let of = |terms: &[&Term]| terms.iter().filter_map(|term| term.var()).collect::<Vec<_>>();
+        match self {
+            GoalKind::Pattern { .. } | GoalKind::Ground { .. } => Vec::new(),
+            GoalKind::Predicate { args, .. } | GoalKind::Function { args, .. } => {
+                args.iter().filter_map(Term::var).collect()
+            }
+            GoalKind::Missing { entity, attribute } => {
+                of(&[entity]).into_iter().chain(attribute.var()).collect()
+            }
+            GoalKind::GetElse { entity, attribute, default, .. } => {
+                of(&[entity, default]).into_iter().chain(attribute.var()).collect()
+            }
+            GoalKind::Call { rule, args, negated } => {
+                let needed = &rules[rule.index()].needed;
+                let columns = args.iter().enumerate();
+                columns
+                    .filter(|(column, _)| *negated || needed.contains(column))
+                    .filter_map(|(_, term)| term.var())
+                    .collect()
+            }
+        }
+    }
+
+    /// The variables it binds.
+    pub(crate) fn binds(&self) -> Vec<Var> {
+        match self {
+            GoalKind::Pattern { entity, attribute, value } => {
+                [entity.var(), attribute.var(), value.var()].into_iter().flatten().collect()
+            }
+            GoalKind::Function { out, .. } | GoalKind::GetElse { out, .. } => {
+                out.var().into_iter().collect()
+            }
+            GoalKind::Ground { out, .. } => out.iter().filter_map(Term::var).collect(),
+            GoalKind::Call { args, negated: false, .. } => {
+                args.iter().filter_map(Term::var).collect()
+            }
+            GoalKind::Call { negated: true, .. }
+            | GoalKind::Predicate { .. }
+            | GoalKind::Missing { .. } => Vec::new(),
+        }
+    }
+}
