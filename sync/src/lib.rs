@@ -10,6 +10,7 @@ pub mod client_peer;
 pub mod codec;
 pub mod limits;
 pub mod message;
+mod seeded;
 pub mod server_peer;
 pub mod wire_query;
 pub mod wire_row;

@@ -122,8 +122,12 @@ fn tree_from_json(
     object: serde_json::Map<String, serde_json::Value>,
 ) -> Result<Tree, WireRowError> {
     let entry = |(key, json): (String, serde_json::Value)| {
-        let key = if key.starts_with("$$") { key[1..].to_owned() } else { key };
-        Ok((Arc::from(key), branch_from_json(json)?))
+        let key = match key.strip_prefix('$') {
+            Some(rest) if rest.starts_with('$') => Arc::from(rest),
+            Some(_) => return Err(malformed("a key with one `$` in the place of a tree's")),
+            None => Arc::from(key),
+        };
+        Ok((key, branch_from_json(json)?))
     };
     let branches: Result<BTreeMap<Arc<str>, Branch>, _> = object.into_iter().map(entry).collect();
     branches.map(Tree)
@@ -145,4 +149,59 @@ fn branch_from_json(json: serde_json::Value) -> Result<Branch, WireRowError> {
 /// `{"$ref": …}`, `{"$date": …}`, `{"$int": …}`: keys of trees never start with a single `$`.
 fn is_tagged_value(object: &serde_json::Map<String, serde_json::Value>) -> bool {
     object.keys().any(|key| key.starts_with('$') && !key.starts_with("$$"))
+}
+
+/// The hash by which fingerprints count a row: 128 bits of BLAKE3 over its binary form.
+pub fn row_hash(row: &WireRow) -> u128 {
+    let hash = blake3::hash(&tercet_engine::codec::encode(row));
+    let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+    u128::from_le_bytes(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn tree(entries: &[(&str, Branch)]) -> Tree {
+        Tree(entries.iter().map(|(key, branch)| (Arc::from(*key), branch.clone())).collect())
+    }
+
+    fn nested(depth: usize) -> Tree {
+        (1..depth).fold(tree(&[]), |inner, _| tree(&[("a", Branch::Tree(inner))]))
+    }
+
+    #[test]
+    fn trees_read_back_whatever_their_keys() {
+        let reference = Branch::Value(Value::reference("x").unwrap());
+        let text = Branch::Value(Value::from("x"));
+        let trees = [
+            tree(&[("user/name", text.clone()), ("user/boss", reference.clone())]),
+            tree(&[("$ref", text.clone())]),
+            tree(&[("$", text.clone()), ("$$ref", Branch::List(vec![reference, text]))]),
+            tree(&[("a", Branch::Tree(tree(&[]))), ("b", Branch::List(vec![]))]),
+            nested(TREE_DEPTH_MAX),
+        ];
+        for tree in trees {
+            let row = vec![Output::Tree(tree), Output::List(vec![Value::int(1)])];
+            assert_eq!(from_wire(&to_wire(&row).unwrap()), Ok(row));
+        }
+    }
+
+    #[test]
+    fn deep_trees_are_refused_both_ways() {
+        let row = vec![Output::Tree(nested(TREE_DEPTH_MAX + 1))];
+        assert_eq!(to_wire(&row), Err(WireRowError::TooDeep));
+        let text = format!("{}1{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
+        assert_eq!(from_wire(&vec![WireOutput::Tree(text)]).unwrap_err().code(), "malformed");
+    }
+
+    #[test]
+    fn text_that_is_no_tree_is_refused() {
+        for text in ["", "1", "[]", "{", r#"{"a":null}"#, r#"{"a":{"$x":"1"}}"#, r#"{"$ref":"x"}"#]
+        {
+            let read = from_wire(&vec![WireOutput::Tree(text.to_owned())]);
+            assert!(read.is_err(), "{text}");
+        }
+    }
 }

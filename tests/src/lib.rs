@@ -1,1 +1,17 @@
-//! Oracles, generators and named workloads shared by the tests and benches.
+//! The judge of the other crates: oracles, generators and named workloads for tests and benches.
+//!
+//! What is judged here is judged by something slow and obvious that shares no algorithm with it:
+//! of the engine, only its data types (values, facts, operations, programs, answers) are used.
+//! Modules in reading order: what a case is made of (`random`, `tree`, `text`), what is right
+//! (`oracle`, `sql`), what is tried (`generate`, `workload`), and how a failure is told (`case`,
+//! `minimize`). Subjects of the tests (stores, databases) appear only in `tests/tests`.
+
+pub mod case;
+pub mod generate;
+pub mod minimize;
+pub mod oracle;
+pub mod random;
+pub mod sql;
+pub mod text;
+pub mod tree;
+pub mod workload;

@@ -56,7 +56,7 @@ pub struct OutboxEntry {
 pub enum ClientOutput {
     /// Make a connection, then call `opened`; if that fails, `closed`.
     Connect,
-    /// Drop the connection. `closed` may be called for it or not.
+    /// Drop the connection, and do not call `closed` for it.
     Disconnect,
     /// Send this.
     Send(ClientMessage),
@@ -74,6 +74,15 @@ pub enum ClientOutput {
     Failed {
         /// Which.
         subscription: SubscriptionId,
+        /// The stable code.
+        code: String,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The server ended the session, or did not begin one. It is tried again after a while.
+    SessionFailed {
         /// The stable code.
         code: String,
         /// What is wrong.

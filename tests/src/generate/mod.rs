@@ -1,0 +1,10 @@
+//! Random histories, databases and programs, each decided by its stream of random numbers.
+//!
+//! Vocabularies are small and skewed, because bugs live where things meet: equal stamps, covers
+//! that just miss, joins that hit.
+
+pub mod database;
+pub mod history;
+pub mod program;
+pub mod variants;
+pub mod vocabulary;

@@ -1,0 +1,515 @@
+//! What a program answers: naive evaluation, by trying every fact at every clause.
+//!
+//! A conjunction is evaluated by taking, again and again, *any* clause whose needed variables are
+//! bound: the order of clauses means nothing. Rules are evaluated until nothing new appears, all
+//! rules that recurse together from the empty tables (the naive iteration of Abiteboul, Hull,
+//! Vianu, "Foundations of Databases", ch. 13); rules below them are complete first, which makes
+//! negation a set difference (stratified semantics, ch. 15). Rules with required bindings have one
+//! table for each list of required values asked for.
+//!
+//! Left out: static checks (programs are assumed valid), warnings, work counts. The result of a
+//! program whose evaluation makes too many rows is not worth waiting for: [`TooMuch`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use tercet_engine::answer::Row;
+use tercet_engine::ids::{EntityId, Name};
+use tercet_engine::program::raw::{Input, RawFindElement, RawInput, RawTerm};
+use tercet_engine::value::Value;
+
+use super::merge::Facts;
+use super::{find, functions};
+use crate::tree::{Clause, Names, Program, Rule, binding_terms, variables};
+
+/// Values of variables.
+pub type Binding = BTreeMap<Name, Value>;
+
+/// The evaluation made more rows than a test wants to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMuch;
+
+/// Rows after which the oracle gives up.
+const ROWS_MAX: u64 = 200_000;
+
+/// The rows of a program's answer, in order.
+///
+/// # Errors
+/// When it would take too long.
+///
+/// # Panics
+/// When the program is not valid, or the inputs do not fit it.
+pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<Row>, TooMuch> {
+    let oracle = Oracle::new(program, facts);
+    let seeds = seeds(program, inputs);
+    let bound = input_variables(&program.frame.inputs);
+    let rows = oracle.conjunction(&program.body, seeds, &bound, &bound)?;
+    Ok(find::find(&program.frame, rows, facts))
+}
+
+/// The facts and rules of one evaluation, with the tables of rules.
+struct Oracle<'a> {
+    triples: Vec<[Value; 3]>,
+    rules: &'a [Rule],
+    /// Rule names → the rules they recurse with, themselves included.
+    components: BTreeMap<Name, Names>,
+    complete: RefCell<BTreeMap<Goal, Table>>,
+    /// Tables being made, those of the innermost component last.
+    open: RefCell<Vec<(Names, BTreeMap<Goal, Table>)>>,
+    n_rows: Cell<u64>,
+}
+
+/// A rule and the values of its required variables.
+type Goal = (Name, Vec<Value>);
+type Table = BTreeSet<Vec<Value>>;
+
+impl<'a> Oracle<'a> {
+    fn new(program: &'a Program, facts: &Facts) -> Oracle<'a> {
+        let triples = facts.keys().map(|fact| {
+            let attribute = Value::string(fact.attribute.as_str());
+            [Value::Ref(fact.entity.clone()), attribute, fact.value.clone()]
+        });
+        Oracle {
+            triples: triples.collect(),
+            rules: &program.rules,
+            components: components(&program.rules),
+            complete: RefCell::default(),
+            open: RefCell::default(),
+            n_rows: Cell::new(0),
+        }
+    }
+
+    /// Extends rows, which bind the variables `bound`, by a conjunction. `context` holds all
+    /// variables that are or will be bound outside.
+    fn conjunction(
+        &self,
+        body: &[Clause],
+        rows: BTreeSet<Binding>,
+        bound: &Names,
+        context: &Names,
+    ) -> Result<BTreeSet<Binding>, TooMuch> {
+        let context: Names = context.union(&bindable(body)).cloned().collect();
+        let (mut rows, mut bound) = (rows, bound.clone());
+        let mut waiting = body.iter().collect::<Vec<_>>();
+        while !waiting.is_empty() {
+            let index = self.choose(&waiting, &bound, &context);
+            let clause = waiting.remove(index);
+            let mut next = BTreeSet::new();
+            for row in rows {
+                next.extend(self.clause(clause, &row, &bound, &context)?);
+                self.n_rows.set(self.n_rows.get() + 1);
+                if self.n_rows.get() + next.len() as u64 > ROWS_MAX {
+                    return Err(TooMuch);
+                }
+            }
+            rows = next;
+            bound = self.bound_after(clause, &bound, &context).expect("it was ready");
+        }
+        Ok(rows)
+    }
+
+    /// Any ready clause would do; one that binds nothing new, or shares a variable, saves time.
+    fn choose(&self, waiting: &[&Clause], bound: &Names, context: &Names) -> usize {
+        let ready = (0..waiting.len()).filter_map(|index| {
+            let after = self.bound_after(waiting[index], bound, context)?;
+            let shares = waiting[index].variables().iter().any(|name| bound.contains(name));
+            Some((after.len() != bound.len(), !shares, index))
+        });
+        let (.., index) = ready.min().unwrap_or_else(|| {
+            panic!("no clause of {waiting:?} can be evaluated with {bound:?} bound")
+        });
+        index
+    }
+
+    /// The variables bound after a clause; none when it needs some that are not bound yet.
+    fn bound_after(&self, clause: &Clause, bound: &Names, context: &Names) -> Option<Names> {
+        let all_bound = |terms: &[RawTerm]| variables(terms).all(|name| bound.contains(name));
+        let more = match clause {
+            Clause::Pattern { .. } => clause.variables(),
+            Clause::Predicate { args, .. } => return all_bound(args).then(|| bound.clone()),
+            Clause::Function { args, binding, .. } if all_bound(args) => {
+                variables(binding_terms(binding)).cloned().collect()
+            }
+            Clause::Function { .. } => return None,
+            Clause::Rule { rule, args } if all_bound(&args[..self.n_required(rule)]) => {
+                clause.variables()
+            }
+            Clause::Rule { .. } => return None,
+            Clause::Not { .. } => {
+                return exposed(clause, context).is_subset(bound).then(|| bound.clone());
+            }
+            Clause::Or { required, branches, .. } => {
+                let exposed = exposed(clause, context);
+                let start: Names = bound.intersection(&exposed).cloned().collect();
+                let binds_all = |branch: &Vec<Clause>| {
+                    self.schedule(branch, &start, &exposed).is_some_and(|b| b.is_superset(&exposed))
+                };
+                let required = required.iter().all(|name| bound.contains(name));
+                if !required || !branches.iter().all(binds_all) {
+                    return None;
+                }
+                exposed
+            }
+        };
+        Some(bound.union(&more).cloned().collect())
+    }
+
+    /// The variables bound after a conjunction, if it can be evaluated at all.
+    fn schedule(&self, body: &[Clause], bound: &Names, context: &Names) -> Option<Names> {
+        let context: Names = context.union(&bindable(body)).cloned().collect();
+        let mut bound = bound.clone();
+        let mut waiting = body.iter().collect::<Vec<_>>();
+        while !waiting.is_empty() {
+            let ready = |clause: &&Clause| self.bound_after(clause, &bound, &context).is_some();
+            let index = waiting.iter().position(ready)?;
+            bound = self.bound_after(waiting.remove(index), &bound, &context)?;
+        }
+        Some(bound)
+    }
+
+    fn clause(
+        &self,
+        clause: &Clause,
+        row: &Binding,
+        bound: &Names,
+        context: &Names,
+    ) -> Result<Vec<Binding>, TooMuch> {
+        let rows = match clause {
+            Clause::Pattern { entity, attribute, value } => {
+                let terms = [as_entity(entity), as_attribute(attribute), value.clone()];
+                self.triples.iter().filter_map(|triple| unify(row, &terms, triple)).collect()
+            }
+            Clause::Predicate { function, args } => {
+                let holds = match function.as_str() {
+                    "missing?" => self.field(row, args).is_some_and(|values| values.is_empty()),
+                    _ => {
+                        let args = args.iter().map(|arg| value_of(arg, row)).collect::<Vec<_>>();
+                        functions::holds(function.as_str(), &args)
+                    }
+                };
+                if holds { vec![row.clone()] } else { Vec::new() }
+            }
+            Clause::Function { function, args, rows, binding } => {
+                let rows = self.results(function.as_str(), args, rows, row);
+                rows.iter()
+                    .filter_map(|values| unify(row, binding_terms(binding), values))
+                    .collect()
+            }
+            Clause::Rule { rule, args } => {
+                let required = args[..self.n_required(rule)].iter().map(|arg| value_of(arg, row));
+                let table = self.call((rule.clone(), required.collect()))?;
+                table.iter().filter_map(|values| unify(row, args, values)).collect()
+            }
+            Clause::Not { body, .. } => {
+                let exposed = exposed(clause, context);
+                let inside = BTreeSet::from([restrict(row, &exposed)]);
+                let rejected = !self.conjunction(body, inside, &exposed, &exposed)?.is_empty();
+                if rejected { Vec::new() } else { vec![row.clone()] }
+            }
+            Clause::Or { branches, .. } => {
+                let exposed = exposed(clause, context);
+                let start: Names = bound.intersection(&exposed).cloned().collect();
+                let mut rows = Vec::new();
+                for branch in branches {
+                    let inside = BTreeSet::from([restrict(row, &start)]);
+                    for found in self.conjunction(branch, inside, &start, &exposed)? {
+                        let mut row = row.clone();
+                        row.extend(restrict(&found, &exposed));
+                        rows.push(row);
+                    }
+                }
+                rows
+            }
+        };
+        Ok(rows)
+    }
+
+    /// The rows that a function gives; none when it has no result.
+    fn results(
+        &self,
+        function: &str,
+        args: &[RawTerm],
+        rows: &[Vec<Value>],
+        row: &Binding,
+    ) -> Vec<Vec<Value>> {
+        match function {
+            "ground" if args.is_empty() => rows.to_vec(),
+            "get-else" => match self.field(row, args) {
+                None => Vec::new(),
+                Some(values) if values.is_empty() => vec![vec![value_of(&args[2], row)]],
+                Some(values) => values.into_iter().map(|value| vec![value]).collect(),
+            },
+            _ => {
+                let args = args.iter().map(|arg| value_of(arg, row)).collect::<Vec<_>>();
+                functions::call(function, &args).map(|value| vec![value]).into_iter().collect()
+            }
+        }
+    }
+
+    /// The values of the field that the first two arguments name; none when the first is no
+    /// entity.
+    fn field(&self, row: &Binding, args: &[RawTerm]) -> Option<BTreeSet<Value>> {
+        let entity = value_of(&as_entity(&args[0]), row);
+        let attribute = value_of(&as_attribute(&args[1]), row);
+        if !matches!(entity, Value::Ref(_)) {
+            return None;
+        }
+        let field = |[e, a, _]: &&[Value; 3]| (e, a) == (&entity, &attribute);
+        Some(self.triples.iter().filter(field).map(|[.., v]| v.clone()).collect())
+    }
+
+    fn n_required(&self, rule: &Name) -> usize {
+        let definition = self.rules.iter().find(|definition| definition.name == *rule);
+        definition.unwrap_or_else(|| panic!("no rule {rule}")).n_required
+    }
+
+    /// The rows of a rule, as far as they are known: complete, unless the goal is being solved.
+    fn call(&self, goal: Goal) -> Result<Table, TooMuch> {
+        if let Some(table) = self.complete.borrow().get(&goal) {
+            return Ok(table.clone());
+        }
+        if let Some((component, tables)) = self.open.borrow_mut().last_mut()
+            && component.contains(&goal.0)
+        {
+            return Ok(tables.entry(goal).or_default().clone());
+        }
+        self.solve(goal.clone())?;
+        Ok(self.complete.borrow()[&goal].clone())
+    }
+
+    /// Makes the tables of a goal, and of every goal of its component that it asks for.
+    fn solve(&self, goal: Goal) -> Result<(), TooMuch> {
+        let component = self.components[&goal.0].clone();
+        self.open.borrow_mut().push((component, BTreeMap::from([(goal, Table::new())])));
+        let tables = || self.open.borrow().last().expect("pushed above").1.clone();
+        loop {
+            let before = tables();
+            for goal in before.keys() {
+                let rows = self.derive(goal)?;
+                let mut open = self.open.borrow_mut();
+                let (_, tables) = open.last_mut().expect("pushed above");
+                tables.get_mut(goal).expect("asked for").extend(rows);
+            }
+            if tables() == before {
+                break;
+            }
+        }
+        let (_, tables) = self.open.borrow_mut().pop().expect("pushed above");
+        self.complete.borrow_mut().extend(tables);
+        Ok(())
+    }
+
+    /// The rows that the definitions of a rule give with the tables as they are.
+    fn derive(&self, (name, required): &Goal) -> Result<Table, TooMuch> {
+        let mut table = Table::new();
+        for rule in self.rules.iter().filter(|rule| rule.name == *name) {
+            let heads = rule.head.iter().take(rule.n_required).cloned().map(RawTerm::Variable);
+            let Some(seed) = unify(&Binding::new(), &heads.collect::<Vec<_>>(), required) else {
+                continue;
+            };
+            let bound: Names = seed.keys().cloned().collect();
+            let context = rule.head.iter().cloned().collect();
+            let rows = self.conjunction(&rule.body, BTreeSet::from([seed]), &bound, &context)?;
+            table.extend(rows.iter().map(|row| rule.head.iter().map(|v| row[v].clone()).collect()));
+        }
+        Ok(table)
+    }
+}
+
+/// The variables that positive clauses of a conjunction can bind.
+fn bindable(body: &[Clause]) -> Names {
+    let mut names = Names::new();
+    for clause in body {
+        match clause {
+            Clause::Pattern { .. } | Clause::Rule { .. } => names.extend(clause.variables()),
+            Clause::Function { binding, .. } => {
+                names.extend(variables(binding_terms(binding)).cloned());
+            }
+            Clause::Or { join: Some(join), .. } => names.extend(join.iter().cloned()),
+            Clause::Or { join: None, branches, .. } => {
+                names.extend(branches.iter().flat_map(|branch| bindable(branch)));
+            }
+            Clause::Predicate { .. } | Clause::Not { .. } => {}
+        }
+    }
+    names
+}
+
+/// The variables that a `not` or `or` shares with the outside.
+fn exposed(clause: &Clause, context: &Names) -> Names {
+    match clause {
+        Clause::Not { join: Some(join), .. } | Clause::Or { join: Some(join), .. } => {
+            join.iter().cloned().collect()
+        }
+        Clause::Or { join: None, branches, .. } => {
+            let inside = branches.iter().flat_map(|branch| bindable(branch)).collect::<Names>();
+            clause.variables().intersection(context).cloned().chain(inside).collect()
+        }
+        _ => clause.variables().intersection(context).cloned().collect(),
+    }
+}
+
+fn restrict(row: &Binding, names: &Names) -> Binding {
+    let shared = row.iter().filter(|(name, _)| names.contains(*name));
+    shared.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The row extended so that each term equals its value, if that is possible.
+fn unify(row: &Binding, terms: &[RawTerm], values: &[Value]) -> Option<Binding> {
+    assert_eq!(terms.len(), values.len(), "{terms:?} against {values:?}");
+    let mut row = row.clone();
+    for (term, value) in terms.iter().zip(values) {
+        let fits = match term {
+            RawTerm::Blank => true,
+            RawTerm::Keyword(_) => false,
+            RawTerm::Constant(constant) => constant == value,
+            RawTerm::Variable(name) => {
+                row.entry(name.clone()).or_insert_with(|| value.clone()) == value
+            }
+        };
+        if !fits {
+            return None;
+        }
+    }
+    Some(row)
+}
+
+fn value_of(term: &RawTerm, row: &Binding) -> Value {
+    match term {
+        RawTerm::Constant(value) => value.clone(),
+        RawTerm::Variable(name) => row[name].clone(),
+        RawTerm::Blank | RawTerm::Keyword(_) => panic!("{term:?} is no argument"),
+    }
+}
+
+/// A string constant in entity position is an id.
+fn as_entity(term: &RawTerm) -> RawTerm {
+    match term {
+        RawTerm::Constant(value) => RawTerm::Constant(as_reference(value.clone())),
+        _ => term.clone(),
+    }
+}
+
+/// A keyword in attribute position is the attribute of that text.
+fn as_attribute(term: &RawTerm) -> RawTerm {
+    match term {
+        RawTerm::Keyword(name) => RawTerm::Constant(Value::string(name.as_str())),
+        _ => term.clone(),
+    }
+}
+
+fn as_reference(value: Value) -> Value {
+    match &value {
+        Value::String(text) => EntityId::new(text.clone()).map_or(value, Value::Ref),
+        _ => value,
+    }
+}
+
+fn input_variables(inputs: &[RawInput]) -> Names {
+    let mut names = Names::new();
+    for input in inputs {
+        match input {
+            RawInput::Scalar(name) | RawInput::Collection(name) => names.extend([name.clone()]),
+            RawInput::Tuple(parts) | RawInput::Relation(parts) => {
+                names.extend(parts.iter().flatten().cloned());
+            }
+            RawInput::Rules => {}
+        }
+    }
+    names
+}
+
+/// The bindings that the arguments stand for: every combination of their rows.
+fn seeds(program: &Program, inputs: &[Input]) -> BTreeSet<Binding> {
+    let entities = entity_variables(program);
+    let mut seeds = BTreeSet::from([Binding::new()]);
+    let shapes = program.frame.inputs.iter().filter(|input| **input != RawInput::Rules);
+    assert_eq!(shapes.clone().count(), inputs.len(), "one argument for each input");
+    for (shape, input) in shapes.zip(inputs) {
+        let (names, rows) = match (shape, input) {
+            (RawInput::Scalar(name), Input::Scalar(value)) => {
+                (vec![Some(name.clone())], vec![vec![value.clone()]])
+            }
+            (RawInput::Collection(name), Input::Collection(values)) => {
+                let rows = values.iter().map(|value| vec![value.clone()]);
+                (vec![Some(name.clone())], rows.collect())
+            }
+            (RawInput::Tuple(names), Input::Tuple(values)) => (names.clone(), vec![values.clone()]),
+            (RawInput::Relation(names), Input::Relation(rows)) => (names.clone(), rows.clone()),
+            _ => panic!("{input:?} does not fit {shape:?}"),
+        };
+        let term = |name: &Option<Name>| name.clone().map_or(RawTerm::Blank, RawTerm::Variable);
+        let terms = names.iter().map(term).collect::<Vec<_>>();
+        let mut next = BTreeSet::new();
+        for row in &rows {
+            let coerce = |(name, value): (&Option<Name>, &Value)| match name {
+                Some(name) if entities.contains(name) => as_reference(value.clone()),
+                _ => value.clone(),
+            };
+            let values = names.iter().zip(row).map(coerce).collect::<Vec<_>>();
+            next.extend(seeds.iter().filter_map(|seed| unify(seed, &terms, &values)));
+        }
+        seeds = next;
+    }
+    seeds
+}
+
+/// The variables that stand in entity position somewhere in the query (its rules left out).
+fn entity_variables(program: &Program) -> Names {
+    fn collect(body: &[Clause], names: &mut Names) {
+        for clause in body {
+            let entity = match clause {
+                Clause::Pattern { entity, .. } => Some(entity),
+                Clause::Predicate { function, args } if function.as_str() == "missing?" => {
+                    args.first()
+                }
+                Clause::Function { function, args, .. } if function.as_str() == "get-else" => {
+                    args.first()
+                }
+                _ => None,
+            };
+            names.extend(variables(entity.map_or(&[], std::slice::from_ref)).cloned());
+            clause.bodies().iter().for_each(|body| collect(body, names));
+        }
+    }
+    let pulled = program.frame.find.iter().filter_map(|element| match element {
+        RawFindElement::Pull { variable, .. } => Some(variable.clone()),
+        RawFindElement::Variable(_) | RawFindElement::Aggregate { .. } => None,
+    });
+    let mut names = pulled.collect();
+    collect(&program.body, &mut names);
+    names
+}
+
+/// For each rule, the rules that it reaches and that reach it, itself included.
+fn components(rules: &[Rule]) -> BTreeMap<Name, Names> {
+    fn called(body: &[Clause], names: &mut Names) {
+        for clause in body {
+            if let Clause::Rule { rule, .. } = clause {
+                names.insert(rule.clone());
+            }
+            clause.bodies().iter().for_each(|body| called(body, names));
+        }
+    }
+    let mut reaches = BTreeMap::<Name, Names>::new();
+    for rule in rules {
+        called(&rule.body, reaches.entry(rule.name.clone()).or_default());
+    }
+    loop {
+        let before = reaches.clone();
+        for names in reaches.values_mut() {
+            let further = names.iter().filter_map(|name| before.get(name)).flatten().cloned();
+            let further = further.collect::<Vec<_>>();
+            names.extend(further);
+        }
+        if reaches == before {
+            break;
+        }
+    }
+    let together = |name: &Name| {
+        let back = |other: &&Name| reaches.get(*other).is_some_and(|names| names.contains(name));
+        let others = reaches[name].iter().filter(back).cloned();
+        others.chain([name.clone()]).collect()
+    };
+    reaches.keys().map(|name| (name.clone(), together(name))).collect()
+}

@@ -1,0 +1,12 @@
+//! What is right, said as plainly as possible: slow, without indexes, outside the engine.
+//!
+//! `merge` says which facts are visible after a set of changes; `eval` what a program answers
+//! over a set of facts. The rest are its parts. Where an answer of the engine differs from one of
+//! these, one of the two has a bug, and the definition in the design decides which.
+
+pub mod aggregate;
+pub mod eval;
+pub mod find;
+pub mod functions;
+pub mod merge;
+pub mod pull;
