@@ -110,7 +110,7 @@ impl Query {
         let mut evaluator = Evaluator::new(stratified, snapshot, Meter::new(budget), records_reads);
         let rows = evaluator.input_rows(program, inputs)?;
         let plan = body_plan(&stratified.body, &input_vars(program), self.context(snapshot));
-        let rows = evaluator.run(&plan, rows, usize::MAX)?;
+        let rows = evaluator.run(&plan, 0, rows, None)?;
         let rows = evaluator.find(program, &rows)?;
         let answer = Answer {
             columns: Arc::clone(columns),

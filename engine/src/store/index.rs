@@ -290,8 +290,9 @@ impl AttributeIndex {
         targets.sort_unstable();
         assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(&targets));
         assert!(self.hidden.iter().all(|(pair, _)| self.visible.get(pair).is_none()));
-        let is_implied =
-            |(entity, floor): (&Cell, &Floor)| self.holding(*entity).implied_floor() == Some(*floor);
+        let is_implied = |(entity, floor): (&Cell, &Floor)| {
+            self.holding(*entity).implied_floor() == Some(*floor)
+        };
         assert!(!self.floors.iter().any(is_implied), "an implied floor costs no entry");
     }
 }

@@ -108,7 +108,8 @@ impl Grower<'_> {
             0..3 if text => *self.random.pick(&["starts-with?", "ends-with?", "includes?"]),
             _ => *self.random.pick(&["<", "<=", ">", ">=", "=", "!=", "!=", "not="]),
         };
-        let n_more = if function.ends_with('?') { 1 } else { 1 + self.random.skewed(2) };
+        let chains = ["<", "<=", ">", ">=", "="].contains(&function);
+        let n_more = if chains { 1 + self.random.skewed(2) } else { 1 };
         let mut args = vec![variable(&subject)];
         for _ in 0..n_more {
             args.push(self.argument(scope, subject.1));

@@ -48,7 +48,7 @@ impl Grower<'_> {
                 continue;
             }
             if !is_list && self.random.chance(20) {
-                let predicate: &str = self.random.pick(&[">", "<=", "!="]);
+                let predicate = *self.random.pick(&[">", "<=", "!="]);
                 frame.having.push(RawHaving {
                     function: name(predicate),
                     args: vec![
@@ -78,7 +78,7 @@ impl Grower<'_> {
         let inner = RawPull { items: vec![self.pull_item(RawPullNested::No)] };
         frame.pulls.push(inner);
         let mut items = Vec::new();
-        if self.random.chance(40) {
+        if self.random.chance(100) {
             items.push(RawPullItem::Wildcard);
         }
         let nested = match self.random.below(4) {
