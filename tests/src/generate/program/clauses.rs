@@ -136,7 +136,8 @@ impl Grower<'_> {
         let (function, args, result) = match subject.1 {
             Kind::Int | Kind::Number => {
                 let function = *self.random.pick(&["+", "-", "*", "/", "mod", "quot", "rem"]);
-                let n_more = if function.len() > 1 { 1 } else { 1 + self.random.skewed(2) };
+                let takes_two = !["+", "-", "*"].contains(&function);
+                let n_more = if takes_two { 1 } else { 1 + self.random.skewed(2) };
                 let mut args = [&[subject_term], &more[..n_more]].concat();
                 self.random.shuffle(&mut args);
                 (function, args, Kind::Number)

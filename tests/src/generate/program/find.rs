@@ -78,7 +78,7 @@ impl Grower<'_> {
         let inner = RawPull { items: vec![self.pull_item(RawPullNested::No)] };
         frame.pulls.push(inner);
         let mut items = Vec::new();
-        if self.random.chance(100) {
+        if self.random.chance(40) {
             items.push(RawPullItem::Wildcard);
         }
         let nested = match self.random.below(4) {
