@@ -110,6 +110,10 @@ pub(crate) struct Network {
     pub(crate) limits: Limits,
     /// Prints what happens: for a failing seed, by `TERCET_SIM_LOUD`.
     is_loud: bool,
+    /// Facts-mode subscriptions leave the mode open, so that they may become rows.
+    is_open_mode: bool,
+    /// How often each kind of message came through, refusals and joins by their code or state.
+    pub(crate) seen: BTreeMap<String, usize>,
 }
 
 fn query(text: &str) -> Query {
@@ -180,7 +184,19 @@ impl Network {
             n_tokens: 0,
             limits,
             is_loud: std::env::var_os("TERCET_SIM_LOUD").is_some(),
+            is_open_mode: false,
+            seen: BTreeMap::new(),
         };
+        for index in 0..n_clients {
+            network.add_client(index);
+        }
+        network
+    }
+
+    /// As [`Network::new`], where every subscription leaves its mode open.
+    pub(crate) fn with_open_modes(seed: u64, n_clients: usize, limits: Limits) -> Network {
+        let mut network = Network::new(seed, 0, limits);
+        network.is_open_mode = true;
         for index in 0..n_clients {
             network.add_client(index);
         }
@@ -229,6 +245,7 @@ impl Network {
     }
 
     fn subscribe(&mut self, index: usize, text: &str, mode: Mode) {
+        let mode = if self.is_open_mode { Mode::Auto } else { mode };
         let query = query(text);
         let client = &mut self.clients[index];
         let id = client.peer.subscribe(&query, &[], mode).unwrap();
@@ -392,7 +409,8 @@ impl Network {
         // Own writes are shown from the moment they are made, without a gap; an answer that was
         // never complete need not show those that were accepted before it was asked for.
         watched.was_complete |= update.complete;
-        if watched.query.raw() == query(NOTES).raw() {
+        // Rows of the server show no pending writes.
+        if watched.query.raw() == query(NOTES).raw() && !self.is_open_mode {
             let shown: BTreeSet<String> = rows.iter().filter_map(|row| text_of(&row[1])).collect();
             let earlier = client.visible.iter().filter(|_| watched.was_complete);
             for token in client.tokens.values().chain(&watched.owed).chain(earlier) {
@@ -462,6 +480,7 @@ impl Network {
                     self.tenant.backlog(connection.session, 0);
                 }
                 let message: ServerMessage = codec.decode_server(&bytes, FRAME_BYTES_MAX).unwrap();
+                *self.seen.entry(kind_of(&message)).or_default() += 1;
                 client.peer.received(message, now_ms);
                 self.run_client(index);
                 self.run_tenant();
@@ -749,6 +768,20 @@ impl Network {
                 assert!(!unique.contains(token), "{token} was rejected and is there");
             }
         }
+    }
+}
+
+fn kind_of(message: &ServerMessage) -> String {
+    match message {
+        ServerMessage::Refused(refused) => refused.code.clone(),
+        ServerMessage::Reject(reject) => reject.code.clone(),
+        ServerMessage::Stale(stale) => stale.code.clone(),
+        ServerMessage::Error(error) => error.code.clone(),
+        ServerMessage::Subscribed(subscribed) => format!("{:?}", subscribed.state),
+        ServerMessage::Resync(_) => "resync".to_owned(),
+        ServerMessage::Ack(_) => "ack".to_owned(),
+        ServerMessage::Pong(_) => "pong".to_owned(),
+        _ => "other".to_owned(),
     }
 }
 
