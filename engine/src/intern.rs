@@ -16,7 +16,7 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::ids::EntityId;
 use crate::value::{Date, Number, Value, ValueType};
@@ -272,6 +272,12 @@ impl Dictionary {
         self.tables.read().value(cell)
     }
 
+    /// The dictionary held open for many look-ups: one lock instead of one for each. Whoever holds
+    /// it must not intern, and should not hold it long: writers wait.
+    pub(crate) fn read(&self) -> Reader<'_> {
+        Reader { tables: self.tables.read() }
+    }
+
     /// The entity a cell refers to; none for cells of other types.
     ///
     /// # Panics
@@ -293,6 +299,24 @@ impl Dictionary {
             (TAG_BOOLEAN, TAG_BOOLEAN) | (TAG_INT, TAG_INT) | (TAG_DATE, TAG_DATE) => a.cmp(&b),
             _ => type_of(a).cmp(&type_of(b)).then_with(|| self.tables.read().compare(a, b)),
         }
+    }
+}
+
+/// See [`Dictionary::read`].
+pub(crate) struct Reader<'dictionary> {
+    tables: RwLockReadGuard<'dictionary, Tables>,
+}
+
+impl Reader<'_> {
+    /// The value of a cell of this dictionary.
+    pub(crate) fn value(&self, cell: Cell) -> Value {
+        self.tables.value(cell)
+    }
+
+    /// The entity a cell refers to; the cell is a reference.
+    pub(crate) fn entity(&self, cell: Cell) -> EntityId {
+        assert!(cell.is_ref(), "{cell:?} refers to no entity");
+        self.tables.entity(cell).clone()
     }
 }
 

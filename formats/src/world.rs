@@ -26,7 +26,7 @@ const COUNTRIES: &str = include_str!("../../data/world/countries.txt");
 const REGIONS: &str = include_str!("../../data/world/regions.txt");
 const CURRENCIES: &str = include_str!("../../data/world/currencies.txt");
 
-/// The whole data set: some 3,500 operations, all `set` and `add`, the same each time, no fact
+/// The whole data set: some 3,000 operations, all `set` and `add`, the same each time, no fact
 /// twice; what others refer to comes first.
 ///
 /// # Example: the neighbours of Portugal

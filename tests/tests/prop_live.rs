@@ -7,7 +7,7 @@
 
 mod subject;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tercet_engine::answer::Row;
 use tercet_engine::db::{Db, InstanceId, LiveUpdate};
@@ -89,18 +89,28 @@ impl Watched {
     }
 }
 
+/// Rows that show the same may come more than once, so rows are counted.
 fn check_update(update: LiveUpdate, before: &[Row], after: &[Row]) {
     let change = update.change.unwrap();
-    let before = before.iter().cloned().collect::<BTreeSet<_>>();
-    let after = after.iter().cloned().collect::<BTreeSet<_>>();
-    let added = after.difference(&before).cloned().collect::<Vec<_>>();
-    let removed = before.difference(&after).cloned().collect::<Vec<_>>();
-    assert!(!added.is_empty() || !removed.is_empty(), "an update without a change");
-    let sorted = |mut rows: Vec<Row>| {
-        rows.sort();
-        rows
-    };
-    assert_eq!((sorted(change.added), sorted(change.removed)), (added, removed));
+    let mut expected = counts(after, 1);
+    for (row, n) in counts(before, -1) {
+        *expected.entry(row).or_default() += n;
+    }
+    expected.retain(|_, n| *n != 0);
+    assert!(!expected.is_empty(), "an update without a change");
+    let mut told = counts(&change.added, 1);
+    for (row, n) in counts(&change.removed, -1) {
+        assert!(told.insert(row, n).is_none(), "a row both added and removed");
+    }
+    assert_eq!(told, expected);
+}
+
+fn counts(rows: &[Row], sign: i64) -> BTreeMap<Row, i64> {
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        *counts.entry(row.clone()).or_default() += sign;
+    }
+    counts
 }
 
 #[test]

@@ -1,22 +1,36 @@
 //! Rules to their fixpoint: rounds over the tables of one stratum.
 //!
-//! In a round every definition of every table is evaluated for what is recent: new demand by the
-//! base plan, new answers by the delta rules (see `plan::delta_rules`). Rows found become recent
-//! in the next round. The stratum is complete when a round begins with nothing recent; then every
-//! table holds all answers for all of its demand. Demand that arrives later starts it again from
-//! there, so nothing is evaluated twice.
+//! In a round every definition of every table is evaluated for what is recent:
+//!
+//! - *new demand* runs through the definition's plan from its start;
+//! - rows that reach a recursive call are kept there, *waiting*, and go on with the answers known
+//!   so far;
+//! - *new answers* of a call are joined with the rows that have been waiting there, and go on.
+//!
+//! So every combination of a row and an answer is made exactly once (semi-naive evaluation;
+//! the waiting rows are the supplementary relations of Beeri & Ramakrishnan, *On the power of
+//! magic*, 1987). Rows found become recent in the next round. The stratum is complete when a round
+//! begins with nothing recent; then every table holds all answers for all of its demand. Demand
+//! that arrives later starts it again from there, so nothing is evaluated twice.
 
 use std::sync::Arc;
 
 use super::Evaluator;
 use super::rows::{CELL_BYTES, Rows, UNBOUND};
-use super::table::Table;
+use super::steps::{Emit, Operand};
+use super::table::{AgedSet, Table};
 use crate::error::QueryError;
 use crate::intern::Cell;
-use crate::plan::delta_rules::{DefinitionPlan, DeltaRule, definition_plan};
-use crate::plan::{Adornment, Context};
-use crate::program::RuleId;
+use crate::plan::{Action, Adornment, Call, Context, Plan, body_plan};
 use crate::program::lower::FlatDefinition;
+use crate::program::{RuleId, VarSet};
+
+/// Which definition of which table is being evaluated: where its rows wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) table: usize,
+    pub(super) definition: usize,
+}
 
 impl Evaluator<'_> {
     /// The table of a rule under an adornment, made if it is new.
@@ -32,9 +46,12 @@ impl Evaluator<'_> {
             stratum: &stratum.rules,
             asks_nothing: adornment.is_free(),
         };
-        let definitions = flat.definitions.iter();
-        let plans =
-            definitions.map(|definition| definition_plan(definition, adornment, context)).collect();
+        let plan = |definition: &FlatDefinition| {
+            let asked: VarSet =
+                adornment.columns().into_iter().map(|column| definition.head[column]).collect();
+            body_plan(&definition.body, &asked, context)
+        };
+        let plans = flat.definitions.iter().map(plan).collect();
         let index = self.tables.len();
         self.tables.push(Table::new(rule, flat.arity, adornment.clone(), plans));
         self.table_of.insert((rule, adornment.clone()), index);
@@ -81,25 +98,40 @@ impl Evaluator<'_> {
         let outer = std::mem::replace(&mut self.meter.place, format!("rule {}", flat.name));
         self.meter.made_round(n_rounds)?;
         let plans = Arc::clone(&self.tables[table].plans);
-        for (definition, plan) in flat.definitions.iter().zip(plans.iter()) {
-            self.new_demand(table, definition, plan)?;
-            for delta in &plan.deltas {
-                self.new_answers(table, definition, delta)?;
+        for (index, (definition, plan)) in flat.definitions.iter().zip(plans.iter()).enumerate() {
+            let frame = Frame { table, definition: index };
+            let n_waiting = self.n_waiting(frame, plan);
+            self.new_demand(frame, definition, plan)?;
+            for (step, n_waiting) in n_waiting {
+                self.new_answers(frame, definition, plan, step, n_waiting)?;
             }
         }
         self.meter.place = outer;
         Ok(())
     }
 
-    /// The base plan, for the demand of the last round.
+    /// The recursive calls of a plan, each with the number of rows waiting there.
+    fn n_waiting(&self, frame: Frame, plan: &Plan) -> Vec<(usize, usize)> {
+        let waiting = &self.tables[frame.table].waiting;
+        let steps = plan.steps.iter().enumerate();
+        steps
+            .filter(|(_, step)| matches!(&step.action, Action::Call(call) if call.recurses))
+            .map(|(step, _)| {
+                let rows = waiting.get(&(frame.definition, step));
+                (step, rows.map_or(0, |rows| rows.all().len()))
+            })
+            .collect()
+    }
+
+    /// The plan from its start, for the demand of the last round.
     fn new_demand(
         &mut self,
-        table: usize,
+        frame: Frame,
         definition: &FlatDefinition,
-        plan: &DefinitionPlan,
+        plan: &Plan,
     ) -> Result<(), QueryError> {
-        let demand = &self.tables[table].demand;
-        let columns = self.tables[table].adornment.columns();
+        let demand = &self.tables[frame.table].demand;
+        let columns = self.tables[frame.table].adornment.columns();
         let mut rows = Rows::new(definition.scope.names.len());
         let unbound = vec![UNBOUND; definition.scope.names.len()];
         for position in demand.recent() {
@@ -108,23 +140,94 @@ impl Evaluator<'_> {
                 row[definition.head[*column].column()] = *cell;
             }
         }
-        let rows = self.run(&plan.base, rows, table)?;
-        self.answer(table, definition, &rows)
+        let rows = self.run(plan, 0, rows, Some(frame))?;
+        self.answer(frame.table, definition, &rows)
     }
 
-    /// A delta rule, for the answers that its call got in the last round.
+    /// The plan from after a recursive call, for the answers that the call got in the last round
+    /// and the rows that had been waiting for them before this one.
     fn new_answers(
         &mut self,
-        table: usize,
+        frame: Frame,
         definition: &FlatDefinition,
-        delta: &DeltaRule,
+        plan: &Plan,
+        step: usize,
+        n_waiting: usize,
     ) -> Result<(), QueryError> {
-        let called = self.table(delta.call.rule, &delta.call.adornment);
-        let unbound = Rows::unbound(definition.scope.names.len());
-        let recent = self.tables[called].answers.recent();
-        let rows = self.join(&delta.call, called, recent, &unbound)?;
-        let rows = self.run(&delta.rest, rows, table)?;
-        self.answer(table, definition, &rows)
+        let Action::Call(call) = &plan.steps[step].action else {
+            unreachable!("rows wait at calls only")
+        };
+        if n_waiting == 0 {
+            return Ok(());
+        }
+        let rows = self.resume(frame, definition, call, step, n_waiting)?;
+        let rows = self.run(plan, step + 1, rows, Some(frame))?;
+        self.answer(frame.table, definition, &rows)
+    }
+
+    /// Joins the recent answers of a call with the first `n_waiting` rows that wait there.
+    fn resume(
+        &mut self,
+        frame: Frame,
+        definition: &FlatDefinition,
+        call: &Call,
+        step: usize,
+        n_waiting: usize,
+    ) -> Result<Rows, QueryError> {
+        let called = self.table(call.rule, &call.adornment);
+        let args = self.operands(&call.args);
+        let emit = Emit::new(&args);
+        let bound: Vec<(usize, usize)> = args
+            .iter()
+            .enumerate()
+            .filter_map(|(position, arg)| arg.column().map(|column| (position, column)))
+            .collect();
+        let columns: Vec<usize> = bound.iter().map(|(_, column)| *column).collect();
+        let waiting = self.tables[frame.table].waiting.get_mut(&(frame.definition, step));
+        waiting.expect("rows wait there").prepare_index(&columns);
+        let waiting = &self.tables[frame.table].waiting[&(frame.definition, step)];
+        let answers = &self.tables[called].answers;
+        let mut out = Rows::new(definition.scope.names.len());
+        let mut key = Vec::with_capacity(bound.len());
+        for position in answers.recent() {
+            let answer = answers.row(position);
+            let fits = |(arg, cell): (&Operand, &Cell)| match arg {
+                Operand::Cell(constant) => constant == cell,
+                _ => true,
+            };
+            if !args.iter().zip(answer).all(fits) {
+                continue;
+            }
+            self.meter.room_for(out.n_bytes())?;
+            key.clear();
+            key.extend(bound.iter().map(|(position, _)| answer[*position]));
+            for row in waiting.find(&columns, &key, &(0..n_waiting)) {
+                emit.push(&mut out, waiting.row(*row as usize), answer);
+                self.meter.made_row()?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Keeps the rows that reach a recursive call; gives those that are new there.
+    pub(super) fn wait(
+        &mut self,
+        frame: Frame,
+        step: usize,
+        rows: &Rows,
+    ) -> Result<Rows, QueryError> {
+        let waiting = self.tables[frame.table]
+            .waiting
+            .entry((frame.definition, step))
+            .or_insert_with(|| AgedSet::new(rows.width()));
+        let mut fresh = Rows::new(rows.width());
+        for row in rows.iter() {
+            if waiting.insert(row) {
+                fresh.push(row);
+            }
+        }
+        self.meter.hold(fresh.n_bytes())?;
+        Ok(fresh)
     }
 
     /// Adds the head of every row to the table.

@@ -6,8 +6,7 @@
 //! bottom-up within a recursion (semi-naive). It sees visible facts only: stamps and tombstones
 //! end in `merge`. Where a row came from, and who listens, is left out.
 //!
-//! Sources: Abiteboul, Hull & Vianu, ch. 13 (semi-naive, query-subquery); Balbin & Ramamohanarao,
-//! *A generalization of the differential approach to recursive query evaluation*, 1987.
+//! Source: Abiteboul, Hull & Vianu, ch. 13 (semi-naive evaluation, query-subquery).
 
 mod aggregate;
 mod exact;

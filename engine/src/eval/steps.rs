@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::fixpoint::Frame;
 use super::reads::Key;
 use super::rows::Rows;
 use super::{Evaluator, functions};
 use crate::error::QueryError;
 use crate::intern::Cell;
-use crate::plan::{Action, AttributeSlot, Call, Plan, Reads, Slot};
+use crate::plan::{Action, AttributeSlot, Call, Plan, Slot};
 use crate::program::functions::Function;
 use crate::store::AttributeId;
 use crate::value::Value;
 
 /// A slot with its constant as a cell.
 #[derive(Debug, Clone, Copy)]
-enum Operand {
+pub(super) enum Operand {
     Cell(Cell),
     Column(usize),
     Free(usize),
@@ -32,6 +33,14 @@ impl Operand {
         }
     }
 
+    /// The column of a variable that was bound before.
+    pub(super) fn column(self) -> Option<usize> {
+        match self {
+            Operand::Column(column) => Some(column),
+            Operand::Cell(_) | Operand::Free(_) | Operand::Blank => None,
+        }
+    }
+
     fn is_known(self) -> bool {
         matches!(self, Operand::Cell(_) | Operand::Column(_))
     }
@@ -39,13 +48,13 @@ impl Operand {
 
 /// Where the free positions of a step go: which column takes which position, and which positions
 /// are the same variable and must be equal.
-struct Emit {
+pub(super) struct Emit {
     columns: Vec<(usize, usize)>,
     equal: Vec<(usize, usize)>,
 }
 
 impl Emit {
-    fn new(operands: &[Operand]) -> Emit {
+    pub(super) fn new(operands: &[Operand]) -> Emit {
         let mut emit = Emit { columns: Vec::new(), equal: Vec::new() };
         for (position, operand) in operands.iter().enumerate() {
             let Operand::Free(column) = operand else { continue };
@@ -58,7 +67,7 @@ impl Emit {
     }
 
     /// Appends the row with the free positions filled in, unless equal positions differ.
-    fn push(&self, out: &mut Rows, row: &[Cell], cells: &[Cell]) -> bool {
+    pub(super) fn push(&self, out: &mut Rows, row: &[Cell], cells: &[Cell]) -> bool {
         if self.equal.iter().any(|(a, b)| cells[*a] != cells[*b]) {
             return false;
         }
@@ -71,21 +80,28 @@ impl Emit {
 }
 
 impl Evaluator<'_> {
-    /// Passes rows through the steps of a plan; `table` is the one whose rule is evaluated (any,
-    /// for a plan without demand).
+    /// Passes rows through the steps of a plan, from one on. `frame` says where rows wait; a plan
+    /// without recursive calls needs none.
     pub(super) fn run(
         &mut self,
         plan: &Plan,
+        first_step: usize,
         rows: Rows,
-        table: usize,
+        frame: Option<Frame>,
     ) -> Result<Rows, QueryError> {
         let mut rows = rows;
         self.meter.hold(rows.n_bytes())?;
-        for step in &plan.steps {
+        for (index, step) in plan.steps.iter().enumerate().skip(first_step) {
             if rows.is_empty() {
                 break;
             }
-            let next = self.step(&step.action, &rows, table)?;
+            let next = match (&step.action, frame) {
+                (Action::Call(call), Some(frame)) if call.recurses => {
+                    let fresh = self.wait(frame, index, &rows)?;
+                    self.recursive_call(call, &fresh)?
+                }
+                (action, _) => self.step(action, &rows)?,
+            };
             self.meter.hold(next.n_bytes())?;
             self.meter.release(rows.n_bytes());
             rows = next;
@@ -95,7 +111,7 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    fn step(&mut self, action: &Action, rows: &Rows, table: usize) -> Result<Rows, QueryError> {
+    fn step(&mut self, action: &Action, rows: &Rows) -> Result<Rows, QueryError> {
         match action {
             Action::Pattern { entity, attribute, value } => {
                 self.pattern(entity, attribute, value, rows)
@@ -108,7 +124,6 @@ impl Evaluator<'_> {
                 self.get_else(entity, attribute, default, out, rows)
             }
             Action::Call(call) => self.call(call, rows),
-            Action::Demand { columns } => self.demanded(columns, rows, table),
         }
     }
 
@@ -121,7 +136,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn operands(&mut self, slots: &[Slot]) -> Vec<Operand> {
+    pub(super) fn operands(&mut self, slots: &[Slot]) -> Vec<Operand> {
         slots.iter().map(|slot| self.operand(slot)).collect()
     }
 
@@ -227,7 +242,8 @@ impl Evaluator<'_> {
         let entity = self.operand(entity);
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
-            if self.field(entity.known(row), attribute, row)?.is_empty() {
+            let field = self.field(entity.known(row), attribute, row)?;
+            if field.is_some_and(|values| values.is_empty()) {
                 out.push(row);
                 self.meter.made_row()?;
             }
@@ -249,7 +265,9 @@ impl Evaluator<'_> {
         let emit = Emit::new(&[result]);
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
-            let mut values = self.field(entity.known(row), attribute, row)?;
+            let Some(mut values) = self.field(entity.known(row), attribute, row)? else {
+                continue;
+            };
             if values.is_empty() {
                 values.extend(default.known(row));
             }
@@ -263,13 +281,17 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
-    /// The values of a field; of any field of the entity where the attribute is blank.
+    /// The values of a field, of any field of the entity where the attribute is blank; none where
+    /// what stands for the entity is no entity.
     fn field(
         &mut self,
         entity: Option<Cell>,
         attribute: &AttributeSlot,
         row: &[Cell],
-    ) -> Result<Vec<Cell>, QueryError> {
+    ) -> Result<Option<Vec<Cell>>, QueryError> {
+        if entity.is_some_and(|cell| !self.scratch.is_ref(cell)) {
+            return Ok(None);
+        }
         let snapshot = self.snapshot;
         let ids: Vec<AttributeId> = match attribute {
             AttributeSlot::Const(attribute) => self.attribute_id(attribute).into_iter().collect(),
@@ -291,7 +313,7 @@ impl Evaluator<'_> {
             }
         }
         self.meter.read_facts(values.len() as u64)?;
-        Ok(values)
+        Ok(Some(values))
     }
 
     // ---- functions ----
@@ -404,22 +426,18 @@ impl Evaluator<'_> {
 
     fn call(&mut self, call: &Call, rows: &Rows) -> Result<Rows, QueryError> {
         let table = self.table(call.rule, &call.adornment);
-        let asks = match call.reads {
-            Reads::Complete => true,
-            Reads::UpToRecent { demands } | Reads::Stable { demands } => demands,
-        };
-        if asks {
-            let is_new = self.ask(call, table, rows)?;
-            if is_new && call.reads == Reads::Complete {
-                self.complete(call.rule)?;
-            }
+        if self.ask(call, table, rows)? {
+            self.complete(call.rule)?;
         }
-        let answers = &self.tables[table].answers;
-        let range = match call.reads {
-            Reads::Complete => answers.all(),
-            Reads::UpToRecent { .. } => answers.up_to_recent(),
-            Reads::Stable { .. } => answers.stable(),
-        };
+        let range = self.tables[table].answers.all();
+        self.join(call, table, range, rows)
+    }
+
+    /// A call within its own recursion: asks, and goes on with the answers known so far.
+    fn recursive_call(&mut self, call: &Call, rows: &Rows) -> Result<Rows, QueryError> {
+        let table = self.table(call.rule, &call.adornment);
+        self.ask(call, table, rows)?;
+        let range = self.tables[table].answers.up_to_recent();
         self.join(call, table, range, rows)
     }
 
@@ -439,7 +457,7 @@ impl Evaluator<'_> {
 
     /// Joins rows with a range of a table's answers; keeps those without a match where the call
     /// is negated.
-    pub(super) fn join(
+    fn join(
         &mut self,
         call: &Call,
         table: usize,
@@ -477,41 +495,6 @@ impl Evaluator<'_> {
             } else {
                 for position in answers.find(&known, &key, &range) {
                     emit.push(&mut out, row, answers.row(*position as usize));
-                    self.meter.made_row()?;
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    /// Joins rows with the stable demand of the rule being evaluated.
-    fn demanded(
-        &mut self,
-        columns: &[Slot],
-        rows: &Rows,
-        table: usize,
-    ) -> Result<Rows, QueryError> {
-        let operands = self.operands(columns);
-        let known: Vec<usize> =
-            (0..operands.len()).filter(|column| operands[*column].is_known()).collect();
-        let emit = Emit::new(&operands);
-        let mut out = Rows::new(rows.width());
-        let range = self.tables[table].demand.stable();
-        if !known.is_empty() {
-            self.tables[table].demand.prepare_index(&known);
-        }
-        let demand = &self.tables[table].demand;
-        for row in rows.iter() {
-            let key: Vec<Cell> =
-                known.iter().filter_map(|column| operands[*column].known(row)).collect();
-            if known.is_empty() {
-                for position in range.clone() {
-                    emit.push(&mut out, row, demand.row(position));
-                    self.meter.made_row()?;
-                }
-            } else {
-                for position in demand.find(&known, &key, &range) {
-                    emit.push(&mut out, row, demand.row(*position as usize));
                     self.meter.made_row()?;
                 }
             }

@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use super::rows::{KeyIndex, RowSet};
 use crate::intern::Cell;
-use crate::plan::Adornment;
-use crate::plan::delta_rules::DefinitionPlan;
+use crate::plan::{Adornment, Plan};
 use crate::program::RuleId;
 
 /// A set of rows with ages and indexes.
@@ -25,7 +24,7 @@ pub(crate) struct AgedSet {
 }
 
 impl AgedSet {
-    fn new(width: usize) -> AgedSet {
+    pub(crate) fn new(width: usize) -> AgedSet {
         AgedSet { rows: RowSet::new(width), stable_end: 0, recent_end: 0, indexes: BTreeMap::new() }
     }
 
@@ -35,10 +34,6 @@ impl AgedSet {
 
     pub(crate) fn row(&self, position: usize) -> &[Cell] {
         self.rows.row(position)
-    }
-
-    pub(crate) fn stable(&self) -> Range<usize> {
-        0..self.stable_end
     }
 
     pub(crate) fn recent(&self) -> Range<usize> {
@@ -90,18 +85,22 @@ pub(crate) struct Table {
     /// Rows of the rule; for every stable demand all of them, once the fixpoint is reached.
     pub(crate) answers: AgedSet,
     /// One for each definition of the rule.
-    pub(crate) plans: Arc<Vec<DefinitionPlan>>,
+    pub(crate) plans: Arc<Vec<Plan>>,
+    /// The rows that have reached a recursive call and wait for more of its answers, by
+    /// definition and step.
+    pub(crate) waiting: BTreeMap<(usize, usize), AgedSet>,
 }
 
 impl Table {
-    pub(crate) fn new(
-        rule: RuleId,
-        arity: usize,
-        adornment: Adornment,
-        plans: Vec<DefinitionPlan>,
-    ) -> Table {
-        let demand = AgedSet::new(adornment.columns().len());
-        Table { rule, adornment, demand, answers: AgedSet::new(arity), plans: Arc::new(plans) }
+    pub(crate) fn new(rule: RuleId, arity: usize, adornment: Adornment, plans: Vec<Plan>) -> Table {
+        Table {
+            rule,
+            demand: AgedSet::new(adornment.columns().len()),
+            adornment,
+            answers: AgedSet::new(arity),
+            plans: Arc::new(plans),
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// Begins a round; whether it has anything to do.

@@ -14,7 +14,7 @@ pub(crate) mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use crate::answer::{Answer, Row};
 use crate::codec;
@@ -40,7 +40,8 @@ pub struct LiveUpdate {
     pub change: Result<RowsDelta, QueryError>,
 }
 
-/// Rows that came and went, each list in the order of rows; never both empty.
+/// Rows that came and went, each list in the order of rows; never both empty. A row that several
+/// entities were pulled to stands as often as its count changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RowsDelta {
     /// Rows that are new.
@@ -50,17 +51,25 @@ pub struct RowsDelta {
 }
 
 impl RowsDelta {
-    /// The difference between two sets of rows; none where they are equal.
+    /// The difference between two lists of rows, whatever their order; none where they hold the
+    /// same. Rows are counted: two entities may be pulled to equal trees.
     pub fn between(before: &[Row], after: &[Row]) -> Option<RowsDelta> {
-        let (old, new): (FxHashSet<&Row>, FxHashSet<&Row>) =
-            (before.iter().collect(), after.iter().collect());
-        let only = |rows: &[Row], other: &FxHashSet<&Row>| {
-            let mut rows: Vec<Row> =
-                rows.iter().filter(|row| !other.contains(row)).cloned().collect();
-            rows.sort_unstable();
-            rows
-        };
-        let delta = RowsDelta { added: only(after, &old), removed: only(before, &new) };
+        let mut counts: FxHashMap<&Row, i64> = FxHashMap::default();
+        for row in before {
+            *counts.entry(row).or_default() -= 1;
+        }
+        for row in after {
+            *counts.entry(row).or_default() += 1;
+        }
+        let mut delta = RowsDelta::default();
+        let mut changed: Vec<(&Row, i64)> =
+            counts.into_iter().filter(|(_, count)| *count != 0).collect();
+        changed.sort_unstable();
+        for (row, count) in changed {
+            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
+            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
+            side.extend(std::iter::repeat_n(row, n_times).cloned());
+        }
         (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
     }
 }

@@ -2,10 +2,8 @@
 //!
 //! A [`Plan`] is inert data that prints itself. It is made for a body, the variables bound before
 //! it, and the counts of a snapshot; the counts decide the order and nothing else, so an estimate
-//! can make a query slow but never wrong. Recursion gets one plan for each way in which a new row
-//! can arrive ([`delta_rules`]). What is left out: facts, and the evaluation itself.
+//! can make a query slow but never wrong. What is left out: facts, and the evaluation itself.
 
-pub(crate) mod delta_rules;
 mod order;
 
 use std::fmt;
@@ -15,7 +13,6 @@ pub(crate) use order::{Context, Counts, body_plan};
 use crate::ids::Attribute;
 use crate::program::functions::Function;
 use crate::program::lower::FlatRule;
-use crate::program::raw::ClauseId;
 use crate::program::{RuleId, Scope, Var};
 use crate::value::Value;
 
@@ -28,8 +25,6 @@ pub(crate) struct Plan {
 /// One step: it turns the rows made so far into new ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
-    /// The clause it comes from.
-    pub(crate) id: ClauseId,
     /// Rows expected for each row that arrives.
     pub(crate) estimate: f64,
     pub(crate) action: Action,
@@ -56,39 +51,13 @@ pub(crate) enum AttributeSlot {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    Pattern {
-        entity: Slot,
-        attribute: AttributeSlot,
-        value: Slot,
-    },
-    Predicate {
-        function: Function,
-        args: Vec<Slot>,
-    },
-    Function {
-        function: Function,
-        args: Vec<Slot>,
-        out: Slot,
-    },
-    Ground {
-        rows: Vec<Vec<Value>>,
-        out: Vec<Slot>,
-    },
-    Missing {
-        entity: Slot,
-        attribute: AttributeSlot,
-    },
-    GetElse {
-        entity: Slot,
-        attribute: AttributeSlot,
-        default: Slot,
-        out: Slot,
-    },
+    Pattern { entity: Slot, attribute: AttributeSlot, value: Slot },
+    Predicate { function: Function, args: Vec<Slot> },
+    Function { function: Function, args: Vec<Slot>, out: Slot },
+    Ground { rows: Vec<Vec<Value>>, out: Vec<Slot> },
+    Missing { entity: Slot, attribute: AttributeSlot },
+    GetElse { entity: Slot, attribute: AttributeSlot, default: Slot, out: Slot },
     Call(Call),
-    /// Joins with the demand of the rule being evaluated: the columns its callers have bound.
-    Demand {
-        columns: Vec<Slot>,
-    },
 }
 
 /// Which columns of a rule a caller has bound: its answers are asked for these bindings only.
@@ -121,19 +90,10 @@ pub(crate) struct Call {
     /// The bindings that are asked for.
     pub(crate) adornment: Adornment,
     pub(crate) negated: bool,
-    pub(crate) reads: Reads,
-}
-
-/// Which answers of the called rule a step sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reads {
-    /// All there are: the rule lies in a lower stratum and is evaluated to its end first.
-    Complete,
-    /// Those known before this round; in the rule's own recursion. `demands` says whether the
-    /// call also asks for what it would like to see in the next round.
-    UpToRecent { demands: bool },
-    /// Those known before the last round: the last round's are another delta rule's business.
-    Stable { demands: bool },
+    /// The rule recurses with the one that calls it: its answers are not complete yet, and the
+    /// rows that call it wait for more. Otherwise it lies in a lower stratum and is evaluated to
+    /// its end first.
+    pub(crate) recurses: bool,
 }
 
 /// Prints a plan with the names of a scope and of the rules.
@@ -209,7 +169,6 @@ impl PlanText<'_> {
                 self.slot(default),
                 self.slot(out)
             ),
-            Action::Demand { columns } => format!("demand [{}]", self.slots(columns)),
             Action::Call(call) => {
                 let name = &self.rules[call.rule.index()].name;
                 let not = if call.negated { "without " } else { "" };

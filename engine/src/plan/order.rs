@@ -4,10 +4,10 @@
 //! written (ties go to the clause that comes first). Goals that only filter run as soon as they
 //! are ready. Statistics are never needed for correctness: any order of ready goals is right.
 
-use super::{Action, Adornment, AttributeSlot, Call, Plan, Reads, Slot, Step};
+use super::{Action, Adornment, AttributeSlot, Call, Plan, Slot, Step};
 use crate::ids::Attribute;
 use crate::program::lower::{FlatRule, Goal, GoalKind};
-use crate::program::{AttributeTerm, RuleId, Term, Var, VarSet};
+use crate::program::{AttributeTerm, RuleId, Term, VarSet};
 use crate::value::Value;
 
 /// What the planner asks of a snapshot.
@@ -46,7 +46,7 @@ pub(crate) fn body_plan(goals: &[Goal], bound: &VarSet, context: Context<'_>) ->
 }
 
 /// The position of the cheapest ready goal.
-pub(super) fn cheapest(pending: &[&Goal], bound: &VarSet, context: Context<'_>) -> usize {
+fn cheapest(pending: &[&Goal], bound: &VarSet, context: Context<'_>) -> usize {
     let ready = pending
         .iter()
         .enumerate()
@@ -160,7 +160,7 @@ fn attribute_slot(term: &AttributeTerm, bound: &VarSet) -> AttributeSlot {
 }
 
 /// The step of a goal, given what is bound when it runs.
-pub(super) fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
+fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
     let slots = |terms: &[Term]| terms.iter().map(|term| slot(term, bound)).collect::<Vec<_>>();
     let action = match &goal.kind {
         GoalKind::Pattern { entity, attribute, value } => Action::Pattern {
@@ -189,7 +189,7 @@ pub(super) fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
             Action::Call(call(*rule, slots(args), *negated, context))
         }
     };
-    Step { id: goal.id, estimate: estimate(&goal.kind, bound, context), action }
+    Step { estimate: estimate(&goal.kind, bound, context), action }
 }
 
 fn call(rule: RuleId, args: Vec<Slot>, negated: bool, context: Context<'_>) -> Call {
@@ -203,12 +203,5 @@ fn call(rule: RuleId, args: Vec<Slot>, negated: bool, context: Context<'_>) -> C
     };
     let adornment =
         Adornment(args.iter().enumerate().map(|(column, arg)| is_asked(column, arg)).collect());
-    let reads = if recurses { Reads::UpToRecent { demands: true } } else { Reads::Complete };
-    Call { rule, args, adornment, negated, reads }
-}
-
-/// The slots of a rule's demanded columns.
-pub(super) fn demand_slots(head: &[Var], adornment: &Adornment, bound: &VarSet) -> Vec<Slot> {
-    let columns = adornment.columns().into_iter();
-    columns.map(|column| slot(&Term::Var(head[column]), bound)).collect()
+    Call { rule, args, adornment, negated, recurses }
 }

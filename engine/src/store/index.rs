@@ -2,7 +2,7 @@
 //!
 //! Cells only; what decides visibility is `merge`. Invariants:
 //!
-//! - `entities` holds (value, entity) for exactly the keys (entity, value) of `visible`;
+//! - `holders` leads from the values of `visible` back to their entities;
 //! - `hidden` and `visible` are disjoint: together they are the *held* entries, those `added` that
 //!   are or can become visible; `hidden_targets` holds (value, entity) for exactly those keys of
 //!   `hidden` whose value is a ref;
@@ -15,6 +15,7 @@ use crate::hlc::Stamp;
 use crate::intern::Cell;
 use crate::merge::{Floor, Life, Standing};
 
+use super::holders::Holders;
 use super::log::ChangeLog;
 use super::tree::{Range, Tree};
 
@@ -39,7 +40,7 @@ impl Pair {
     }
 
     /// The other order.
-    fn swap(self) -> Pair {
+    pub(super) fn swap(self) -> Pair {
         Pair(self.0.rotate_left(64))
     }
 }
@@ -71,7 +72,7 @@ impl Holding {
 #[derive(Clone, Default)]
 pub(crate) struct AttributeIndex {
     visible: Tree<Pair, Mark>,
-    entities: Tree<Pair, ()>,
+    holders: Holders,
     hidden: Tree<Pair, Mark>,
     hidden_targets: Tree<Pair, ()>,
     floors: Tree<Cell, Floor>,
@@ -109,11 +110,11 @@ impl AttributeIndex {
 
     /// (value, entity) of visible facts of one value, by entity.
     pub(crate) fn holders(&self, value: Cell) -> Range<'_, Pair, ()> {
-        group(&self.entities, value)
+        group(self.holders.of(value, &self.visible), value)
     }
 
     pub(crate) fn holders_len(&self, value: Cell) -> usize {
-        group_len(&self.entities, value)
+        group_len(self.holders.of(value, &self.visible), value)
     }
 
     /// The mark of a visible fact.
@@ -238,6 +239,7 @@ impl AttributeIndex {
         standing: Standing,
         log: &mut ChangeLog<'_>,
     ) {
+        self.holders.prepare(&self.visible);
         match standing {
             Standing::Visible => {
                 self.unhide(pair);
@@ -260,14 +262,14 @@ impl AttributeIndex {
     fn show(&mut self, pair: Pair, mark: Mark, log: &mut ChangeLog<'_>) {
         let before = self.visible.insert(pair, mark);
         if before.is_none() {
-            self.entities.insert(pair.swap(), ());
+            self.holders.insert(pair);
         }
         log.touch(pair, before, Some(mark));
     }
 
     fn conceal(&mut self, pair: Pair, log: &mut ChangeLog<'_>) {
         if let Some(before) = self.visible.remove(&pair) {
-            self.entities.remove(&pair.swap());
+            self.holders.remove(pair);
             log.touch(pair, Some(before), None);
         }
     }
@@ -281,17 +283,16 @@ impl AttributeIndex {
     /// Asserts the invariants at the top of this file, but for the floors.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let mut entities: Vec<Pair> = self.visible.iter().map(|(pair, _)| pair.swap()).collect();
-        entities.sort_unstable();
-        assert!(self.entities.iter().map(|(pair, ())| pair).eq(&entities));
+        self.holders.check(&self.visible);
         let refs =
             self.hidden.iter().map(|(pair, _)| pair.swap()).filter(|pair| pair.first().is_ref());
         let mut targets: Vec<Pair> = refs.collect();
         targets.sort_unstable();
         assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(&targets));
         assert!(self.hidden.iter().all(|(pair, _)| self.visible.get(pair).is_none()));
-        let is_implied =
-            |(entity, floor): (&Cell, &Floor)| self.holding(*entity).implied_floor() == Some(*floor);
+        let is_implied = |(entity, floor): (&Cell, &Floor)| {
+            self.holding(*entity).implied_floor() == Some(*floor)
+        };
         assert!(!self.floors.iter().any(is_implied), "an implied floor costs no entry");
     }
 }

@@ -3,16 +3,8 @@
 //! The sender has merged already; the receiver holds only some facts and must not judge by what
 //! it happens to hold. So nothing is compared here: what comes is made so, in list order.
 //!
-//! # Contract
-//! - `Fact` makes the fact visible with that mark, and forgets what contradicts it: a removal of
-//!   it, and a deletion mark of its entity or ref target under which it would not be visible.
-//! - `Retracted` and `Released` make it invisible and forget it. They differ for the sender only.
-//! - `Deleted` raises the entity's deletion stamp, and makes invisible what is still held of the
-//!   entity, or refers to it, with a stamp that is not later. `Restored` raises the restored stamp;
-//!   it brings nothing back, since what is visible again comes as `Fact`.
-//! - After a field's `set` facts have changed, `floor(e,a)` is the greatest (stamp, value) of its
-//!   visible `set` facts, and absent without one; releasing the last fact of a field forgets its
-//!   floor. So a pending transaction folds over the field by the same merge as anywhere.
+//! The contract is that of [`Store::install`](super::Store::install). Deletions make no hidden
+//! entries here: what they bury is forgotten, and what is visible again comes as a fact.
 //!
 //! It is meant for a store that is only ever installed into; clones of it may merge.
 

@@ -88,15 +88,12 @@ impl Changes {
 /// Sorted by entity cells first: texts are then compared once an entity, not once a fact.
 fn fact_changes(mut touches: Vec<Touch>, view: &Snapshot) -> Vec<FactChange> {
     let entity = |touch: &Touch| touch.pair.first();
-    let ranks = view.names.ranks();
+    let (ranks, reader) = (view.names.ranks(), view.dictionary.read());
     // The sort is stable: of one fact, the touches stay in the order they happened.
     touches.sort_by_key(|touch| (entity(touch), ranks[touch.attribute.0 as usize], touch.pair));
     let mut groups: Vec<(EntityId, &[Touch])> = touches
         .chunk_by(|a, b| entity(a) == entity(b))
-        .map(|touches| {
-            let id = view.dictionary.entity(entity(&touches[0])).expect("entity cells are refs");
-            (id, touches)
-        })
+        .map(|touches| (reader.entity(entity(&touches[0])), touches))
         .collect();
     groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut changes: Vec<FactChange> = Vec::with_capacity(touches.len());
@@ -110,7 +107,7 @@ fn fact_changes(mut touches: Vec<Touch>, view: &Snapshot) -> Vec<FactChange> {
                     fact: Fact {
                         entity: entity.clone(),
                         attribute: attribute.clone(),
-                        value: view.dictionary.value(touches[0].pair.second()),
+                        value: reader.value(touches[0].pair.second()),
                     },
                     before,
                     after,

@@ -9,6 +9,7 @@
 //! Left out: the log, limits on what may come in, and who is listening.
 
 mod effects;
+mod holders;
 mod index;
 mod install;
 #[cfg(test)]
@@ -106,11 +107,18 @@ impl Store {
         changes.into_delta(&self.view, &self.lives)
     }
 
-    /// Installs what a server said, as it stands: the contract is in the source file `install`.
+    /// Installs what a server said, as it stands and in list order; nothing is merged.
     ///
-    /// In short: a fact becomes visible with its mark and forgets deletion marks that contradict
-    /// it; a retracted or released one is forgotten; deletions hide what they bury. The floor of a
-    /// field follows its visible `set` facts, so that pending transactions merge over it.
+    /// Contract, given that the sender has merged:
+    /// - `Fact` makes the fact visible with that mark, and forgets what contradicts it: a removal
+    ///   of it, and a deletion mark of its entity or ref target under which it were not visible.
+    /// - `Retracted` and `Released` make the fact invisible and forget it.
+    /// - `Deleted` raises the entity's deletion stamp, and forgets what is held of the entity, or
+    ///   refers to it, with a stamp that is not later.
+    /// - `Restored` raises the restored stamp; what is visible again comes as `Fact`.
+    /// - A field whose `set` facts changed, or that lost its last fact, has as its floor the
+    ///   greatest (stamp, value) of its visible `set` facts, or none: so pending transactions
+    ///   merge over a clone by the same rules as anywhere.
     pub fn install(&mut self, installs: &[Install]) -> StoreDelta {
         let mut writer = Writer::new(self);
         let seen = installs.iter().filter_map(|install| writer.install(install)).max();

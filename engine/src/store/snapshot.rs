@@ -112,7 +112,8 @@ impl Snapshot {
         self.index(a).field(e).map(|(pair, mark)| (pair.second(), *mark))
     }
 
-    /// Entities whose field has this value, in order of cells.
+    /// Entities whose field has this value, in order of cells. The first question about values
+    /// other than refs builds the order it needs, in O(n log n); writes then keep it up.
     pub fn entities(&self, a: AttributeId, v: Cell) -> impl Iterator<Item = Cell> + '_ {
         self.index(a).holders(v).map(|(pair, ())| pair.second())
     }

@@ -1,8 +1,9 @@
 //! Aggregates over a bag of values, with exact rational numbers.
 //!
 //! Every finite double and every integer is a rational number, so sums, means and variances are
-//! computed without any rounding and rounded once, at the end, to the nearest double. An
-//! aggregate over numbers has no result when its bag holds anything else.
+//! computed without any rounding. A result that is an integer of 64 bits is that integer; any other
+//! is rounded once, to the nearest double. An aggregate over numbers has no result when its bag
+//! holds anything else, or when the result is beyond all doubles.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -35,12 +36,11 @@ pub fn aggregate(function: &str, n: Option<usize>, bag: &[Value]) -> Option<Outp
 }
 
 fn numeric(function: &str, sorted: &[Value]) -> Option<Value> {
-    let number = |value: &Value| match value {
-        Value::Number(number) => Some(*number),
+    let exact = sorted.iter().map(|value| match value {
+        Value::Number(number) => Some(rational(*number)),
         _ => None,
-    };
-    let numbers = sorted.iter().map(number).collect::<Option<Vec<_>>>()?;
-    let exact = numbers.iter().map(|number| rational(*number)).collect::<Vec<_>>();
+    });
+    let exact = exact.collect::<Option<Vec<_>>>()?;
     let n = BigRational::from_integer(BigInt::from(exact.len()));
     let sum: BigRational = exact.iter().sum();
     let mean = &sum / &n;
@@ -48,27 +48,25 @@ fn numeric(function: &str, sorted: &[Value]) -> Option<Value> {
         let deviations = exact.iter().map(|number| (number - &mean) * (number - &mean));
         deviations.sum::<BigRational>() / &n
     };
-    let double = match function {
-        "sum" => {
-            let ints_only = numbers.iter().all(|number| number.as_i64().is_some());
-            if let (true, Some(int)) = (ints_only, sum.to_integer().to_i64()) {
-                return Some(Value::int(int));
-            }
-            nearest_double(&sum)
-        }
-        "avg" => nearest_double(&mean),
+    match function {
+        "sum" => nearest_value(&sum),
+        "avg" => nearest_value(&mean),
         "median" => {
             let (low, high) = ((exact.len() - 1) / 2, exact.len() / 2);
-            if low == high {
-                return Some(sorted[low].clone());
-            }
-            nearest_double(&((&exact[low] + &exact[high]) / BigInt::from(2)))
+            nearest_value(&((&exact[low] + &exact[high]) / BigInt::from(2)))
         }
-        "variance" => nearest_double(&variance()),
-        "stddev" => nearest_double(&variance()).sqrt(),
+        "variance" => nearest_value(&variance()),
+        "stddev" => Value::double(nearest_double(&variance()).sqrt()).ok(),
         _ => panic!("no aggregate {function}"),
-    };
-    Value::double(double).ok()
+    }
+}
+
+/// The integer, if the number is one of 64 bits; else the nearest double, if there is one.
+fn nearest_value(number: &BigRational) -> Option<Value> {
+    match number.to_integer().to_i64() {
+        Some(int) if number.is_integer() => Some(Value::int(int)),
+        _ => Value::double(nearest_double(number)).ok(),
+    }
 }
 
 fn rational(number: Number) -> BigRational {

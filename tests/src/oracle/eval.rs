@@ -8,7 +8,7 @@
 //! table for each list of required values asked for.
 //!
 //! Left out: static checks (programs are assumed valid), warnings, work counts. The result of a
-//! program whose evaluation makes too many rows is not worth waiting for: [`TooMuch`].
+//! program whose evaluation makes too many rows is not worth waiting for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +25,14 @@ use crate::tree::{Clause, Names, Program, Rule, binding_terms, variables};
 /// Values of variables.
 pub type Binding = BTreeMap<Name, Value>;
 
-/// The evaluation made more rows than a test wants to wait for.
+/// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMuch;
+pub enum NoAnswer {
+    /// The evaluation made more rows than a test wants to wait for.
+    TooMuch,
+    /// A string given for a variable in entity position is no id.
+    NotAnId,
+}
 
 /// Rows after which the oracle gives up.
 const ROWS_MAX: u64 = 200_000;
@@ -35,14 +40,15 @@ const ROWS_MAX: u64 = 200_000;
 /// The rows of a program's answer, in order.
 ///
 /// # Errors
-/// When it would take too long.
+/// When it would take too long, or when an argument cannot be what it stands for.
 ///
 /// # Panics
 /// When the program is not valid, or the inputs do not fit it.
-pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<Row>, TooMuch> {
+pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<Row>, NoAnswer> {
     let oracle = Oracle::new(program, facts);
-    let seeds = seeds(program, inputs);
+    let seeds = seeds(program, inputs)?;
     let bound = input_variables(&program.frame.inputs);
+    oracle.assert_binds(&program.body, &bound, &find::wanted(&program.frame));
     let rows = oracle.conjunction(&program.body, seeds, &bound, &bound)?;
     Ok(find::find(&program.frame, rows, facts))
 }
@@ -51,6 +57,7 @@ pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<
 struct Oracle<'a> {
     triples: Vec<[Value; 3]>,
     rules: &'a [Rule],
+    entity_positions: EntityPositions,
     /// Rule names → the rules they recurse with, themselves included.
     components: BTreeMap<Name, Names>,
     complete: RefCell<BTreeMap<Goal, Table>>,
@@ -72,6 +79,7 @@ impl<'a> Oracle<'a> {
         Oracle {
             triples: triples.collect(),
             rules: &program.rules,
+            entity_positions: entity_positions(&program.rules),
             components: components(&program.rules),
             complete: RefCell::default(),
             open: RefCell::default(),
@@ -87,7 +95,7 @@ impl<'a> Oracle<'a> {
         rows: BTreeSet<Binding>,
         bound: &Names,
         context: &Names,
-    ) -> Result<BTreeSet<Binding>, TooMuch> {
+    ) -> Result<BTreeSet<Binding>, NoAnswer> {
         let context: Names = context.union(&bindable(body)).cloned().collect();
         let (mut rows, mut bound) = (rows, bound.clone());
         let mut waiting = body.iter().collect::<Vec<_>>();
@@ -99,7 +107,7 @@ impl<'a> Oracle<'a> {
                 next.extend(self.clause(clause, &row, &bound, &context)?);
                 self.n_rows.set(self.n_rows.get() + 1);
                 if self.n_rows.get() + next.len() as u64 > ROWS_MAX {
-                    return Err(TooMuch);
+                    return Err(NoAnswer::TooMuch);
                 }
             }
             rows = next;
@@ -167,13 +175,18 @@ impl<'a> Oracle<'a> {
         Some(bound)
     }
 
+    fn assert_binds(&self, body: &[Clause], given: &Names, wanted: &Names) {
+        let bound = self.schedule(body, given, &given.union(wanted).cloned().collect());
+        assert!(bound.is_some_and(|b| b.is_superset(wanted)), "{body:?} does not bind {wanted:?}");
+    }
+
     fn clause(
         &self,
         clause: &Clause,
         row: &Binding,
         bound: &Names,
         context: &Names,
-    ) -> Result<Vec<Binding>, TooMuch> {
+    ) -> Result<Vec<Binding>, NoAnswer> {
         let rows = match clause {
             Clause::Pattern { entity, attribute, value } => {
                 let terms = [as_entity(entity), as_attribute(attribute), value.clone()];
@@ -196,9 +209,10 @@ impl<'a> Oracle<'a> {
                     .collect()
             }
             Clause::Rule { rule, args } => {
+                let args = self.rule_args(rule, args);
                 let required = args[..self.n_required(rule)].iter().map(|arg| value_of(arg, row));
                 let table = self.call((rule.clone(), required.collect()))?;
-                table.iter().filter_map(|values| unify(row, args, values)).collect()
+                table.iter().filter_map(|values| unify(row, &args, values)).collect()
             }
             Clause::Not { body, .. } => {
                 let exposed = exposed(clause, context);
@@ -222,6 +236,14 @@ impl<'a> Oracle<'a> {
             }
         };
         Ok(rows)
+    }
+
+    /// The arguments of a call, string constants in entity position as ids.
+    fn rule_args(&self, rule: &Name, args: &[RawTerm]) -> Vec<RawTerm> {
+        let positions = self.entity_positions.get(rule);
+        let is_entity = |index| positions.is_some_and(|positions| positions.contains(&index));
+        let arg = |(index, arg)| if is_entity(index) { as_entity(arg) } else { arg.clone() };
+        args.iter().enumerate().map(arg).collect()
     }
 
     /// The rows that a function gives; none when it has no result.
@@ -264,7 +286,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The rows of a rule, as far as they are known: complete, unless the goal is being solved.
-    fn call(&self, goal: Goal) -> Result<Table, TooMuch> {
+    fn call(&self, goal: Goal) -> Result<Table, NoAnswer> {
         if let Some(table) = self.complete.borrow().get(&goal) {
             return Ok(table.clone());
         }
@@ -278,7 +300,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Makes the tables of a goal, and of every goal of its component that it asks for.
-    fn solve(&self, goal: Goal) -> Result<(), TooMuch> {
+    fn solve(&self, goal: Goal) -> Result<(), NoAnswer> {
         let component = self.components[&goal.0].clone();
         self.open.borrow_mut().push((component, BTreeMap::from([(goal, Table::new())])));
         let tables = || self.open.borrow().last().expect("pushed above").1.clone();
@@ -300,7 +322,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The rows that the definitions of a rule give with the tables as they are.
-    fn derive(&self, (name, required): &Goal) -> Result<Table, TooMuch> {
+    fn derive(&self, (name, required): &Goal) -> Result<Table, NoAnswer> {
         let mut table = Table::new();
         for rule in self.rules.iter().filter(|rule| rule.name == *name) {
             let heads = rule.head.iter().take(rule.n_required).cloned().map(RawTerm::Variable);
@@ -309,6 +331,7 @@ impl<'a> Oracle<'a> {
             };
             let bound: Names = seed.keys().cloned().collect();
             let context = rule.head.iter().cloned().collect();
+            self.assert_binds(&rule.body, &bound, &context);
             let rows = self.conjunction(&rule.body, BTreeSet::from([seed]), &bound, &context)?;
             table.extend(rows.iter().map(|row| rule.head.iter().map(|v| row[v].clone()).collect()));
         }
@@ -420,8 +443,8 @@ fn input_variables(inputs: &[RawInput]) -> Names {
 }
 
 /// The bindings that the arguments stand for: every combination of their rows.
-fn seeds(program: &Program, inputs: &[Input]) -> BTreeSet<Binding> {
-    let entities = entity_variables(program);
+fn seeds(program: &Program, inputs: &[Input]) -> Result<BTreeSet<Binding>, NoAnswer> {
+    let entities = query_entities(program);
     let mut seeds = BTreeSet::from([Binding::new()]);
     let shapes = program.frame.inputs.iter().filter(|input| **input != RawInput::Rules);
     assert_eq!(shapes.clone().count(), inputs.len(), "one argument for each input");
@@ -443,42 +466,77 @@ fn seeds(program: &Program, inputs: &[Input]) -> BTreeSet<Binding> {
         let mut next = BTreeSet::new();
         for row in &rows {
             let coerce = |(name, value): (&Option<Name>, &Value)| match name {
-                Some(name) if entities.contains(name) => as_reference(value.clone()),
-                _ => value.clone(),
+                Some(name) if entities.contains(name) => as_id(value),
+                _ => Ok(value.clone()),
             };
-            let values = names.iter().zip(row).map(coerce).collect::<Vec<_>>();
+            let values = names.iter().zip(row).map(coerce).collect::<Result<Vec<_>, _>>()?;
             next.extend(seeds.iter().filter_map(|seed| unify(seed, &terms, &values)));
         }
         seeds = next;
     }
-    seeds
+    Ok(seeds)
 }
 
-/// The variables that stand in entity position somewhere in the query (its rules left out).
-fn entity_variables(program: &Program) -> Names {
-    fn collect(body: &[Clause], names: &mut Names) {
-        for clause in body {
-            let entity = match clause {
-                Clause::Pattern { entity, .. } => Some(entity),
-                Clause::Predicate { function, args } if function.as_str() == "missing?" => {
-                    args.first()
-                }
-                Clause::Function { function, args, .. } if function.as_str() == "get-else" => {
-                    args.first()
-                }
-                _ => None,
-            };
-            names.extend(variables(entity.map_or(&[], std::slice::from_ref)).cloned());
-            clause.bodies().iter().for_each(|body| collect(body, names));
+/// A string given for an entity is its id.
+fn as_id(value: &Value) -> Result<Value, NoAnswer> {
+    match as_reference(value.clone()) {
+        Value::String(_) => Err(NoAnswer::NotAnId),
+        value => Ok(value),
+    }
+}
+
+/// For each rule, the positions of its head that stand for entities.
+type EntityPositions = BTreeMap<Name, BTreeSet<usize>>;
+
+/// An argument of a rule stands in entity position when, in any definition of the rule, its head
+/// variable does, directly or as an argument of another rule.
+fn entity_positions(rules: &[Rule]) -> EntityPositions {
+    let mut positions = EntityPositions::new();
+    loop {
+        let before = positions.clone();
+        for rule in rules {
+            let entities = entity_variables(&rule.body, &before);
+            let heads = rule.head.iter().enumerate().filter(|(_, name)| entities.contains(*name));
+            let found = positions.entry(rule.name.clone()).or_default();
+            found.extend(heads.map(|(position, _)| position));
+        }
+        if positions == before {
+            return positions;
         }
     }
+}
+
+/// The variables that stand in entity position somewhere in a conjunction.
+fn entity_variables(body: &[Clause], positions: &EntityPositions) -> Names {
+    let mut names = Names::new();
+    for clause in body {
+        let terms = match clause {
+            Clause::Pattern { entity, .. } => vec![entity],
+            Clause::Predicate { function, args } if function.as_str() == "missing?" => {
+                vec![&args[0]]
+            }
+            Clause::Function { function, args, .. } if function.as_str() == "get-else" => {
+                vec![&args[0]]
+            }
+            Clause::Rule { rule, args } => {
+                positions.get(rule).into_iter().flatten().map(|position| &args[*position]).collect()
+            }
+            _ => Vec::new(),
+        };
+        names.extend(terms.into_iter().flat_map(|t| variables(std::slice::from_ref(t))).cloned());
+        names.extend(clause.bodies().iter().flat_map(|body| entity_variables(body, positions)));
+    }
+    names
+}
+
+/// The variables of a query that stand for entities.
+fn query_entities(program: &Program) -> Names {
     let pulled = program.frame.find.iter().filter_map(|element| match element {
         RawFindElement::Pull { variable, .. } => Some(variable.clone()),
         RawFindElement::Variable(_) | RawFindElement::Aggregate { .. } => None,
     });
-    let mut names = pulled.collect();
-    collect(&program.body, &mut names);
-    names
+    let positions = entity_positions(&program.rules);
+    pulled.chain(entity_variables(&program.body, &positions)).collect()
 }
 
 /// For each rule, the rules that it reaches and that reach it, itself included.

@@ -3,7 +3,9 @@
 //! Aggregates run over the set of distinct tuples of find and `:with` variables, grouped by the
 //! elements that are no aggregates. Nothing gives no rows, but a scalar `count` or `sum` of
 //! nothing is 0. Rows are ordered by `:order-by` and then by the whole row; `:after` keeps what
-//! lies strictly behind its key, then rows are skipped, then counted.
+//! lies strictly behind its key, then rows are skipped, then counted. A pull stands for its
+//! entity in the set, in `:having` and in `:after`: two entities that show the same are two rows.
+//! It is ordered by what it shows.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +23,26 @@ use super::{aggregate, functions, pull};
 
 /// The rows of an answer.
 pub fn find(frame: &RawProgram, bindings: BTreeSet<Binding>, facts: &Facts) -> Vec<Row> {
-    let mut rows = Vec::from_iter(project(frame, &bindings, facts));
+    let mut rows = Vec::from_iter(project(frame, &bindings));
     rows.retain(|row| frame.having.iter().all(|having| passes(having, row)));
-    rows.sort_by(|a, b| compare(&frame.order_by, a, b).then_with(|| a.cmp(b)));
     if !frame.after.is_empty() {
         rows.retain(|row| is_after(frame, row));
     }
+    let mut rows = Vec::from_iter(rows.into_iter().map(|row| show(frame, row, facts)));
+    rows.sort_by(|a, b| compare(&frame.order_by, a, b).then_with(|| a.cmp(b)));
     let rows = rows.into_iter().skip(frame.offset as usize);
     rows.take(frame.limit.map_or(usize::MAX, |limit| limit as usize)).collect()
+}
+
+/// The row with every pull in the place of its entity.
+fn show(frame: &RawProgram, row: Row, facts: &Facts) -> Row {
+    let cells = frame.find.iter().zip(row).map(|(element, cell)| match (element, cell) {
+        (RawFindElement::Pull { pattern, .. }, Output::Value(entity)) => {
+            pull::pull(&frame.pulls, *pattern, &entity, facts)
+        }
+        (_, cell) => cell,
+    });
+    cells.collect()
 }
 
 fn variable(element: &RawFindElement) -> &Name {
@@ -39,11 +53,16 @@ fn variable(element: &RawFindElement) -> &Name {
     }
 }
 
+/// The variables that a query's clauses must bind.
+pub fn wanted(frame: &RawProgram) -> BTreeSet<Name> {
+    frame.find.iter().map(variable).chain(&frame.with).cloned().collect()
+}
+
 fn is_aggregate(element: &RawFindElement) -> bool {
     matches!(element, RawFindElement::Aggregate { .. })
 }
 
-fn project(frame: &RawProgram, bindings: &BTreeSet<Binding>, facts: &Facts) -> BTreeSet<Row> {
+fn project(frame: &RawProgram, bindings: &BTreeSet<Binding>) -> BTreeSet<Row> {
     let wanted = frame.find.iter().map(variable).chain(&frame.with).collect::<Vec<_>>();
     let tuple = |row: &Binding| wanted.iter().map(|name| row[*name].clone()).collect::<Vec<_>>();
     let tuples = bindings.iter().map(tuple).collect::<BTreeSet<Vec<Value>>>();
@@ -57,7 +76,7 @@ fn project(frame: &RawProgram, bindings: &BTreeSet<Binding>, facts: &Facts) -> B
     if groups.is_empty() && frame.find_form == FindForm::Scalar {
         return frame.find.iter().filter_map(of_nothing).map(|output| vec![output]).collect();
     }
-    groups.values().filter_map(|group| group_row(frame, group, facts)).collect()
+    groups.values().filter_map(|group| group_row(frame, group)).collect()
 }
 
 /// The scalar `count` or `sum` of nothing.
@@ -70,11 +89,10 @@ fn of_nothing(element: &RawFindElement) -> Option<Output> {
     }
 }
 
-fn group_row(frame: &RawProgram, group: &[Vec<Value>], facts: &Facts) -> Option<Row> {
+fn group_row(frame: &RawProgram, group: &[Vec<Value>]) -> Option<Row> {
     let output = |(index, element): (usize, &RawFindElement)| match element {
-        RawFindElement::Variable(_) => Some(Output::Value(group[0][index].clone())),
-        RawFindElement::Pull { pattern, .. } => {
-            Some(pull::pull(&frame.pulls, *pattern, &group[0][index], facts))
+        RawFindElement::Variable(_) | RawFindElement::Pull { .. } => {
+            Some(Output::Value(group[0][index].clone()))
         }
         RawFindElement::Aggregate { function, n, .. } => {
             let bag = group.iter().map(|tuple| tuple[index].clone()).collect::<Vec<_>>();

@@ -108,7 +108,8 @@ impl Grower<'_> {
             0..3 if text => *self.random.pick(&["starts-with?", "ends-with?", "includes?"]),
             _ => *self.random.pick(&["<", "<=", ">", ">=", "=", "!=", "!=", "not="]),
         };
-        let n_more = if function.ends_with('?') { 1 } else { 1 + self.random.skewed(2) };
+        let chains = ["<", "<=", ">", ">=", "="].contains(&function);
+        let n_more = if chains { 1 + self.random.skewed(2) } else { 1 };
         let mut args = vec![variable(&subject)];
         for _ in 0..n_more {
             args.push(self.argument(scope, subject.1));
@@ -135,7 +136,8 @@ impl Grower<'_> {
         let (function, args, result) = match subject.1 {
             Kind::Int | Kind::Number => {
                 let function = *self.random.pick(&["+", "-", "*", "/", "mod", "quot", "rem"]);
-                let n_more = if function.len() > 1 { 1 } else { 1 + self.random.skewed(2) };
+                let takes_two = !["+", "-", "*"].contains(&function);
+                let n_more = if takes_two { 1 } else { 1 + self.random.skewed(2) };
                 let mut args = [&[subject_term], &more[..n_more]].concat();
                 self.random.shuffle(&mut args);
                 (function, args, Kind::Number)
@@ -146,7 +148,11 @@ impl Grower<'_> {
                 2 => ("lower-case", vec![subject_term], Kind::Text),
                 _ => ("subs", vec![subject_term, more[1].clone()], Kind::Text),
             },
-            _ if self.random.chance(50) => ("identity", vec![subject_term], subject.1),
+            _ if self.random.chance(30) => ("identity", vec![subject_term], subject.1),
+            _ if self.random.chance(40) => {
+                let function = *self.random.pick(&["min", "max"]);
+                (function, vec![subject_term, more[1].clone()], Kind::Any)
+            }
             _ => ("str", vec![subject_term, more[1].clone()], Kind::Text),
         };
         let bound = match self.existing(scope, result) {
@@ -317,7 +323,7 @@ impl Grower<'_> {
             let known = self.existing(scope, *kind);
             let term = match (self.random.below(100), known) {
                 (0..60, Some(known)) => variable(&known),
-                (60..70, _) => RawTerm::Constant(self.constant(*kind)),
+                (60..70, _) => RawTerm::Constant(self.given(*kind)),
                 (_, Some(known)) if index < head.n_required => variable(&known),
                 (_, None) if index < head.n_required => RawTerm::Constant(self.constant(*kind)),
                 (70..76, _) => RawTerm::Blank,

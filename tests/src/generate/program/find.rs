@@ -48,7 +48,7 @@ impl Grower<'_> {
                 continue;
             }
             if !is_list && self.random.chance(20) {
-                let predicate: &str = self.random.pick(&[">", "<=", "!="]);
+                let predicate = *self.random.pick(&[">", "<=", "!="]);
                 frame.having.push(RawHaving {
                     function: name(predicate),
                     args: vec![

@@ -1,0 +1,88 @@
+//! The way back from values to the entities that hold them.
+//!
+//! References always have it, because a deletion must find them. For other values it is built when
+//! someone first asks and kept up from then on: most attributes are never asked by value, and the
+//! second order costs a write as much as the first. Invariants: `refs` holds (value, entity) for
+//! exactly the visible facts whose value is a ref; `others`, once built, for exactly the others.
+//!
+//! Whoever asks first may hold an old snapshot whose successors exist already. So that those do
+//! not build it again for every question, the wish is shared by all versions of the attribute, and
+//! the next write to one that lacks the order builds it. Only speed depends on who asked.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::fact::Mark;
+use crate::intern::Cell;
+
+use super::index::Pair;
+use super::tree::Tree;
+
+/// (value, entity) of the visible facts of one attribute.
+#[derive(Clone, Default)]
+pub(super) struct Holders {
+    refs: Tree<Pair, ()>,
+    others: OnceLock<Tree<Pair, ()>>,
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl Holders {
+    /// The tree that has the entities of this value; `visible` is the attribute's facts.
+    pub(super) fn of(&self, value: Cell, visible: &Tree<Pair, Mark>) -> &Tree<Pair, ()> {
+        // No fact has a scratch cell: any tree tells, and none is built for it.
+        if value.is_ref() || value.as_scratch().is_some() {
+            return &self.refs;
+        }
+        self.others.get_or_init(|| {
+            self.is_wanted.store(true, Ordering::Relaxed);
+            build(visible)
+        })
+    }
+
+    /// To be called before `visible` is written: builds what other versions were asked for.
+    pub(super) fn prepare(&mut self, visible: &Tree<Pair, Mark>) {
+        if self.others.get().is_none() && self.is_wanted.load(Ordering::Relaxed) {
+            self.others = OnceLock::from(build(visible));
+        }
+    }
+
+    /// Follows the insertion of a fact, given as (entity, value).
+    pub(super) fn insert(&mut self, pair: Pair) {
+        if let Some(tree) = self.kept(pair) {
+            tree.insert(pair.swap(), ());
+        }
+    }
+
+    /// Follows the removal of a fact, given as (entity, value).
+    pub(super) fn remove(&mut self, pair: Pair) {
+        if let Some(tree) = self.kept(pair) {
+            tree.remove(&pair.swap());
+        }
+    }
+
+    fn kept(&mut self, pair: Pair) -> Option<&mut Tree<Pair, ()>> {
+        if pair.second().is_ref() { Some(&mut self.refs) } else { self.others.get_mut() }
+    }
+
+    /// Asserts the invariants.
+    #[cfg(test)]
+    pub(super) fn check(&self, visible: &Tree<Pair, Mark>) {
+        let others = self.others.get().into_iter().flat_map(Tree::iter);
+        let mut held: Vec<Pair> = self.refs.iter().chain(others).map(|(pair, ())| *pair).collect();
+        held.sort_unstable();
+        let is_built = self.others.get().is_some();
+        let is_kept = |pair: &Pair| is_built || pair.first().is_ref();
+        let mut expected: Vec<Pair> = visible.iter().map(|(pair, _)| pair.swap()).collect();
+        expected.retain(is_kept);
+        expected.sort_unstable();
+        assert!(held == expected, "holders and visible facts are one set");
+    }
+}
+
+fn build(visible: &Tree<Pair, Mark>) -> Tree<Pair, ()> {
+    let is_other = |pair: &Pair| !pair.second().is_ref();
+    let facts = visible.iter().map(|(pair, _)| *pair).filter(is_other);
+    let mut pairs: Vec<Pair> = facts.map(Pair::swap).collect();
+    pairs.sort_unstable();
+    pairs.into_iter().map(|pair| (pair, ())).collect()
+}
