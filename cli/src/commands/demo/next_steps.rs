@@ -37,11 +37,11 @@ fn steps(program: &str, url: &str, app: &str, key: &str) -> Vec<Step> {
     vec![
         Step {
             why: "ask: the languages that are spoken in most countries",
-            command: format!("{program} query {flags} '{languages}'"),
+            command: format!("{program} query {flags} \\\n    '{languages}'"),
         },
         Step {
             why: "watch: the neighbours of Ireland, live; leave it open (Ctrl-C ends it) ...",
-            command: format!("{program} watch {flags} '{neighbours}'"),
+            command: format!("{program} watch {flags} \\\n    '{neighbours}'"),
         },
         Step {
             why: "... and write from one more terminal: a tunnel from Ireland to Iceland",
