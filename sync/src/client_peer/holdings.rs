@@ -1,0 +1,396 @@
+//! What a client holds because its subscriptions need it: facts with their holders, and rows.
+//!
+//! Definitions: an instance *holds* the facts of its support; a fact has a set of holders and is
+//! evicted with the last. Invariants: a fact in `facts` has at least one holder, and each of them
+//! lists it; an instance's fingerprint is the sum over what it holds, with marks as they are. All
+//! of it is at one position: whoever changes it does so with all parts of a commit at once.
+//!
+//! Everything here returns the installs that bring the confirmed store along. A *stale* instance
+//! holds nothing: what is not at the position must not be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tercet_engine::answer::Row;
+use tercet_engine::fact::{Fact, Install, Mark};
+use tercet_engine::fingerprint::fact_hash;
+use tercet_engine::hlc::Stamp;
+use tercet_engine::ids::EntityId;
+use tercet_engine::value::Value;
+
+use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
+use crate::wire_row::{WireRowError, from_wire, row_hash};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HeldFact {
+    mark: Mark,
+    holders: BTreeSet<InstanceId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Facts(BTreeSet<Fact>),
+    Rows(BTreeSet<Row>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HeldInstance {
+    content: Content,
+    fingerprint: Fingerprint,
+    is_stale: bool,
+}
+
+/// What a client holds, all of it at one position.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Holdings {
+    facts: BTreeMap<Fact, HeldFact>,
+    instances: BTreeMap<InstanceId, HeldInstance>,
+    /// Entities that the server said were deleted, until it says otherwise.
+    graves: BTreeMap<EntityId, Stamp>,
+}
+
+impl Holdings {
+    /// Makes room for an instance, unless it is there.
+    pub(crate) fn open(&mut self, id: InstanceId, mode: InstanceMode) {
+        self.instances.entry(id).or_insert_with(|| HeldInstance {
+            content: match mode {
+                InstanceMode::Facts => Content::Facts(BTreeSet::new()),
+                InstanceMode::Rows => Content::Rows(BTreeSet::new()),
+            },
+            fingerprint: Fingerprint::default(),
+            is_stale: false,
+        });
+    }
+
+    /// Whether the instance is there.
+    pub(crate) fn contains(&self, id: InstanceId) -> bool {
+        self.instances.contains_key(&id)
+    }
+
+    /// Whether the instance is there and not kept up.
+    pub(crate) fn is_stale(&self, id: InstanceId) -> bool {
+        self.instances.get(&id).is_some_and(|instance| instance.is_stale)
+    }
+
+    /// Its fingerprint, if it can be resumed.
+    pub(crate) fn fingerprint(&self, id: InstanceId) -> Option<Fingerprint> {
+        let instance = self.instances.get(&id)?;
+        (!instance.is_stale).then_some(instance.fingerprint)
+    }
+
+    /// The rows of a rows-mode instance.
+    pub(crate) fn rows(&self, id: InstanceId) -> Option<&BTreeSet<Row>> {
+        match &self.instances.get(&id)?.content {
+            Content::Rows(rows) => Some(rows),
+            Content::Facts(_) => None,
+        }
+    }
+
+    /// Forgets an instance.
+    pub(crate) fn close(&mut self, id: InstanceId) -> Vec<Install> {
+        let installs = self.clear(id);
+        self.instances.remove(&id);
+        installs
+    }
+
+    /// The server does not keep an instance up for now.
+    pub(crate) fn set_stale(&mut self, id: InstanceId) -> Vec<Install> {
+        let installs = self.clear(id);
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.is_stale = true;
+        }
+        installs
+    }
+
+    fn clear(&mut self, id: InstanceId) -> Vec<Install> {
+        let Some(instance) = self.instances.get_mut(&id) else { return Vec::new() };
+        instance.fingerprint = Fingerprint::default();
+        let facts = match &mut instance.content {
+            Content::Facts(facts) => std::mem::take(facts),
+            Content::Rows(rows) => {
+                rows.clear();
+                BTreeSet::new()
+            }
+        };
+        facts.into_iter().filter_map(|fact| self.release(id, fact)).collect()
+    }
+
+    /// Takes a holder from a fact that the holder does not list any more.
+    fn release(&mut self, id: InstanceId, fact: Fact) -> Option<Install> {
+        let held = self.facts.get_mut(&fact)?;
+        held.holders.remove(&id);
+        if !held.holders.is_empty() {
+            return None;
+        }
+        self.facts.remove(&fact);
+        Some(Install::Released(fact))
+    }
+
+    /// Takes a part. Parts of instances that are not there are ignored: they were on their way
+    /// when the subscription ended.
+    pub(crate) fn take_facts(&mut self, part: &FactsPart) -> Vec<Install> {
+        if !self.contains(part.instance) {
+            return Vec::new();
+        }
+        let mut installs = Vec::new();
+        if part.reset {
+            installs = self.clear(part.instance);
+            self.revive(part.instance);
+        } else if self.is_stale(part.instance) {
+            return installs;
+        }
+        for install in &part.installs {
+            installs.extend(self.take(part.instance, install));
+        }
+        installs
+    }
+
+    /// Takes a part; whether the instance is there.
+    pub(crate) fn take_rows(&mut self, part: &RowsPart) -> Result<bool, WireRowError> {
+        if part.reset {
+            self.clear(part.instance);
+            self.revive(part.instance);
+        }
+        let Some(instance) = self.instances.get_mut(&part.instance) else { return Ok(false) };
+        let Content::Rows(rows) = &mut instance.content else { return Ok(false) };
+        if instance.is_stale {
+            return Ok(false);
+        }
+        for row in &part.removed {
+            if rows.remove(&from_wire(row)?) {
+                instance.fingerprint = instance.fingerprint.without(row_hash(row));
+            }
+        }
+        for row in &part.added {
+            if rows.insert(from_wire(row)?) {
+                instance.fingerprint = instance.fingerprint.with(row_hash(row));
+            }
+        }
+        Ok(true)
+    }
+
+    fn revive(&mut self, id: InstanceId) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.is_stale = false;
+        }
+    }
+
+    fn take(&mut self, id: InstanceId, install: &Install) -> Option<Install> {
+        match install {
+            Install::Fact(fact, mark) => self.hold(id, fact, *mark),
+            Install::Retracted(fact) => self.retract(fact),
+            Install::Released(fact) => {
+                let instance = self.instances.get_mut(&id)?;
+                let Content::Facts(facts) = &mut instance.content else { return None };
+                if facts.remove(fact) {
+                    let mark = self.facts.get(fact)?.mark;
+                    instance.fingerprint = instance.fingerprint.without(fact_hash(fact, &mark));
+                    return self.release(id, fact.clone());
+                }
+                None
+            }
+            Install::Deleted(entity, stamp) => {
+                self.graves.insert(entity.clone(), *stamp);
+                Some(install.clone())
+            }
+            Install::Restored(entity, _) => {
+                self.graves.remove(entity);
+                Some(install.clone())
+            }
+        }
+    }
+
+    fn hold(&mut self, id: InstanceId, fact: &Fact, mark: Mark) -> Option<Install> {
+        self.leave_grave(&fact.entity, mark);
+        if let Value::Ref(target) = &fact.value {
+            self.leave_grave(target, mark);
+        }
+        if !matches!(self.instances.get(&id)?.content, Content::Facts(_)) {
+            return None;
+        }
+        let is_known = self.facts.contains_key(fact);
+        let held = self
+            .facts
+            .entry(fact.clone())
+            .or_insert_with(|| HeldFact { mark, holders: BTreeSet::new() });
+        let before = held.mark;
+        held.mark = mark;
+        if before != mark {
+            let (old, new) = (fact_hash(fact, &before), fact_hash(fact, &mark));
+            for holder in &held.holders {
+                if let Some(instance) = self.instances.get_mut(holder) {
+                    instance.fingerprint = instance.fingerprint.without(old).with(new);
+                }
+            }
+        }
+        if held.holders.insert(id) {
+            let instance = self.instances.get_mut(&id)?;
+            instance.fingerprint = instance.fingerprint.with(fact_hash(fact, &mark));
+            if let Content::Facts(facts) = &mut instance.content {
+                facts.insert(fact.clone());
+            }
+        }
+        (!is_known || before != mark).then(|| Install::Fact(fact.clone(), mark))
+    }
+
+    /// A newer fact about an entity says that it lives.
+    fn leave_grave(&mut self, entity: &EntityId, mark: Mark) {
+        if self.graves.get(entity).is_some_and(|deleted| *deleted < mark.stamp) {
+            self.graves.remove(entity);
+        }
+    }
+
+    /// A fact is no longer visible, whoever holds it.
+    fn retract(&mut self, fact: &Fact) -> Option<Install> {
+        let HeldFact { mark, holders } = self.facts.remove(fact)?;
+        let hash = fact_hash(fact, &mark);
+        for holder in holders {
+            if let Some(instance) = self.instances.get_mut(&holder) {
+                instance.fingerprint = instance.fingerprint.without(hash);
+                if let Content::Facts(facts) = &mut instance.content {
+                    facts.remove(fact);
+                }
+            }
+        }
+        Some(Install::Retracted(fact.clone()))
+    }
+
+    /// Copies an instance from what was held before, under its new number. Whether it could.
+    pub(crate) fn adopt(&mut self, old: &Holdings, from: InstanceId, to: InstanceId) -> bool {
+        let Some(instance) = old.instances.get(&from) else { return false };
+        if let Content::Facts(facts) = &instance.content {
+            self.open(to, InstanceMode::Facts);
+            for fact in facts {
+                if let Some(held) = old.facts.get(fact) {
+                    self.hold(to, fact, held.mark);
+                }
+            }
+        } else {
+            self.instances.insert(to, instance.clone());
+        }
+        true
+    }
+
+    /// What leads from what was held before to this. Deletions told before are taken back: what
+    /// happened to the entities meanwhile was not told.
+    pub(crate) fn installs_since(&self, old: &Holdings) -> Vec<Install> {
+        let restored = old.graves.iter().filter(|(entity, _)| !self.graves.contains_key(*entity));
+        let restored = restored.map(|(entity, at)| Install::Restored(entity.clone(), *at));
+        let deleted = self.graves.iter().map(|(entity, at)| Install::Deleted(entity.clone(), *at));
+        let released = old.facts.keys().filter(|fact| !self.facts.contains_key(*fact));
+        let released = released.cloned().map(Install::Released);
+        let is_news = |(fact, held): &(&Fact, &HeldFact)| {
+            old.facts.get(*fact).is_none_or(|before| before.mark != held.mark)
+        };
+        let facts = self.facts.iter().filter(is_news);
+        let facts = facts.map(|(fact, held)| Install::Fact(fact.clone(), held.mark));
+        restored.chain(deleted).chain(released).chain(facts).collect()
+    }
+
+    /// How many facts are held.
+    pub(crate) fn n_facts(&self) -> usize {
+        self.facts.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tercet_engine::fact::Kind;
+    use tercet_engine::hlc::Hlc;
+    use tercet_engine::ids::{Attribute, ReplicaId, Seq};
+
+    use super::*;
+
+    const A: InstanceId = InstanceId(1);
+    const B: InstanceId = InstanceId(2);
+
+    fn fact(entity: &str) -> Fact {
+        let attribute = Attribute::new("a/b").unwrap();
+        Fact { entity: EntityId::new(entity).unwrap(), attribute, value: Value::int(1) }
+    }
+
+    fn mark(ms: u64) -> Mark {
+        let stamp = Stamp { hlc: Hlc::new(ms, 0, ReplicaId(1)), op: 0 };
+        Mark { stamp, kind: Kind::Set }
+    }
+
+    fn part(instance: InstanceId, reset: bool, installs: Vec<Install>) -> FactsPart {
+        FactsPart { instance, seq: Seq(1), reset, installs }
+    }
+
+    fn two() -> Holdings {
+        let mut holdings = Holdings::default();
+        holdings.open(A, InstanceMode::Facts);
+        holdings.open(B, InstanceMode::Facts);
+        holdings
+    }
+
+    fn sum(facts: &[(&str, u64)]) -> Fingerprint {
+        let hashes = facts.iter().map(|(entity, ms)| fact_hash(&fact(entity), &mark(*ms)));
+        hashes.fold(Fingerprint::default(), Fingerprint::with)
+    }
+
+    #[test]
+    fn a_fact_stays_until_its_last_holder_leaves() {
+        let mut holdings = two();
+        let install = Install::Fact(fact("x"), mark(1));
+        assert_eq!(holdings.take_facts(&part(A, true, vec![install.clone()])), [install.clone()]);
+        assert_eq!(holdings.take_facts(&part(B, true, vec![install])), []);
+        assert_eq!(holdings.close(A), []);
+        assert_eq!(holdings.close(B), [Install::Released(fact("x"))]);
+        assert_eq!(holdings.n_facts(), 0);
+    }
+
+    #[test]
+    fn fingerprints_follow_marks_for_all_holders() {
+        let mut holdings = two();
+        for instance in [A, B] {
+            let installs =
+                vec![Install::Fact(fact("x"), mark(1)), Install::Fact(fact("y"), mark(2))];
+            holdings.take_facts(&part(instance, true, installs));
+        }
+        holdings.take_facts(&part(A, false, vec![Install::Fact(fact("x"), mark(5))]));
+        assert_eq!(holdings.fingerprint(B), Some(sum(&[("x", 5), ("y", 2)])));
+        holdings.take_facts(&part(B, false, vec![Install::Retracted(fact("y"))]));
+        assert_eq!(holdings.fingerprint(A), Some(sum(&[("x", 5)])));
+        holdings.take_facts(&part(A, false, vec![Install::Released(fact("x"))]));
+        assert_eq!(holdings.fingerprint(A), Some(sum(&[])));
+        assert_eq!(holdings.fingerprint(B), Some(sum(&[("x", 5)])));
+    }
+
+    #[test]
+    fn a_stale_instance_holds_nothing_until_its_reset() {
+        let mut holdings = two();
+        let install = Install::Fact(fact("x"), mark(1));
+        holdings.take_facts(&part(A, true, vec![install.clone()]));
+        assert_eq!(holdings.set_stale(A), [Install::Released(fact("x"))]);
+        assert_eq!(holdings.take_facts(&part(A, false, vec![install.clone()])), []);
+        assert_eq!(holdings.fingerprint(A), None);
+        assert_eq!(holdings.take_facts(&part(A, true, vec![install.clone()])), [install]);
+        assert_eq!(holdings.fingerprint(A), Some(sum(&[("x", 1)])));
+    }
+
+    #[test]
+    fn the_way_from_old_to_new_is_what_differs() {
+        let mut old = two();
+        let installs = ["x", "y"].map(|entity| Install::Fact(fact(entity), mark(1))).to_vec();
+        old.take_facts(&part(A, true, installs));
+        let stamp = mark(3).stamp;
+        let entity = EntityId::new("z").unwrap();
+        old.take_facts(&part(A, false, vec![Install::Deleted(entity.clone(), stamp)]));
+        let mut new = Holdings::default();
+        new.open(B, InstanceMode::Facts);
+        let installs = vec![Install::Fact(fact("x"), mark(1)), Install::Fact(fact("z"), mark(9))];
+        new.take_facts(&part(B, true, installs));
+        let expected = [
+            Install::Restored(entity, stamp),
+            Install::Released(fact("y")),
+            Install::Fact(fact("z"), mark(9)),
+        ];
+        assert_eq!(new.installs_since(&old), expected);
+        let mut adopted = Holdings::default();
+        assert!(adopted.adopt(&new, B, A));
+        assert_eq!(adopted.fingerprint(A), new.fingerprint(B));
+        assert_eq!(adopted.installs_since(&new), []);
+    }
+}

@@ -1,0 +1,197 @@
+//! Subscriptions of the client: asking for them, taking their parts, and the switch after a
+//! reconnect.
+//!
+//! Parts wait for their marker; at the marker all of them are installed at once, into what is
+//! held or, while subscriptions are being renewed, into what will be.
+
+use tercet_engine::fact::Install;
+use tercet_engine::ids::Checkpoint;
+
+use super::holdings::Holdings;
+use super::peer::ClientPeer;
+use super::renewal::{Assigned, Renewal};
+use crate::message::{
+    ClientMessage, FactsPart, InstanceId, InstanceMode, Resume, RowsPart, Subscribe, Subscribed,
+    SubscribedState, SubscriptionId, Unsubscribe,
+};
+use crate::wire_query::WireQuery;
+
+/// What waits for its marker.
+#[derive(Debug)]
+pub(crate) enum Buffered {
+    Subscribed(Subscribed),
+    Facts(FactsPart),
+    Rows(RowsPart),
+    Stale(InstanceId),
+}
+
+impl ClientPeer {
+    /// Asks the server for a subscription, if there is one to ask.
+    pub(super) fn ask(&mut self, id: SubscriptionId) {
+        self.is_unsettled = true;
+        if self.phase.as_live().is_none() {
+            return;
+        }
+        let resume = self.resume_of(id);
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        subscription.is_asked = true;
+        let subscribe = Subscribe {
+            subscription: id,
+            query: WireQuery::new(subscription.query.raw().clone()),
+            inputs: subscription.inputs.clone(),
+            mode: subscription.wanted,
+            resume,
+        };
+        if let Some(renewal) = &mut self.renewal {
+            renewal.awaited.insert(id);
+        }
+        self.send(ClientMessage::Subscribe(subscribe));
+    }
+
+    fn resume_of(&self, id: SubscriptionId) -> Option<Resume> {
+        let subscription = self.subscriptions.get(&id)?;
+        let fingerprint = self.holdings.fingerprint(subscription.instance?)?;
+        Some(Resume { checkpoint: self.position?, mode: subscription.mode?, fingerprint })
+    }
+
+    /// Takes up all subscriptions again, beside what is held.
+    pub(super) fn renew(&mut self) {
+        self.buffer.clear();
+        self.renewal = Some(Renewal::default());
+        let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
+        for id in ids {
+            self.ask(id);
+        }
+        self.switch_if_renewed();
+    }
+
+    /// Everything up to this position has come: what waited for it is installed at once.
+    pub(super) fn reach(&mut self, checkpoint: Checkpoint) {
+        for buffered in std::mem::take(&mut self.buffer) {
+            match buffered {
+                Buffered::Subscribed(subscribed) => self.joined(&subscribed),
+                part => self.take_part(&part),
+            }
+        }
+        let Some(live) = self.phase.as_live_mut() else { return };
+        live.position = live.position.max(checkpoint);
+        if self.renewal.is_none() {
+            self.position = Some(live.position);
+        }
+        self.switch_if_renewed();
+    }
+
+    fn take_part(&mut self, part: &Buffered) {
+        let is_renewing = self.renewal.is_some();
+        let holdings = match &mut self.renewal {
+            Some(renewal) => &mut renewal.holdings,
+            None => &mut self.holdings,
+        };
+        let (installs, rows) = take_into(holdings, part);
+        if !is_renewing {
+            self.changed_rows.extend(rows);
+            self.install(&installs);
+        }
+    }
+
+    fn install(&mut self, installs: &[Install]) {
+        if !installs.is_empty() {
+            self.overlay.install(installs);
+            self.must_fold = true;
+        }
+    }
+
+    fn joined(&mut self, subscribed: &Subscribed) {
+        let Subscribed { subscription: id, instance, mode, state, .. } = *subscribed;
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        subscription.is_asked = false;
+        if let Some(renewal) = &mut self.renewal {
+            let held = subscription.instance.filter(|_| state == SubscribedState::Unchanged);
+            let is_adopted = !renewal.holdings.contains(instance)
+                && held.is_some_and(|from| renewal.holdings.adopt(&self.holdings, from, instance));
+            if !is_adopted {
+                renewal.holdings.open(instance, mode);
+            }
+            if renewal.assigned.get(&id).is_some_and(|before| before.instance != instance) {
+                renewal.forget(id);
+            }
+            renewal.awaited.remove(&id);
+            renewal.assigned.insert(id, Assigned { instance, mode });
+            return;
+        }
+        subscription.mode = Some(mode);
+        let before = subscription.instance.replace(instance);
+        self.holdings.open(instance, mode);
+        self.changed_rows.insert(instance);
+        if let Some(before) = before.filter(|before| *before != instance) {
+            self.close_if_unread(before);
+        }
+    }
+
+    fn close_if_unread(&mut self, instance: InstanceId) {
+        let mut subscriptions = self.subscriptions.values();
+        if !subscriptions.any(|subscription| subscription.instance == Some(instance)) {
+            let installs = self.holdings.close(instance);
+            self.install(&installs);
+        }
+    }
+
+    /// When every subscription has been answered, what was prepared beside becomes what is held.
+    fn switch_if_renewed(&mut self) {
+        let Some(renewal) = self.renewal.take_if(|renewal| renewal.awaited.is_empty()) else {
+            return;
+        };
+        let installs = renewal.holdings.installs_since(&self.holdings);
+        self.holdings = renewal.holdings;
+        for (id, Assigned { instance, mode }) in renewal.assigned {
+            if let Some(subscription) = self.subscriptions.get_mut(&id) {
+                subscription.instance = Some(instance);
+                subscription.mode = Some(mode);
+                if mode == InstanceMode::Rows {
+                    self.changed_rows.insert(instance);
+                }
+            }
+        }
+        self.install(&installs);
+        self.position = self.phase.as_live().map(|live| live.position);
+        self.backoff.reset();
+        self.is_reconciling = false;
+        self.push_pending();
+    }
+
+    /// A subscription is over, whoever ended it.
+    pub(super) fn end_subscription(&mut self, id: SubscriptionId) {
+        self.is_unsettled = true;
+        let Some(subscription) = self.subscriptions.remove(&id) else { return };
+        if self.phase.as_live().is_some() {
+            self.send(ClientMessage::Unsubscribe(Unsubscribe { subscription: id }));
+        }
+        if let Some(live) = subscription.live {
+            self.overlay.db.unsubscribe(live);
+        }
+        if let Some(instance) = subscription.instance {
+            self.close_if_unread(instance);
+        }
+        if let Some(renewal) = &mut self.renewal {
+            renewal.forget(id);
+            self.switch_if_renewed();
+        }
+    }
+}
+
+/// Takes a part into what is held, or will be: what to install, and whose rows changed.
+fn take_into(holdings: &mut Holdings, part: &Buffered) -> (Vec<Install>, Option<InstanceId>) {
+    match part {
+        Buffered::Facts(part) => (holdings.take_facts(part), None),
+        Buffered::Stale(instance) => (holdings.set_stale(*instance), None),
+        Buffered::Rows(part) => match holdings.take_rows(part) {
+            Ok(true) => (Vec::new(), Some(part.instance)),
+            Ok(false) => (Vec::new(), None),
+            Err(error) => {
+                tracing::warn!(%error, "rows cannot be read");
+                (holdings.set_stale(part.instance), None)
+            }
+        },
+        Buffered::Subscribed(_) => (Vec::new(), None),
+    }
+}

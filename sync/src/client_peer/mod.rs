@@ -1,0 +1,31 @@
+//! The client's side of the protocol, without I/O.
+//!
+//! Modules in reading order. `output`: what goes in and comes out. `peer`: the façade. `session`:
+//! what the server's messages do. `joins`: subscriptions, with `renewal` for taking them up again
+//! and `holdings` for what they hold. `settle`: bringing view, answers and flags up to date.
+//! `pending`, `writes`, `overlay`: own transactions, and the view over the confirmed facts.
+//! `subscription`, `clock`, `connection`, `backoff`: one of each.
+//!
+//! Invariants: what is confirmed is all at one position, and changes only with a whole commit or
+//! with a whole switch; a write is never lost between the outbox and its answer; every answer
+//! says whether it is complete and whether own pending writes are in it.
+
+mod backoff;
+mod clock;
+mod connection;
+mod holdings;
+mod joins;
+mod output;
+mod overlay;
+mod peer;
+mod pending;
+mod renewal;
+mod session;
+mod settle;
+mod subscription;
+mod writes;
+
+pub use output::{
+    ClientConfig, ClientError, ClientOutput, Outbox, OutboxEntry, Status, SubscriptionUpdate,
+};
+pub use peer::ClientPeer;

@@ -1,0 +1,232 @@
+//! Bringing everything that shows up to date with everything that happened.
+//!
+//! In order: live queries of frozen subscriptions end; acknowledged transactions that the position
+//! shows leave; the view is folded; thawed subscriptions get live queries again; then whoever
+//! changed, in answer or flags, is told.
+//!
+//! No flicker: a transaction leaves only while no renewal is under way and no subscription that
+//! was asked for and not answered needs what it wrote; then what is confirmed shows it already.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tercet_engine::answer::Answer;
+use tercet_engine::db::{self, LiveUpdate, RowsDelta};
+use tercet_engine::error::QueryError;
+use tercet_engine::store::StoreDelta;
+
+use super::connection::Phase;
+use super::output::{ClientOutput, Status, SubscriptionUpdate};
+use super::peer::ClientPeer;
+use super::subscription::{Shown, Subscription, answer_of_rows, rows_delta};
+use crate::message::SubscriptionId;
+
+/// How to tell whether own pending writes are in an answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Pending<'delta> {
+    /// From all that is pending.
+    Whole,
+    /// As before, or from what a new transaction did.
+    Grow(&'delta StoreDelta),
+}
+
+impl ClientPeer {
+    pub(super) fn settle(&mut self) {
+        if !std::mem::take(&mut self.is_unsettled) {
+            return;
+        }
+        self.end_unfit_live_queries();
+        self.let_acknowledged_leave();
+        let updates = match std::mem::take(&mut self.must_fold) {
+            true => self.overlay.fold(self.pending.transactions()),
+            false => Vec::new(),
+        };
+        self.start_live_queries();
+        self.emit_updates(updates, Pending::Whole);
+        self.emit_status();
+        // Ending subscriptions that failed above has left nothing to show, but work to do.
+        if self.must_fold {
+            let updates = self.overlay.fold(self.pending.transactions());
+            self.must_fold = false;
+            self.emit_updates(updates, Pending::Whole);
+        }
+        self.is_unsettled = false;
+    }
+
+    fn is_frozen(&self, subscription: &Subscription) -> bool {
+        subscription.instance.is_some_and(|instance| self.holdings.is_stale(instance))
+    }
+
+    fn end_unfit_live_queries(&mut self) {
+        let is_unfit =
+            |subscription: &Subscription| !subscription.is_local() || self.is_frozen(subscription);
+        let unfit: Vec<SubscriptionId> = self
+            .subscriptions
+            .iter()
+            .filter_map(|(id, subscription)| is_unfit(subscription).then_some(*id))
+            .collect();
+        for id in unfit {
+            let subscription = self.subscriptions.get_mut(&id);
+            if let Some(live) = subscription.and_then(|subscription| subscription.live.take()) {
+                self.overlay.db.unsubscribe(live);
+            }
+        }
+    }
+
+    fn let_acknowledged_leave(&mut self) {
+        let Some(live) = self.phase.as_live() else { return };
+        if self.renewal.is_some() || !self.pending.any_acknowledged() {
+            return;
+        }
+        let position = live.position;
+        let asked: Vec<&Subscription> =
+            self.subscriptions.values().filter(|subscription| subscription.is_asked).collect();
+        let has_left = self.pending.leave(|transaction, at| {
+            // An acknowledgement of another history says nothing about this one's positions.
+            let is_reached = at.epoch != position.epoch || at.seq <= position.seq;
+            is_reached && !asked.iter().any(|subscription| subscription.needs(transaction))
+        });
+        self.must_fold |= has_left;
+    }
+
+    fn start_live_queries(&mut self) {
+        let lacks_live = |subscription: &Subscription| {
+            subscription.live.is_none() && subscription.is_local() && !self.is_frozen(subscription)
+        };
+        let lacking: Vec<SubscriptionId> = self
+            .subscriptions
+            .iter()
+            .filter_map(|(id, subscription)| lacks_live(subscription).then_some(*id))
+            .collect();
+        for id in lacking {
+            let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
+            let Subscription { query, inputs, .. } = subscription;
+            match self.overlay.db.subscribe(query, inputs, &self.budget) {
+                Ok(live) => subscription.live = Some(live),
+                Err(error) => self.fail(id, &error),
+            }
+        }
+    }
+
+    fn fail(&mut self, subscription: SubscriptionId, error: &QueryError) {
+        self.end_subscription(subscription);
+        let (code, message) = (error.code().to_owned(), error.to_string());
+        self.output(ClientOutput::Failed { subscription, code, message, hint: None });
+    }
+
+    /// Tells of every subscription whose answer or flags are not what was shown last.
+    pub(super) fn emit_updates(&mut self, updates: Vec<LiveUpdate>, pending: Pending<'_>) {
+        let mut deltas: BTreeMap<db::InstanceId, RowsDelta> = BTreeMap::new();
+        for update in updates {
+            match update.change {
+                Ok(delta) => {
+                    deltas.insert(update.instance, delta);
+                }
+                Err(error) => self.fail_live(update.instance, &error),
+            }
+        }
+        let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
+        for id in ids {
+            if let Some(update) = self.update_of(id, &deltas, pending) {
+                self.output(ClientOutput::Update(update));
+            }
+        }
+        self.changed_rows.clear();
+    }
+
+    fn fail_live(&mut self, live: db::InstanceId, error: &QueryError) {
+        let readers = self.subscriptions.iter();
+        let readers: Vec<SubscriptionId> = readers
+            .filter_map(|(id, subscription)| (subscription.live == Some(live)).then_some(*id))
+            .collect();
+        for id in readers {
+            self.fail(id, error);
+        }
+    }
+
+    fn update_of(
+        &mut self,
+        id: SubscriptionId,
+        deltas: &BTreeMap<db::InstanceId, RowsDelta>,
+        pending: Pending<'_>,
+    ) -> Option<SubscriptionUpdate> {
+        let subscription = self.subscriptions.get(&id)?;
+        let answer = self.answer_of(subscription)?;
+        let complete = self.is_complete(subscription);
+        let was_pending = subscription.shown.as_ref().is_some_and(|shown| shown.pending);
+        let pending = match pending {
+            Pending::Whole => subscription.is_touched_by(self.overlay.overlay()),
+            Pending::Grow(delta) => was_pending || subscription.is_touched_by(delta),
+        };
+        let delta = match &subscription.shown {
+            None => rows_delta(&[], &answer.rows),
+            Some(shown) if Arc::ptr_eq(&shown.answer, &answer) => RowsDelta::default(),
+            Some(shown) => {
+                let live = subscription.live.and_then(|live| deltas.get(&live));
+                live.cloned().unwrap_or_else(|| rows_delta(&shown.answer.rows, &answer.rows))
+            }
+        };
+        let is_same = subscription.shown.as_ref().is_some_and(|shown| {
+            (shown.complete, shown.pending) == (complete, pending) && delta == RowsDelta::default()
+        });
+        let subscription = self.subscriptions.get_mut(&id)?;
+        subscription.shown = Some(Shown { answer: answer.clone(), complete, pending });
+        let update = SubscriptionUpdate { subscription: id, answer, delta, complete, pending };
+        (!is_same).then_some(update)
+    }
+
+    /// Its answer now, if it has one.
+    fn answer_of(&self, subscription: &Subscription) -> Option<Arc<Answer>> {
+        let shown = subscription.shown.as_ref().map(|shown| &shown.answer);
+        if self.is_frozen(subscription) {
+            return shown.cloned();
+        }
+        if subscription.is_local() {
+            return self.overlay.db.answer(subscription.live?).cloned();
+        }
+        let instance = subscription.instance?;
+        match shown {
+            Some(shown) if !self.changed_rows.contains(&instance) => Some(shown.clone()),
+            _ => {
+                let rows = self.holdings.rows(instance)?;
+                Some(Arc::new(answer_of_rows(&subscription.query, rows)))
+            }
+        }
+    }
+
+    /// Whether the confirmed part of its answer is the server's at the position.
+    fn is_complete(&self, subscription: &Subscription) -> bool {
+        self.phase.as_live().is_some()
+            && self.renewal.is_none()
+            && subscription.instance.is_some()
+            && !subscription.is_asked
+            && !self.is_frozen(subscription)
+    }
+
+    fn emit_status(&mut self) {
+        let status = match &self.phase {
+            Phase::Offline { .. } => Status::Offline,
+            Phase::Connecting | Phase::Greeting { .. } => Status::Connecting,
+            Phase::Live(live) => {
+                let is_asking =
+                    self.subscriptions.values().any(|subscription| subscription.is_asked);
+                let is_waiting = self.pending.unanswered().next().is_some();
+                match self.renewal.is_some() || is_asking || is_waiting {
+                    true => Status::Syncing,
+                    false => Status::Synced(live.position),
+                }
+            }
+        };
+        if self.status.replace(status) != Some(status) {
+            self.output(ClientOutput::Status(status));
+        }
+        let deadlines = [self.phase.deadline_ms(), self.push_at_ms];
+        let wake_at_ms = deadlines.into_iter().flatten().min();
+        if let Some(at_ms) = wake_at_ms
+            && self.wake_at_ms != wake_at_ms
+        {
+            self.output(ClientOutput::WakeAt(at_ms));
+        }
+        self.wake_at_ms = wake_at_ms;
+    }
+}

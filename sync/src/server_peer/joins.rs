@@ -1,0 +1,157 @@
+//! Subscriptions of sessions: joining an instance, leaving it, and changing from facts to rows.
+//!
+//! A subscription joins at the published commit: its answer, all its facts or rows (or nothing,
+//! where the client holds them already), then a marker. Since every part of an earlier commit has
+//! been sent before, the session's position moves to the published commit with it.
+
+use tercet_engine::ids::Checkpoint;
+
+use super::Tenant;
+use super::instances::Trouble;
+use super::session::{Attached, Pace};
+use crate::message::{
+    InstanceId, InstanceMode, Mode, Resume, ServerMessage, SessionId, Subscribe, Subscribed,
+    SubscribedState, SubscriptionId,
+};
+use crate::wire_query::WireQuery;
+
+impl Tenant {
+    pub(super) fn subscribe(&mut self, session: SessionId, subscribe: Subscribe) {
+        self.detach(session, subscribe.subscription);
+        let n_max = self.config.limits.subscriptions_max as usize;
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let n_waiting = match &state.pace {
+            Pace::Full { joins } => joins.len(),
+            Pace::Open | Pace::Lagging { .. } => 0,
+        };
+        if state.subscriptions.len() + n_waiting >= n_max {
+            let subscription = subscribe.subscription;
+            let message = format!("a session has at most {n_max} subscriptions");
+            let hint = Some("end one before starting another".to_owned());
+            let code = "too_many_subscriptions";
+            return self.send_error(session, code, &message, hint, Some(subscription));
+        }
+        match &mut state.pace {
+            Pace::Open => self.join(session, &subscribe),
+            Pace::Full { joins } => joins.push_back(subscribe),
+            // All subscriptions will be renewed, this one included.
+            Pace::Lagging { .. } => {}
+        }
+    }
+
+    fn join(&mut self, session: SessionId, subscribe: &Subscribe) {
+        let Subscribe { subscription, mode, resume, .. } = *subscribe;
+        let joined = self.open_instance(subscribe).and_then(|instance| {
+            self.instances.join(instance, session);
+            self.attach(session, subscription, instance, mode, resume)
+                .inspect_err(|_| self.instances.leave(&mut self.db, instance, session))
+        });
+        if let Err(Trouble { code, message, hint }) = joined {
+            self.send_error(session, &code, &message, hint, Some(subscription));
+        }
+    }
+
+    /// The instance that a subscription asks for; `Auto` takes rows where facts are too many.
+    fn open_instance(&mut self, subscribe: &Subscribe) -> Result<InstanceId, Trouble> {
+        let Subscribe { query, inputs, .. } = subscribe;
+        let (db, seq) = (&mut self.db, self.seq);
+        let mut open = |mode| self.instances.open(db, seq, query, inputs, mode);
+        match subscribe.mode {
+            Mode::Facts => open(InstanceMode::Facts),
+            Mode::Rows => open(InstanceMode::Rows),
+            Mode::Auto => match open(InstanceMode::Facts) {
+                Err(trouble) if trouble.code == "support_over_budget" => open(InstanceMode::Rows),
+                opened => opened,
+            },
+        }
+    }
+
+    /// Answers a subscription whose session has joined the instance.
+    fn attach(
+        &mut self,
+        session: SessionId,
+        subscription: SubscriptionId,
+        instance: InstanceId,
+        wanted: Mode,
+        resume: Option<Resume>,
+    ) -> Result<(), Trouble> {
+        let is_held = resume.is_some_and(|resume| self.is_held(instance, &resume));
+        let frames = match is_held {
+            true => Vec::new(),
+            false => self.instances.reset_frames(&self.db, self.seq, instance)?,
+        };
+        let query = self.instances.query(instance);
+        let subscribed = Subscribed {
+            subscription,
+            instance,
+            mode: self.instances.mode(instance),
+            columns: query.columns().iter().map(ToString::to_string).collect(),
+            form: query.raw().find_form,
+            state: if is_held { SubscribedState::Unchanged } else { SubscribedState::Reset },
+            warnings: query.warnings(&self.db.snapshot()),
+        };
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.subscriptions.insert(subscription, Attached { instance, wanted });
+        }
+        self.send(session, ServerMessage::Subscribed(subscribed));
+        for frame in frames {
+            self.send_frame(session, frame);
+        }
+        self.send_marker(session);
+        Ok(())
+    }
+
+    /// Whether what a client holds is what the instance has now.
+    fn is_held(&self, instance: InstanceId, resume: &Resume) -> bool {
+        let Checkpoint { epoch, .. } = resume.checkpoint;
+        epoch == self.config.epoch
+            && resume.mode == self.instances.mode(instance)
+            && resume.fingerprint == self.instances.fingerprint(instance)
+    }
+
+    pub(super) fn unsubscribe(&mut self, session: SessionId, subscription: SubscriptionId) {
+        self.detach(session, subscription);
+        if let Some(state) = self.sessions.get_mut(&session)
+            && let Pace::Full { joins } = &mut state.pace
+        {
+            joins.retain(|waiting| waiting.subscription != subscription);
+        }
+    }
+
+    fn detach(&mut self, session: SessionId, subscription: SubscriptionId) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let Some(Attached { instance, .. }) = state.subscriptions.remove(&subscription) else {
+            return;
+        };
+        if state.readers(instance).is_empty() {
+            self.instances.leave(&mut self.db, instance, session);
+        }
+    }
+
+    /// Ends all subscriptions of a session.
+    pub(super) fn detach_all(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        for (_, attached) in std::mem::take(&mut state.subscriptions) {
+            self.instances.leave(&mut self.db, attached.instance, session);
+        }
+    }
+
+    /// The subscriptions by which a session reads a facts-mode instance and that left the mode
+    /// open, as they would be asked for again: when the support has grown over its budget, they
+    /// go on with rows.
+    pub(super) fn open_readers(&self, session: SessionId, instance: InstanceId) -> Vec<Subscribe> {
+        let Some(state) = self.sessions.get(&session) else { return Vec::new() };
+        let readers = state.readers(instance).into_iter();
+        let query = || WireQuery::new(self.instances.query(instance).raw().clone());
+        readers
+            .filter(|(_, wanted)| *wanted == Mode::Auto)
+            .map(|(subscription, mode)| Subscribe {
+                subscription,
+                query: query(),
+                inputs: self.instances.inputs(instance).to_vec(),
+                mode,
+                resume: None,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! Parts: what an instance changed, cut into frames of bounded size.
+
+use tercet_engine::codec;
+use tercet_engine::fact::{Fact, Install};
+use tercet_engine::ids::Seq;
+
+use crate::codec::SharedFrame;
+use crate::message::{FactsPart, InstanceId, RowsPart, ServerMessage};
+use crate::wire_row::WireRow;
+
+/// A frame is cut when its items come to so many bytes, by a rough count.
+const PART_BYTES: usize = 256 << 10;
+
+/// Cuts a list where the sizes of its items come to [`PART_BYTES`]; at least one list.
+fn cut<Item>(items: Vec<Item>, n_bytes: impl Fn(&Item) -> usize) -> Vec<Vec<Item>> {
+    let mut lists = vec![Vec::new()];
+    let mut n_bytes_last = 0;
+    for item in items {
+        let n_bytes_item = n_bytes(&item);
+        if n_bytes_last + n_bytes_item > PART_BYTES && n_bytes_last > 0 {
+            lists.push(Vec::new());
+            n_bytes_last = 0;
+        }
+        n_bytes_last += n_bytes_item;
+        lists.last_mut().expect("starts with one list").push(item);
+    }
+    lists
+}
+
+fn install_bytes(install: &Install) -> usize {
+    let fact_bytes = |fact: &Fact| {
+        fact.entity.as_str().len() + fact.attribute.as_str().len() + fact.value.n_bytes()
+    };
+    32 + match install {
+        Install::Fact(fact, _) | Install::Retracted(fact) | Install::Released(fact) => {
+            fact_bytes(fact)
+        }
+        Install::Deleted(entity, _) | Install::Restored(entity, _) => entity.as_str().len(),
+    }
+}
+
+/// The frames of a facts-mode instance's change. Only the first one resets.
+pub(crate) fn facts_frames(
+    instance: InstanceId,
+    seq: Seq,
+    reset: bool,
+    installs: Vec<Install>,
+) -> Vec<SharedFrame> {
+    let parts = cut(installs, install_bytes).into_iter().enumerate();
+    parts
+        .map(|(index, installs)| {
+            let reset = reset && index == 0;
+            ServerMessage::FactsPart(FactsPart { instance, seq, reset, installs }).into()
+        })
+        .collect()
+}
+
+/// The frames of a rows-mode instance's change. Only the first one resets.
+pub(crate) fn rows_frames(
+    instance: InstanceId,
+    seq: Seq,
+    reset: bool,
+    added: Vec<WireRow>,
+    removed: Vec<WireRow>,
+) -> Vec<SharedFrame> {
+    let signed = removed.into_iter().map(|row| (row, false));
+    let signed: Vec<(WireRow, bool)> =
+        signed.chain(added.into_iter().map(|row| (row, true))).collect();
+    let parts = cut(signed, |(row, _)| codec::encode(row).len()).into_iter().enumerate();
+    parts
+        .map(|(index, rows)| {
+            let reset = reset && index == 0;
+            let (added, removed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, sign)| *sign);
+            let rows = |rows: Vec<(WireRow, bool)>| rows.into_iter().map(|(row, _)| row).collect();
+            let (added, removed) = (rows(added), rows(removed));
+            ServerMessage::RowsPart(RowsPart { instance, seq, reset, added, removed }).into()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_cut_by_size_and_nothing_is_lost() {
+        let items: Vec<usize> = vec![PART_BYTES - 1, 1, 1, PART_BYTES * 2, 5];
+        let lists = cut(items.clone(), |item| *item);
+        let sizes: Vec<usize> = lists.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 1]);
+        assert_eq!(lists.concat(), items);
+        assert_eq!(cut(Vec::<usize>::new(), |item| *item), [Vec::new()]);
+    }
+}

@@ -1,0 +1,294 @@
+//! The tenant's façade: sessions come, speak and go; what is to be done comes out.
+//!
+//! This file routes; the way of a transaction is in `commit`, that of a subscription in `joins`.
+//! Invariants: a client id has at most one session (a newer one fences the older); outputs are
+//! handed out in the order they arose, and an append only after everything before it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tercet_engine::db::Db;
+use tercet_engine::hlc::{Clock, Hlc};
+use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
+use tercet_engine::store::Snapshot;
+
+use super::instances::Instances;
+use super::output::{Rights, TenantConfig, TenantOutput};
+use super::records::{Records, is_reserved};
+use super::session::{Pace, Session};
+use super::staging::Staging;
+use crate::codec::SharedFrame;
+use crate::message::{
+    ClientMessage, ErrorMessage, Hello, Marker, Nonce, PROTOCOL, Pong, Resync, ServerMessage,
+    SessionId, SubscriptionId, Welcome,
+};
+use crate::seeded::Seeded;
+
+/// Everything of one tenant: facts, clients' numbers and answers, sessions, subscriptions.
+pub struct Tenant {
+    pub(super) config: TenantConfig,
+    pub(super) db: Db,
+    /// The last published commit.
+    pub(super) seq: Seq,
+    /// The server's own clock for this tenant.
+    pub(super) clock: Clock,
+    /// Whose the transactions are that came without an identity.
+    pub(super) own_client: ClientId,
+    pub(super) records: Records,
+    pub(super) staging: Staging,
+    pub(super) instances: Instances,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// The session of each client that has one.
+    owners: BTreeMap<ClientId, SessionId>,
+    outputs: VecDeque<TenantOutput>,
+}
+
+impl Tenant {
+    pub(super) fn open(config: TenantConfig, db: Db, seq: Seq, records: Records) -> Tenant {
+        let id = format!("{}{}", super::records::RESERVED_PREFIX, Seeded::new(config.seed).id());
+        let clock = Clock::new(config.replica).observe(db.store().clock());
+        let instances = Instances::new(config.limits.support_facts_max, config.budget.clone());
+        Tenant {
+            config,
+            db,
+            seq,
+            clock,
+            own_client: ClientId::new(id).expect("a short id of letters and digits"),
+            records,
+            staging: Staging::default(),
+            instances,
+            sessions: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A session begins: its key has been checked, its hello is here. Answered by welcome, or by
+    /// an error and a close. A session of the same client that is still there is fenced.
+    pub fn connect(&mut self, session: SessionId, rights: Rights, hello: &Hello, now_ms: u64) {
+        tracing::debug!(session = session.0, "session begins");
+        if hello.protocol != PROTOCOL {
+            let message =
+                format!("this server speaks protocol {PROTOCOL}, the client {}", hello.protocol);
+            return self.refuse_session(session, "protocol_version", message);
+        }
+        if is_reserved(&hello.client) {
+            let message = format!("client id `{}` is the server's own", hello.client);
+            return self.refuse_session(session, "malformed", message);
+        }
+        if let Some(older) = self.owners.get(&hello.client).copied() {
+            let message = "a newer session of the same client id has begun".to_owned();
+            self.end_session(older, "fenced", message);
+        }
+        self.records.forget(&hello.client, hello.received);
+        self.owners.insert(hello.client.clone(), session);
+        let state = Session::new(hello.client.clone(), rights, self.seq);
+        self.sessions.insert(session, state);
+        let welcome = Welcome {
+            protocol: PROTOCOL,
+            session,
+            server_time_ms: now_ms,
+            drift_ms_max: self.config.drift_ms_max,
+            limits: self.config.limits.clone(),
+            position: self.checkpoint(),
+            clock: self.greatest(),
+            last_number: self.last_taken(&hello.client),
+            write: rights.write,
+        };
+        self.send(session, ServerMessage::Welcome(welcome));
+    }
+
+    fn refuse_session(&mut self, session: SessionId, code: &'static str, message: String) {
+        self.send_error(session, code, &message, None, None);
+        self.output(TenantOutput::Close { session, code, message });
+    }
+
+    /// A message of a session after its hello. Messages of sessions that are gone are ignored.
+    pub fn receive(&mut self, session: SessionId, message: ClientMessage, now_ms: u64) {
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        match message {
+            ClientMessage::Hello(_) => {
+                let message = "hello is the first message and comes once".to_owned();
+                self.end_session(session, "malformed", message);
+            }
+            ClientMessage::Subscribe(subscribe) => self.subscribe(session, subscribe),
+            ClientMessage::Unsubscribe(unsubscribe) => {
+                self.unsubscribe(session, unsubscribe.subscription);
+            }
+            ClientMessage::Push(push) => self.push(session, push, now_ms),
+            ClientMessage::Received(received) => {
+                let client = &self.sessions[&session].client;
+                self.records.forget(client, received.through);
+            }
+            ClientMessage::Ping(Nonce { nonce }) => {
+                let seq = self.sessions[&session].position;
+                let checkpoint = Checkpoint { epoch: self.config.epoch, seq };
+                let clock = self.greatest();
+                self.send(session, ServerMessage::Pong(Pong { nonce, checkpoint, clock }));
+            }
+            ClientMessage::Pong(_) => {}
+        }
+    }
+
+    /// A session has ended.
+    pub fn disconnect(&mut self, session: SessionId) {
+        self.detach_all(session);
+        let Some(state) = self.sessions.remove(&session) else { return };
+        tracing::debug!(session = session.0, "session ended");
+        if self.owners.get(&state.client) == Some(&session) {
+            self.owners.remove(&state.client);
+        }
+    }
+
+    /// Ends a session from this side, with an error that says why.
+    pub(super) fn end_session(&mut self, session: SessionId, code: &'static str, message: String) {
+        self.send_error(session, code, &message, None, None);
+        self.disconnect(session);
+        self.output(TenantOutput::Close { session, code, message });
+    }
+
+    /// How many messages wait in a session's queue: told when the queue is as long as
+    /// `limits.queue_max`, and again when it is empty.
+    pub fn backlog(&mut self, session: SessionId, n_queued: usize) {
+        let is_full = n_queued >= self.config.limits.queue_max as usize;
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if is_full && matches!(state.pace, Pace::Open) {
+            state.pace = Pace::Full { joins: VecDeque::new() };
+        }
+        if n_queued > 0 {
+            return;
+        }
+        match std::mem::take(&mut state.pace) {
+            Pace::Open => {}
+            Pace::Full { joins } => {
+                for subscribe in joins {
+                    self.subscribe(session, subscribe);
+                }
+            }
+            Pace::Lagging { answers } => {
+                state.position = self.seq;
+                let reason = "the session did not keep up with what was sent to it".to_owned();
+                self.send(session, ServerMessage::Resync(Resync { reason }));
+                for frame in answers {
+                    self.send_frame(session, frame);
+                }
+            }
+        }
+    }
+
+    /// Time has passed: stale instances are tried again. Once a second is enough.
+    pub fn tick(&mut self, now_ms: u64) {
+        for (instance, frames) in self.instances.retry(&mut self.db, self.seq, now_ms) {
+            for session in self.instances.sessions(instance) {
+                if self.send_parts(session, &frames) {
+                    self.send_marker(session);
+                }
+            }
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll(&mut self) -> Option<TenantOutput> {
+        let output = self.outputs.pop_front();
+        output.or_else(|| self.staging.start_append().map(TenantOutput::Append))
+    }
+
+    /// The published facts and their position.
+    pub fn snapshot(&self) -> (Snapshot, Checkpoint) {
+        (self.db.snapshot(), self.checkpoint())
+    }
+
+    /// The position of the published facts.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { epoch: self.config.epoch, seq: self.seq }
+    }
+
+    /// The last number of a client that is durable; 0 if it is unknown.
+    pub fn last_number(&self, client: &ClientId) -> ClientSeq {
+        self.records.last(client)
+    }
+
+    /// How many sessions there are.
+    pub fn n_sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The last number of a client that is durable or on its way.
+    pub(super) fn last_taken(&self, client: &ClientId) -> ClientSeq {
+        self.staging.last(client).unwrap_or_else(|| self.records.last(client))
+    }
+
+    /// The greatest committed stamp.
+    pub(super) fn greatest(&self) -> Hlc {
+        self.db.store().clock()
+    }
+
+    pub(super) fn output(&mut self, output: TenantOutput) {
+        self.outputs.push_back(output);
+    }
+
+    pub(super) fn send_frame(&mut self, session: SessionId, frame: SharedFrame) {
+        self.outputs.push_back(TenantOutput::Send { session, frame });
+    }
+
+    pub(super) fn send(&mut self, session: SessionId, message: ServerMessage) {
+        self.send_frame(session, message.into());
+    }
+
+    pub(super) fn send_error(
+        &mut self,
+        session: SessionId,
+        code: &str,
+        message: &str,
+        hint: Option<String>,
+        subscription: Option<SubscriptionId>,
+    ) {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        let error = ErrorMessage { code, message, hint, subscription };
+        self.send(session, ServerMessage::Error(error));
+    }
+
+    /// Sends an answer to a transaction; one that moves the position waits while the session lags.
+    pub(super) fn send_answer(&mut self, session: SessionId, message: ServerMessage) {
+        let n_held_max = 2 * self.config.limits.unanswered_max as usize;
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        match &mut state.pace {
+            Pace::Lagging { answers } if answers.len() < n_held_max => answers.push(message.into()),
+            Pace::Lagging { .. } => {
+                let message = "the session does not read its answers".to_owned();
+                self.end_session(session, "slow_consumer", message);
+            }
+            Pace::Open | Pace::Full { .. } => self.send(session, message),
+        }
+    }
+
+    /// Sends parts, if the session keeps up; one that does not loses its subscriptions until it
+    /// is told to resync. Whether they were sent.
+    pub(super) fn send_parts(&mut self, session: SessionId, frames: &[SharedFrame]) -> bool {
+        let Some(state) = self.sessions.get_mut(&session) else { return false };
+        match state.pace {
+            Pace::Open => {
+                for frame in frames {
+                    self.send_frame(session, frame.clone());
+                }
+                true
+            }
+            Pace::Full { .. } => {
+                state.pace = Pace::Lagging { answers: Vec::new() };
+                self.detach_all(session);
+                false
+            }
+            Pace::Lagging { .. } => false,
+        }
+    }
+
+    /// All parts up to the published commit have been sent to the session.
+    pub(super) fn send_marker(&mut self, session: SessionId) {
+        let marker = Marker { checkpoint: self.checkpoint(), clock: self.greatest() };
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.position = self.seq;
+            self.send(session, ServerMessage::Marker(marker));
+        }
+    }
+}
