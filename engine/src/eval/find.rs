@@ -1,8 +1,9 @@
 //! From the rows of the body to the answer: projection, groups, order, window, pull.
 //!
 //! Rows are a set over the find and `:with` variables; aggregates see one value for each member.
-//! The order is total: by `:order-by`, then by the whole row, so a result is the same whatever
-//! plan made it. A pull stands for its entity until the window is known.
+//! The order is total: by `:order-by`, then by the whole row, trees included, so a result is the
+//! same whatever plan made it, and whoever holds its rows can order them. Trees are pulled only for
+//! the window and for what ties with its ends.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -34,15 +35,44 @@ impl Evaluator<'_> {
         for (having, function) in program.having.iter().zip(&program.having_functions) {
             found.retain(|row| holds(having, *function, row));
         }
-        order(program, &mut found);
+        order_by(program, &mut found);
+        drop_up_to_after(program, &mut found);
+        self.pull_and_window(program, found)
+    }
+
+    /// Cuts rows in their order to the window, and replaces entities to be pulled by their trees.
+    fn pull_and_window(
+        &mut self,
+        program: &Program,
+        mut rows: Vec<Row>,
+    ) -> Result<Vec<Row>, QueryError> {
         let raw = &program.raw;
-        let offset = usize::try_from(raw.offset).unwrap_or(usize::MAX);
-        found.drain(..offset.min(found.len()));
-        if let Some(limit) = raw.limit {
-            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let bound = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let start = bound(raw.offset).min(rows.len());
+        let end = raw.limit.map_or(rows.len(), |n| start.saturating_add(bound(n)).min(rows.len()));
+        let is_pull = |element: &FindElement| matches!(element, FindElement::Pull { .. });
+        if !program.find.iter().any(is_pull) {
+            rows.truncate(end);
+            rows.drain(..start);
+            return Ok(rows);
         }
-        self.pull_all(program, &mut found)?;
-        Ok(found)
+        let pulls_a_key =
+            program.order_by().iter().any(|key| is_pull(&program.find[key.element as usize]));
+        let tied = if pulls_a_key || start == end {
+            0..if start == end { 0 } else { rows.len() }
+        } else {
+            let tied = |a: usize, b: usize| compare_keys(program, &rows[a], &rows[b]).is_eq();
+            let first = (0..start).rev().take_while(|row| tied(*row, start)).count();
+            let last = (end..rows.len()).take_while(|row| tied(*row, end - 1)).count();
+            start - first..end + last
+        };
+        rows.truncate(tied.end);
+        rows.drain(..tied.start);
+        self.pull_all(program, &mut rows)?;
+        rows.sort_unstable_by(|a, b| compare_keys(program, a, b).then_with(|| a.cmp(b)));
+        rows.truncate(end.saturating_sub(tied.start));
+        rows.drain(..(start - tied.start.min(start)).min(rows.len()));
+        Ok(rows)
     }
 
     /// The distinct tuples of the find elements' variables and those of `:with`.
@@ -187,25 +217,34 @@ fn holds(having: &RawHaving, function: Function, row: &Row) -> bool {
     args.is_some_and(|args| functions::call(function, &args) == Some(Value::Boolean(true)))
 }
 
-/// Sorts rows that are in order of the whole row by `:order-by`, and drops those up to `:after`.
-fn order(program: &Program, rows: &mut Vec<Row>) {
-    let by = program.order_by();
-    if by.is_empty() {
-        return;
+/// Compares rows by the keys of `:order-by` alone.
+fn compare_keys(program: &Program, a: &Row, b: &Row) -> Ordering {
+    program.order_by().iter().fold(Ordering::Equal, |order, key| {
+        let element = key.element as usize;
+        order.then_with(|| directed(a[element].cmp(&b[element]), key.descending))
+    })
+}
+
+fn directed(order: Ordering, descending: bool) -> Ordering {
+    if descending { order.reverse() } else { order }
+}
+
+/// Sorts rows that are in order of the whole row.
+fn order_by(program: &Program, rows: &mut [Row]) {
+    if !program.order_by().is_empty() {
+        rows.sort_by(|a, b| compare_keys(program, a, b));
     }
-    let directed = |order: Ordering, descending| if descending { order.reverse() } else { order };
-    rows.sort_by(|a, b| {
-        by.iter().fold(Ordering::Equal, |order, key| {
-            let element = key.element as usize;
-            order.then_with(|| directed(a[element].cmp(&b[element]), key.descending))
-        })
-    });
+}
+
+/// Drops the rows whose keys are not after those of `:after`.
+fn drop_up_to_after(program: &Program, rows: &mut Vec<Row>) {
     if program.raw.after.is_empty() {
         return;
     }
     let after: Vec<Output> = program.raw.after.iter().cloned().map(Output::Value).collect();
     rows.retain(|row| {
-        let compared = by.iter().zip(&after).fold(Ordering::Equal, |order, (key, after)| {
+        let keys = program.order_by().iter().zip(&after);
+        let compared = keys.fold(Ordering::Equal, |order, (key, after)| {
             order.then_with(|| directed(row[key.element as usize].cmp(after), key.descending))
         });
         compared.is_gt()

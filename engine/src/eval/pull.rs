@@ -2,10 +2,12 @@
 //!
 //! A field written by `set` is shown as a value, one written by `add` as a list (both: a list), a
 //! reverse reference as a list of entities; lists are in order of their values. A field without a
-//! value is left out unless the pattern has a default. `*` is every attribute and the entity's id
-//! under `db/id`. Recursion shows an entity that is on the path already by its id alone, and is
-//! refused beyond [`DEPTH_MAX`] levels, because what reads the tree recurses too.
+//! value is left out unless the pattern has a default. `*` is every attribute and, of an entity that
+//! has any, its id under `db/id`. Recursion leaves the attribute out below its depth, shows an entity that is on
+//! the path already by its id alone, and is refused beyond [`DEPTH_MAX`] levels, because what reads
+//! the tree recurses too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Evaluator;
@@ -30,8 +32,8 @@ struct Path<'p> {
     raw: &'p RawProgram,
     pattern: PullId,
     entities: Vec<Cell>,
-    /// Levels of recursion left, where the pattern that is recursing has a depth.
-    depth_left: Option<u64>,
+    /// Levels left for the items of the pattern that have recursed to here with a depth.
+    levels_left: BTreeMap<usize, u64>,
 }
 
 /// What was found of one attribute.
@@ -49,7 +51,7 @@ impl Evaluator<'_> {
         entity: &EntityId,
     ) -> Result<Tree, QueryError> {
         let entity = self.scratch.cell(&Value::Ref(entity.clone()));
-        let mut path = Path { raw, pattern, entities: Vec::new(), depth_left: None };
+        let mut path = Path { raw, pattern, entities: Vec::new(), levels_left: BTreeMap::new() };
         self.tree(&mut path, entity)
     }
 
@@ -64,15 +66,22 @@ impl Evaluator<'_> {
         }
         self.meter.made_row()?;
         path.entities.push(entity);
+        let items = &path.raw.pulls[path.pattern.0 as usize].items;
         let mut tree = Tree::default();
-        for item in &path.raw.pulls[path.pattern.0 as usize].items {
+        if items.contains(&RawPullItem::Wildcard) {
+            self.wildcard(entity, &mut tree)?; // What is asked for by name replaces it.
+        }
+        for (index, item) in items.iter().enumerate() {
             match item {
-                RawPullItem::Wildcard => self.wildcard(entity, &mut tree)?,
+                RawPullItem::Wildcard => {}
                 RawPullItem::Attribute { attribute, reverse, rename, limit, default, nested } => {
                     let key = rename.as_ref().map_or_else(
                         || key_of(attribute, *reverse),
                         |rename| rename.shared().clone(),
                     );
+                    if path.levels_left.get(&index) == Some(&0) {
+                        continue;
+                    }
                     let mut field = self.pulled_field(entity, attribute, *reverse)?;
                     if let Some(limit) = limit {
                         field.values.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
@@ -80,7 +89,7 @@ impl Evaluator<'_> {
                     let branch = if field.values.is_empty() {
                         default.clone().map(Branch::Value)
                     } else {
-                        Some(self.branch(path, &field, *nested)?)
+                        Some(self.branch(path, index, &field, *nested)?)
                     };
                     tree.0.extend(branch.map(|branch| (key, branch)));
                 }
@@ -103,7 +112,9 @@ impl Evaluator<'_> {
             let branch = if field.is_list { Branch::List(branches) } else { branches.remove(0) };
             tree.0.insert(self.snapshot.attribute(id).shared().clone(), branch);
         }
-        tree.0.insert(Arc::from(ID_KEY), Branch::Value(self.scratch.value(entity)));
+        if !tree.0.is_empty() {
+            tree.0.insert(Arc::from(ID_KEY), Branch::Value(self.scratch.value(entity)));
+        }
         Ok(())
     }
 
@@ -144,12 +155,13 @@ impl Evaluator<'_> {
     fn branch(
         &mut self,
         path: &mut Path<'_>,
+        item: usize,
         field: &Field,
         nested: RawPullNested,
     ) -> Result<Branch, QueryError> {
         let mut branches = Vec::with_capacity(field.values.len());
         for value in &field.values {
-            branches.push(self.nested(path, *value, nested)?);
+            branches.push(self.nested(path, item, *value, nested)?);
         }
         Ok(if field.is_list { Branch::List(branches) } else { branches.remove(0) })
     }
@@ -158,27 +170,31 @@ impl Evaluator<'_> {
     fn nested(
         &mut self,
         path: &mut Path<'_>,
+        item: usize,
         value: Cell,
         nested: RawPullNested,
     ) -> Result<Branch, QueryError> {
         if !value.is_ref() && value.as_scratch().is_none() {
             return Ok(Branch::Value(self.scratch.value(value)));
         }
-        let (pattern, depth_left) = match nested {
+        let (pattern, levels_left) = match nested {
             RawPullNested::No => return Ok(Branch::Value(self.scratch.value(value))),
-            RawPullNested::Pattern(pattern) => (pattern, None),
+            RawPullNested::Pattern(pattern) => (pattern, BTreeMap::new()),
+            RawPullNested::Recursion(_) if path.entities.contains(&value) => {
+                return Ok(Branch::Tree(self.id_alone(value)));
+            }
             RawPullNested::Recursion(depth) => {
-                let left = path.depth_left.or(depth);
-                if left == Some(0) || path.entities.contains(&value) {
-                    return Ok(Branch::Tree(self.id_alone(value)));
+                let mut levels_left = path.levels_left.clone();
+                if let Some(left) = levels_left.get(&item).copied().or(depth) {
+                    levels_left.insert(item, left.saturating_sub(1));
                 }
-                (path.pattern, left.map(|left| left - 1))
+                (path.pattern, levels_left)
             }
         };
-        let outer = (path.pattern, path.depth_left);
-        (path.pattern, path.depth_left) = (pattern, depth_left);
+        let outer = std::mem::replace(&mut path.levels_left, levels_left);
+        let outer = (std::mem::replace(&mut path.pattern, pattern), outer);
         let tree = self.tree(path, value);
-        (path.pattern, path.depth_left) = outer;
+        (path.pattern, path.levels_left) = outer;
         tree.map(Branch::Tree)
     }
 

@@ -301,8 +301,7 @@ fn bindings(
         if !seen.insert(row.iter().map(|(_, value)| (*value).clone()).collect::<Vec<_>>()) {
             continue;
         }
-        let coerced = row.into_iter().map(|(column, value)| Ok((column, as_id(column, value)?)));
-        distinct.push(coerced.collect::<Result<Vec<_>, QueryError>>()?);
+        distinct.push(row.into_iter().map(|(c, value)| (c, as_id(c, value))).collect());
     }
     Ok(distinct)
 }
@@ -317,13 +316,12 @@ fn tuple<'v>(
     })
 }
 
-/// A string given for an entity is its id.
-fn as_id(column: InputColumn, value: &Value) -> Result<Value, QueryError> {
-    match value {
-        Value::String(text) if column.is_entity => match EntityId::new(text.clone()) {
-            Ok(entity) => Ok(Value::Ref(entity)),
-            Err(wrong) => Err(QueryError::Input { message: wrong.to_string() }),
-        },
-        _ => Ok(value.clone()),
-    }
+/// A string given for an entity is its id. One that cannot be an id stays a string, which no
+/// entity equals.
+fn as_id(column: InputColumn, value: &Value) -> Value {
+    let entity = match value {
+        Value::String(text) if column.is_entity => EntityId::new(text.clone()).ok(),
+        _ => None,
+    };
+    entity.map_or_else(|| value.clone(), Value::Ref)
 }

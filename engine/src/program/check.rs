@@ -9,7 +9,7 @@ use super::error::ProgramError;
 use super::functions::Function;
 use super::raw::{
     ClauseId, FindForm, Place, PullId, RawBinding, RawClause, RawFindElement, RawHavingTerm,
-    RawInput, RawProgram, RawPullItem, RawPullNested, RawTerm,
+    RawInput, RawOrder, RawProgram, RawPullItem, RawPullNested, RawTerm,
 };
 use super::{
     Aggregate, Atom, AttributeTerm, Body, Clause, Definition, FindElement, InputColumn, InputShape,
@@ -429,6 +429,13 @@ impl Checker<'_> {
                 raw.order_by.len()
             );
             self.fail(Place::After, "query_after", message, None);
+        }
+        let is_pull = |key: &RawOrder| {
+            matches!(raw.find.get(key.element as usize), Some(RawFindElement::Pull { .. }))
+        };
+        if !raw.after.is_empty() && raw.order_by.iter().any(is_pull) {
+            let message = ":after cannot follow an order by a pulled tree".to_owned();
+            self.fail(Place::After, "query_after", message, Some("order by a variable"));
         }
     }
 

@@ -8,7 +8,7 @@
 //! table for each list of required values asked for.
 //!
 //! Left out: static checks (programs are assumed valid), warnings, work counts. The result of a
-//! program whose evaluation makes too many rows is not worth waiting for: [`TooMuch`].
+//! program whose evaluation makes too many rows is not worth waiting for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +25,14 @@ use crate::tree::{Clause, Names, Program, Rule, binding_terms, variables};
 /// Values of variables.
 pub type Binding = BTreeMap<Name, Value>;
 
-/// The evaluation made more rows than a test wants to wait for.
+/// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMuch;
+pub enum NoAnswer {
+    /// The evaluation made more rows than a test wants to wait for.
+    TooMuch,
+    /// A string given for a variable in entity position is no id.
+    NotAnId,
+}
 
 /// Rows after which the oracle gives up.
 const ROWS_MAX: u64 = 200_000;
@@ -35,13 +40,13 @@ const ROWS_MAX: u64 = 200_000;
 /// The rows of a program's answer, in order.
 ///
 /// # Errors
-/// When it would take too long.
+/// When it would take too long, or when an argument cannot be what it stands for.
 ///
 /// # Panics
 /// When the program is not valid, or the inputs do not fit it.
-pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<Row>, TooMuch> {
+pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<Row>, NoAnswer> {
     let oracle = Oracle::new(program, facts);
-    let seeds = seeds(program, inputs);
+    let seeds = seeds(program, inputs)?;
     let bound = input_variables(&program.frame.inputs);
     oracle.assert_binds(&program.body, &bound, &find::wanted(&program.frame));
     let rows = oracle.conjunction(&program.body, seeds, &bound, &bound)?;
@@ -88,7 +93,7 @@ impl<'a> Oracle<'a> {
         rows: BTreeSet<Binding>,
         bound: &Names,
         context: &Names,
-    ) -> Result<BTreeSet<Binding>, TooMuch> {
+    ) -> Result<BTreeSet<Binding>, NoAnswer> {
         let context: Names = context.union(&bindable(body)).cloned().collect();
         let (mut rows, mut bound) = (rows, bound.clone());
         let mut waiting = body.iter().collect::<Vec<_>>();
@@ -100,7 +105,7 @@ impl<'a> Oracle<'a> {
                 next.extend(self.clause(clause, &row, &bound, &context)?);
                 self.n_rows.set(self.n_rows.get() + 1);
                 if self.n_rows.get() + next.len() as u64 > ROWS_MAX {
-                    return Err(TooMuch);
+                    return Err(NoAnswer::TooMuch);
                 }
             }
             rows = next;
@@ -179,7 +184,7 @@ impl<'a> Oracle<'a> {
         row: &Binding,
         bound: &Names,
         context: &Names,
-    ) -> Result<Vec<Binding>, TooMuch> {
+    ) -> Result<Vec<Binding>, NoAnswer> {
         let rows = match clause {
             Clause::Pattern { entity, attribute, value } => {
                 let terms = [as_entity(entity), as_attribute(attribute), value.clone()];
@@ -270,7 +275,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The rows of a rule, as far as they are known: complete, unless the goal is being solved.
-    fn call(&self, goal: Goal) -> Result<Table, TooMuch> {
+    fn call(&self, goal: Goal) -> Result<Table, NoAnswer> {
         if let Some(table) = self.complete.borrow().get(&goal) {
             return Ok(table.clone());
         }
@@ -284,7 +289,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Makes the tables of a goal, and of every goal of its component that it asks for.
-    fn solve(&self, goal: Goal) -> Result<(), TooMuch> {
+    fn solve(&self, goal: Goal) -> Result<(), NoAnswer> {
         let component = self.components[&goal.0].clone();
         self.open.borrow_mut().push((component, BTreeMap::from([(goal, Table::new())])));
         let tables = || self.open.borrow().last().expect("pushed above").1.clone();
@@ -306,7 +311,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The rows that the definitions of a rule give with the tables as they are.
-    fn derive(&self, (name, required): &Goal) -> Result<Table, TooMuch> {
+    fn derive(&self, (name, required): &Goal) -> Result<Table, NoAnswer> {
         let mut table = Table::new();
         for rule in self.rules.iter().filter(|rule| rule.name == *name) {
             let heads = rule.head.iter().take(rule.n_required).cloned().map(RawTerm::Variable);
@@ -427,7 +432,7 @@ fn input_variables(inputs: &[RawInput]) -> Names {
 }
 
 /// The bindings that the arguments stand for: every combination of their rows.
-fn seeds(program: &Program, inputs: &[Input]) -> BTreeSet<Binding> {
+fn seeds(program: &Program, inputs: &[Input]) -> Result<BTreeSet<Binding>, NoAnswer> {
     let entities = entity_variables(program);
     let mut seeds = BTreeSet::from([Binding::new()]);
     let shapes = program.frame.inputs.iter().filter(|input| **input != RawInput::Rules);
@@ -450,15 +455,23 @@ fn seeds(program: &Program, inputs: &[Input]) -> BTreeSet<Binding> {
         let mut next = BTreeSet::new();
         for row in &rows {
             let coerce = |(name, value): (&Option<Name>, &Value)| match name {
-                Some(name) if entities.contains(name) => as_reference(value.clone()),
-                _ => value.clone(),
+                Some(name) if entities.contains(name) => as_id(value),
+                _ => Ok(value.clone()),
             };
-            let values = names.iter().zip(row).map(coerce).collect::<Vec<_>>();
+            let values = names.iter().zip(row).map(coerce).collect::<Result<Vec<_>, _>>()?;
             next.extend(seeds.iter().filter_map(|seed| unify(seed, &terms, &values)));
         }
         seeds = next;
     }
-    seeds
+    Ok(seeds)
+}
+
+/// A string given for an entity is its id.
+fn as_id(value: &Value) -> Result<Value, NoAnswer> {
+    match as_reference(value.clone()) {
+        Value::String(_) => Err(NoAnswer::NotAnId),
+        value => Ok(value),
+    }
 }
 
 /// The variables that stand in entity position somewhere in the query (its rules left out).

@@ -4,7 +4,8 @@
 //! elements that are no aggregates. Nothing gives no rows, but a scalar `count` or `sum` of
 //! nothing is 0. Rows are ordered by `:order-by` and then by the whole row; `:after` keeps what
 //! lies strictly behind its key, then rows are skipped, then counted. A pull stands for its
-//! entity in all of this: two entities that show the same are two rows, in order of their ids.
+//! entity in the set, in `:having` and in `:after`: two entities that show the same are two rows.
+//! It is ordered by what it shows.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,13 +25,13 @@ use super::{aggregate, functions, pull};
 pub fn find(frame: &RawProgram, bindings: BTreeSet<Binding>, facts: &Facts) -> Vec<Row> {
     let mut rows = Vec::from_iter(project(frame, &bindings));
     rows.retain(|row| frame.having.iter().all(|having| passes(having, row)));
-    rows.sort_by(|a, b| compare(&frame.order_by, a, b).then_with(|| a.cmp(b)));
     if !frame.after.is_empty() {
         rows.retain(|row| is_after(frame, row));
     }
+    let mut rows = Vec::from_iter(rows.into_iter().map(|row| show(frame, row, facts)));
+    rows.sort_by(|a, b| compare(&frame.order_by, a, b).then_with(|| a.cmp(b)));
     let rows = rows.into_iter().skip(frame.offset as usize);
-    let rows = rows.take(frame.limit.map_or(usize::MAX, |limit| limit as usize));
-    rows.map(|row| show(frame, row, facts)).collect()
+    rows.take(frame.limit.map_or(usize::MAX, |limit| limit as usize)).collect()
 }
 
 /// The row with every pull in the place of its entity.
