@@ -279,6 +279,11 @@ impl ClientPeer {
         &self.client
     }
 
+    /// The position of what is held; none before the first one.
+    pub fn position(&self) -> Option<Checkpoint> {
+        self.position
+    }
+
     /// How many transactions have no answer yet.
     pub fn n_unanswered(&self) -> usize {
         self.pending.unanswered().count()

@@ -76,12 +76,7 @@ fn covers(support: &Support, op: &Op) -> bool {
 
 /// What leads from one list of rows to another.
 pub(crate) fn rows_delta(old: &[Row], new: &[Row]) -> RowsDelta {
-    let (before, after): (BTreeSet<&Row>, BTreeSet<&Row>) =
-        (old.iter().collect(), new.iter().collect());
-    RowsDelta {
-        added: new.iter().filter(|row| !before.contains(row)).cloned().collect(),
-        removed: old.iter().filter(|row| !after.contains(row)).cloned().collect(),
-    }
+    RowsDelta::between(old, new).unwrap_or_default()
 }
 
 /// An answer made of the server's rows, in the order that the query asks for.

@@ -7,15 +7,16 @@
 //!
 //! Formula: `fingerprint = Σ hash(fact, mark)` over the visible facts that the support covers.
 
+use std::collections::BTreeSet;
+
 use tercet_engine::db::{Query, Support};
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::{Fact, FactChange, Install, Mark};
 use tercet_engine::fingerprint::fact_hash;
-use tercet_engine::ids::Seq;
+use tercet_engine::ids::{Attribute, Seq};
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
 
-use super::attributes::Attributes;
 use super::parts::facts_frames;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
@@ -27,7 +28,8 @@ pub(crate) struct OverBudget;
 /// The support of one (query, inputs).
 pub(crate) struct FactsInstance {
     pub(crate) support: Support,
-    pub(crate) attributes: Attributes,
+    /// Whose facts may be in it; none for every attribute.
+    pub(crate) attributes: Option<BTreeSet<Attribute>>,
     pub(crate) fingerprint: Fingerprint,
     n_facts: u64,
     n_facts_max: u64,
@@ -42,9 +44,10 @@ impl FactsInstance {
         inputs: &[Input],
         n_facts_max: u64,
     ) -> Result<FactsInstance, QueryError> {
+        let support = query.support(inputs)?;
         Ok(FactsInstance {
-            support: query.support(inputs)?,
-            attributes: Attributes::of(query.raw()),
+            attributes: support.attributes(),
+            support,
             fingerprint: Fingerprint::default(),
             n_facts: 0,
             n_facts_max,

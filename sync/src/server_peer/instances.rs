@@ -23,7 +23,7 @@ use super::routes::Routes;
 use super::rows::RowsInstance;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId, InstanceMode, SessionId};
-use crate::wire_query::WireQuery;
+use crate::wire_query::{QueryTextError, WireQuery};
 use crate::wire_row::WireRowError;
 
 /// The first wait before a stale instance is tried again; it doubles up to the last.
@@ -46,6 +46,12 @@ impl From<QueryError> for Trouble {
             _ => None,
         };
         Trouble { code: error.code().to_owned(), message: error.to_string(), hint }
+    }
+}
+
+impl From<&QueryTextError> for Trouble {
+    fn from(error: &QueryTextError) -> Trouble {
+        Trouble { code: error.code.clone(), message: error.message.clone(), hint: None }
     }
 }
 
@@ -125,15 +131,16 @@ impl Instances {
         inputs: &[Input],
         mode: InstanceMode,
     ) -> Result<InstanceId, Trouble> {
-        let key = Key { mode, program: codec::encode(&program.0), inputs: codec::encode(&inputs) };
+        let program = program.program().map_err(Trouble::from)?;
+        let key = Key { mode, program: codec::encode(program), inputs: codec::encode(&inputs) };
         if let Some(&id) = self.by_key.get(&key) {
             return match &self.instances[&id].stale {
                 Some(stale) => Err(stale.trouble.clone()),
                 None => Ok(id),
             };
         }
-        let query = Query::prepare((*program.0).clone())
-            .map_err(|errors| QueryError::Program { errors })?;
+        let query =
+            Query::prepare((**program).clone()).map_err(|errors| QueryError::Program { errors })?;
         query.check_live()?;
         let id = InstanceId(self.last.0 + 1);
         let kind = match mode {
@@ -158,7 +165,7 @@ impl Instances {
     ) -> Result<Kind, Trouble> {
         let mut facts = FactsInstance::new(query, inputs, self.n_facts_max)?;
         facts.load(&db.snapshot()).map_err(|OverBudget| self.over_budget())?;
-        self.routes.add(id, &facts.attributes);
+        self.routes.add(id, facts.attributes.as_ref());
         Ok(Kind::Facts(facts))
     }
 
@@ -240,7 +247,7 @@ impl Instances {
         self.by_key.remove(&instance.key);
         match instance.kind {
             Kind::Facts(facts) => {
-                self.routes.remove(id, &facts.attributes);
+                self.routes.remove(id, facts.attributes.as_ref());
                 self.graves.retain(|_, told| {
                     told.remove(&id);
                     !told.is_empty()
@@ -360,7 +367,7 @@ impl Instances {
     fn set_stale(&mut self, id: InstanceId, trouble: Trouble, now_ms: u64) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         if let Kind::Facts(facts) = &instance.kind {
-            self.routes.remove(id, &facts.attributes);
+            self.routes.remove(id, facts.attributes.as_ref());
         }
         let retry_at_ms = now_ms.saturating_add(RETRY_MS_MIN);
         instance.stale = Some(Stale { trouble, retry_at_ms, retry_after_ms: RETRY_MS_MIN });
@@ -408,7 +415,7 @@ impl Instances {
         }
         instance.stale = None;
         if let Kind::Facts(facts) = &instance.kind {
-            self.routes.add(id, &facts.attributes);
+            self.routes.add(id, facts.attributes.as_ref());
         }
         self.reset_frames(db, seq, id).ok()
     }

@@ -89,6 +89,6 @@ mod tests {
         let sizes: Vec<usize> = lists.iter().map(Vec::len).collect();
         assert_eq!(sizes, [2, 1, 1, 1]);
         assert_eq!(lists.concat(), items);
-        assert_eq!(cut(Vec::<usize>::new(), |item| *item), [Vec::new()]);
+        assert_eq!(cut(Vec::new(), |item| *item), vec![Vec::<usize>::new()]);
     }
 }

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::ids::Attribute;
 
-use super::attributes::Attributes;
 use crate::message::InstanceId;
 
 /// Which instances may read an attribute.
@@ -20,24 +19,24 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// Lists an instance.
-    pub(crate) fn add(&mut self, instance: InstanceId, attributes: &Attributes) {
-        match attributes {
-            Attributes::Any => {
-                self.any.insert(instance);
-            }
-            Attributes::These(these) => {
-                for attribute in these {
-                    self.by_attribute.entry(attribute.clone()).or_default().insert(instance);
-                }
-            }
+    pub(crate) fn add(&mut self, instance: InstanceId, attributes: Option<&BTreeSet<Attribute>>) {
+        let Some(attributes) = attributes else {
+            self.any.insert(instance);
+            return;
+        };
+        for attribute in attributes {
+            self.by_attribute.entry(attribute.clone()).or_default().insert(instance);
         }
     }
 
     /// Lists it no more.
-    pub(crate) fn remove(&mut self, instance: InstanceId, attributes: &Attributes) {
+    pub(crate) fn remove(
+        &mut self,
+        instance: InstanceId,
+        attributes: Option<&BTreeSet<Attribute>>,
+    ) {
         self.any.remove(&instance);
-        let Attributes::These(these) = attributes else { return };
-        for attribute in these {
+        for attribute in attributes.into_iter().flatten() {
             if let Some(instances) = self.by_attribute.get_mut(attribute) {
                 instances.remove(&instance);
                 if instances.is_empty() {

@@ -1,0 +1,5 @@
+//! Bytes ↔ requests and messages: HTTP routes, problem documents, and the WebSocket upgrade.
+
+pub(crate) mod http;
+pub(crate) mod problem;
+pub(crate) mod ws;

@@ -1,0 +1,171 @@
+//! Sessions over WebSocket, JSON and binary: hello, subscribe, push, patches, and bad frames.
+
+use serde_json::{Value, json};
+use tercet_engine::fact::Transaction;
+use tercet_engine::hlc::Hlc;
+use tercet_engine::ids::{ClientId, ClientSeq, ReplicaId};
+use tercet_server::{ServerConfig, StorageChoice};
+use tercet_sync::message::{Hello, Push};
+use tercet_sync::{ClientMessage, Codec, ServerMessage};
+
+use crate::harness::{ADMIN, TestServer, hello};
+
+fn push(number: u64, name: &str) -> Value {
+    let hlc = Hlc::new(1_000 + number, 0, ReplicaId(7));
+    let ops = json!([{"set": {"e": "u", "a": "user/name", "v": name}}]);
+    json!({"push": {"number": number, "transaction": {"hlc": hlc, "ops": ops}}})
+}
+
+const NAMES: &str = "[:find ?n :where [_ :user/name ?n]]";
+
+fn subscribe(mode: &str) -> Value {
+    json!({"subscribe": {"subscription": 1, "query": NAMES, "mode": mode}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_session_sees_its_write_and_that_of_others() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut ann = server.session(&app, "ann").await;
+    ann.say(subscribe("rows")).await;
+    let subscribed = ann.hear_of("subscribed").await;
+    assert_eq!(subscribed["subscription"], 1);
+    assert_eq!(subscribed["columns"], json!(["?n"]));
+    ann.hear_of("marker").await;
+    ann.say(push(1, "Ann")).await;
+    let part = ann.hear_of("rows_part").await;
+    assert_eq!(part["added"], json!([[{"value": "Ann"}]]), "{part}");
+    let ack = ann.hear_of("ack").await;
+    assert_eq!((&ack["number"], &ack["effects"]), (&json!(1), &json!(["applied"])));
+    assert_eq!(ack["checkpoint"]["seq"], 1);
+    server.transact(&app, json!([{"set": {"e": "v", "a": "user/name", "v": "Bob"}}])).await;
+    let part = ann.hear_of("rows_part").await;
+    assert_eq!(part["added"], json!([[{"value": "Bob"}]]), "{part}");
+    assert_eq!(ann.hear_of("marker").await["checkpoint"]["seq"], 2);
+    let mut ben = server.session(&app, "ben").await;
+    ben.say(subscribe("facts")).await;
+    let part = ben.hear_of("facts_part").await;
+    assert_eq!(part["installs"].as_array().unwrap().len(), 2, "{part}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_frame_costs_an_error_and_not_the_session() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut socket = server.session(&app, "c").await;
+    for text in ["", "{", "[]", r#"{"shout": {}}"#, r#"{"ping": {"nonce": -1}}"#] {
+        socket.say_text(text).await;
+        let error = socket.hear_of("error").await;
+        assert_eq!((&error["code"], &error["subscription"]), (&json!("malformed"), &Value::Null));
+    }
+    socket.say_bytes(vec![1, 2, 3]).await;
+    assert_eq!(socket.hear_of("error").await["code"], "malformed");
+    let query = "[:find ?n :where [?e :user/name]";
+    socket.say(json!({"subscribe": {"subscription": 9, "query": query, "mode": "rows"}})).await;
+    assert_eq!(socket.hear_of("error").await["subscription"], 9);
+    socket.say(json!({"ping": {"nonce": 5}})).await;
+    assert_eq!(socket.hear_of("pong").await["nonce"], 5);
+    socket.say(push(1, "Ann")).await;
+    assert_eq!(socket.hear_of("ack").await["number"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_malformed_frames_end_the_session() {
+    let mut config = ServerConfig::new(StorageChoice::Memory, Some(ADMIN.to_owned()));
+    config.limits.malformed_frames_max = 3;
+    let server = TestServer::start_with(config).await;
+    let app = server.app().await;
+    let mut socket = server.session(&app, "c").await;
+    for _ in 0..4 {
+        socket.say_text("{").await;
+    }
+    assert_eq!(socket.closed().await, 1008);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_newer_session_of_a_client_fences_the_older() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut older = server.session(&app, "c").await;
+    let mut newer = server.session(&app, "c").await;
+    assert_eq!(older.hear_of("error").await["code"], "fenced");
+    assert_eq!(older.closed().await, 4409);
+    newer.say(push(1, "Ann")).await;
+    assert_eq!(newer.hear_of("ack").await["number"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_protocol_is_refused() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut socket = server.connect(&app.id, "tercet.v1.json").await;
+    let mut message = hello(&app.key, "c");
+    message["hello"]["protocol"] = json!(99);
+    socket.say(message).await;
+    assert_eq!(socket.hear().await["error"]["code"], "protocol_version");
+    socket.closed().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_frame_beyond_its_bound_ends_the_session() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut socket = server.session(&app, "c").await;
+    let large = "x".repeat((4 << 20) + 1);
+    // The server may end the connection before all of it is written.
+    let _ = tokio::spawn(async move {
+        socket.say_text(&large).await;
+        socket.closed().await
+    })
+    .await;
+    let mut other = server.session(&app, "d").await;
+    other.say(push(1, "Ann")).await;
+    assert_eq!(other.hear_of("ack").await["number"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_binary_session_says_the_same() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut socket = server.connect(&app.id, "tercet.v1.bin").await;
+    let client = ClientId::new("b").unwrap();
+    let hello = ClientMessage::Hello(Hello {
+        protocol: 1,
+        key: app.key.clone(),
+        client,
+        last_number: ClientSeq(0),
+        received: ClientSeq(0),
+        position: None,
+    });
+    let hear = |bytes: Vec<u8>| Codec::Binary.decode_server(&bytes, 1 << 20).unwrap();
+    socket.say_bytes(Codec::Binary.encode_client(&hello).to_vec()).await;
+    assert!(matches!(hear(socket.hear_bytes().await), ServerMessage::Welcome(_)));
+    let ops = serde_json::from_value(json!([{"delete": {"e": "u"}}])).unwrap();
+    let transaction = Transaction { hlc: Hlc::new(5, 0, ReplicaId(1)), ops };
+    let push = ClientMessage::Push(Push { number: ClientSeq(1), transaction });
+    socket.say_bytes(Codec::Binary.encode_client(&push).to_vec()).await;
+    loop {
+        match hear(socket.hear_bytes().await) {
+            ServerMessage::Ack(ack) => break assert_eq!(ack.number, ClientSeq(1)),
+            ServerMessage::Marker(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_tells_the_sessions() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut socket = server.session(&app, "c").await;
+    let closed = tokio::spawn(async move { socket.closed().await });
+    server.stop().await;
+    assert_eq!(closed.await.unwrap(), 1012);
+}

@@ -1,0 +1,200 @@
+//! Bulk: import, export and changes, streaming and repeatable.
+
+use std::fmt::Write;
+
+use reqwest::Method;
+use serde_json::json;
+use tercet_server::{ServerConfig, StorageChoice};
+
+use crate::harness::{ADMIN, TestServer, send};
+
+/// Operations that write a number to each of the entities `n0`, `n1`, ….
+fn numbers(n: usize) -> String {
+    let mut lines = String::new();
+    for n in 0..n {
+        writeln!(lines, r#"{{"set":{{"e":"n{n}","a":"n/v","v":{n}}}}}"#).unwrap();
+    }
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeating_an_import_changes_nothing() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let first = server.import(&app, "one", numbers(25_000)).await.ok();
+    assert_eq!(
+        first,
+        json!({"id": "one", "lines": 25_000, "transactions": 3, "applied_before": 0, "seq": 3})
+    );
+    assert_eq!(server.rows(&app, "[:find (count ?e) :where [?e :n/v]]").await, json!([[25_000]]));
+    let again = server.import(&app, "one", numbers(25_000)).await.ok();
+    assert_eq!(
+        again,
+        json!({"id": "one", "lines": 25_000, "transactions": 3, "applied_before": 3, "seq": 3})
+    );
+    let other = server.import(&app, "one", numbers(24_000)).await;
+    assert_eq!(other.problem(), (409, "seq_conflict".to_owned()));
+    assert_eq!(other.json()["line"], 20_001);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_goes_on_where_a_bad_line_stopped_it() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let good = numbers(21_000);
+    let mut lines: Vec<&str> = good.lines().collect();
+    lines[15_000] = r#"{"set":{"e":"n15000","a":"_v","v":1}}"#;
+    let bad = server.import(&app, "two", lines.join("\n")).await;
+    assert_eq!(bad.problem(), (400, "attribute_internal".to_owned()));
+    assert_eq!(bad.json()["line"], 15_001);
+    assert_eq!(bad.json()["transactions"], 1);
+    assert_eq!(server.rows(&app, "[:find (count ?e) :where [?e :n/v]]").await, json!([[10_000]]));
+    let mended = server.import(&app, "two", good).await.ok();
+    assert_eq!(
+        mended,
+        json!({"id": "two", "lines": 21_000, "transactions": 3, "applied_before": 1, "seq": 3})
+    );
+    assert_eq!(server.rows(&app, "[:find (count ?e) :where [?e :n/v]]").await, json!([[21_000]]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_import_that_breaks_off_leaves_whole_transactions() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let chunks = [Ok(numbers(10_500)), Err(std::io::Error::other("as a test"))];
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+    let request = server.to(Method::POST, &app, "import?id=x").body(body);
+    assert!(request.send().await.is_err());
+    // The transaction may still be on its way when the client has gone: its number is asked for
+    // by repeating the import.
+    let again = server.import(&app, "x", numbers(10_500)).await.ok();
+    assert_eq!((&again["transactions"], &again["lines"]), (&json!(2), &json!(10_500)));
+    assert_eq!(server.rows(&app, "[:find (count ?e) :where [?e :n/v]]").await, json!([[10_500]]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_import_needs_an_id_and_may_be_empty() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let without = send(server.to(Method::POST, &app, "import").body(numbers(1))).await;
+    assert_eq!(without.problem(), (400, "malformed".to_owned()));
+    let control = server.import(&app, "a\nb", numbers(1)).await;
+    assert_eq!(control.problem(), (400, "id_control_character".to_owned()));
+    let empty = server.import(&app, "id with space/and ü", "\n\n".to_owned()).await.ok();
+    assert_eq!(empty["transactions"], 0);
+    assert_eq!(empty["lines"], 2);
+    assert_eq!(empty["id"], "id with space/and ü");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_make_shorter_transactions() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let value = "x".repeat(1_000_000);
+    let mut lines = String::new();
+    for n in 0..10 {
+        writeln!(lines, r#"{{"set":{{"e":"n{n}","a":"n/v","v":"{value}"}}}}"#).unwrap();
+    }
+    let imported = server.import(&app, "large", lines.clone()).await.ok();
+    assert_eq!((&imported["lines"], &imported["transactions"]), (&json!(10), &json!(3)));
+    assert_eq!(server.import(&app, "large", lines).await.ok()["applied_before"], 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_imports_into_the_same_facts() {
+    let server = TestServer::in_memory().await;
+    let (from, to) = (server.app().await, server.app().await);
+    server.import(&from, "n", numbers(3_000)).await.ok();
+    server
+        .transact(
+            &from,
+            json!([
+                {"add": {"e": "u", "a": "user/tag", "v": "a\u{0}\n\"b"}},
+                {"add": {"e": "u", "a": "user/tag", "v": 0.1}},
+                {"add": {"e": "u", "a": "user/tag", "v": {"$int": "-9223372036854775808"}}},
+                {"set": {"e": "u", "a": "user/boss", "v": {"$ref": "n1"}}},
+                {"set": {"e": "gone", "a": "user/name", "v": "x"}},
+                {"delete": {"e": "gone"}},
+            ]),
+        )
+        .await;
+    let exported = server.get(&from, "export").await;
+    assert_eq!(exported.content_type, "application/x-ndjson");
+    let lines = exported.lines();
+    assert_eq!(lines[0]["facts"], 3_004);
+    assert_eq!(lines[0]["checkpoint"]["seq"], 2);
+    assert_eq!(lines.len(), 3_005);
+    assert!(!exported.text.contains("gone"));
+    let imported = server.import(&to, "copy", exported.text.clone()).await.ok();
+    assert_eq!(imported["lines"], 3_005);
+    let facts = |text: &str| {
+        let mut facts: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+        facts.sort();
+        facts
+    };
+    let copied = server.get(&to, "export").await;
+    assert_eq!(facts(&copied.text), facts(&exported.text));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_app_exports_its_head() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let lines = server.get(&app, "export").await.lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!((&lines[0]["facts"], &lines[0]["checkpoint"]["seq"]), (&json!(0), &json!(0)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn changes_are_the_commits_after_a_position() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    for n in 1..=5 {
+        let ops = json!([{"set": {"e": "u", "a": "user/age", "v": n}}]);
+        let body = json!({"client": "c", "number": n, "ops": ops});
+        server.post(&app, "transact", body).await.ok();
+    }
+    let checkpoint = server.get(&app, "export").await.lines()[0]["checkpoint"].clone();
+    let epoch = checkpoint["epoch"].as_str().unwrap();
+    let all = server.get(&app, "changes").await.lines();
+    let seqs: Vec<u64> = all.iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    let third = &all[2];
+    assert_eq!((&third["client"], &third["number"]), (&json!("c"), &json!(3)));
+    assert_eq!(third["ops"], json!([{"set": {"e": "u", "a": "user/age", "v": 3}}]));
+    assert_eq!(third["hlc"].as_str().unwrap().len(), 32);
+    assert!(third["at_ms"].as_u64().unwrap() > 1_700_000_000_000);
+    let some = server.get(&app, &format!("changes?after=2&limit=2&epoch={epoch}")).await.lines();
+    assert_eq!(some, all[2..4]);
+    let none = server.get(&app, &format!("changes?after=5&epoch={epoch}")).await;
+    assert_eq!((none.status, none.text.as_str()), (200, ""));
+    let other = server.get(&app, "changes?after=2&epoch=0123456789abcdef").await;
+    assert_eq!(other.problem(), (410, "epoch_changed".to_owned()));
+    assert_eq!(other.json()["epoch"], epoch);
+    for bad in ["changes?after=2", "changes?after=x", "changes?epoch=x", "changes?limit=-1"] {
+        assert_eq!(server.get(&app, bad).await.problem(), (400, "malformed".to_owned()), "{bad}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_exports_are_refused() {
+    let mut config = ServerConfig::new(StorageChoice::Memory, Some(ADMIN.to_owned()));
+    config.limits.exports_max = 0;
+    config.limits.queries_max = 0;
+    config.limits.imports_max = 0;
+    let server = TestServer::start_with(config).await;
+    let app = server.app().await;
+    let overloaded = (503, "overloaded".to_owned());
+    assert_eq!(server.get(&app, "export").await.problem(), overloaded);
+    assert_eq!(server.post(&app, "query", json!({"query": "x"})).await.problem(), overloaded);
+    assert_eq!(server.import(&app, "x", String::new()).await.problem(), overloaded);
+    server.stop().await;
+}
