@@ -77,6 +77,8 @@ pub(crate) struct Driver {
     published: Published,
     connection: Status,
     connection_trouble: Option<Trouble>,
+    /// The trouble is what the server of this connection said.
+    has_server_said_why: bool,
     outbox_trouble: Option<Trouble>,
 }
 
@@ -148,7 +150,7 @@ pub(crate) struct Parts {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Driver {
         let told = (Instant::now(), (parts.clock)());
-        Driver {
+        let mut driver = Driver {
             peer: parts.peer,
             transport: parts.transport,
             clock: parts.clock,
@@ -164,13 +166,16 @@ impl Driver {
             published: parts.published,
             connection: Status::Connecting,
             connection_trouble: None,
+            has_server_said_why: false,
             outbox_trouble: None,
-        }
+        };
+        // Before the first call returns: what the outbox holds is in the first view.
+        driver.settle();
+        driver
     }
 
     /// Runs until the client is closed or nobody holds it any more.
     pub(crate) async fn run(mut self) {
-        self.settle();
         let reply = loop {
             match self.event().await {
                 Event::Command(Some(Command::Close { reply })) => break Some(reply),
@@ -248,8 +253,8 @@ impl Driver {
         inputs: &[Input],
         mode: Mode,
     ) -> Result<(SubscriptionId, Arc<Mailbox>), ClientError> {
-        let now_ms = self.tell_time();
-        let id = self.peer.subscribe(query, inputs, mode, now_ms)?;
+        self.tell_time();
+        let id = self.peer.subscribe(query, inputs, mode)?;
         let mailbox = Arc::new(Mailbox::default());
         self.subscriptions.insert(id, Arc::clone(&mailbox));
         self.settle();
@@ -272,31 +277,28 @@ impl Driver {
                 self.peer.opened(now_ms);
                 self.settle();
             }
-            LinkEvent::Opened(Err(error)) => self.lose(&Trouble::new("connection_failed", error)),
-            LinkEvent::Lost(error) => self.lose(&Trouble::new("connection_lost", error)),
+            LinkEvent::Opened(Err(error)) => self.lose(Trouble::new("connection_failed", error)),
+            LinkEvent::Lost(error) => self.lose(Trouble::new("connection_lost", error)),
             LinkEvent::Room => self.send(),
             LinkEvent::Frame(frame) => match Codec::Binary.decode_server(&frame, FRAME_BYTES_MAX) {
                 Ok(message) => self.receive(message),
-                Err(error) => self.lose(&Trouble::new(error.code(), error)),
+                Err(error) => self.lose(Trouble::new(error.code(), error)),
             },
         }
     }
 
     fn receive(&mut self, message: ServerMessage) {
-        if let ServerMessage::Error(error) = &message
-            && error.subscription.is_none()
-        {
-            self.connection_trouble = Some(Trouble::new(&error.code, &error.message));
-        }
         let now_ms = self.tell_time();
         self.peer.received(message, now_ms);
         self.settle();
     }
 
-    fn lose(&mut self, trouble: &Trouble) {
+    fn lose(&mut self, trouble: Trouble) {
         tracing::debug!(code = trouble.code, message = trouble.message, "connection lost");
         // What the server said before it hung up says more than the hanging up.
-        self.connection_trouble.get_or_insert_with(|| trouble.clone());
+        if !self.has_server_said_why {
+            self.connection_trouble = Some(trouble);
+        }
         self.link = Link::Down;
         self.unsent.clear();
         let now_ms = self.tell_time();
@@ -339,6 +341,7 @@ impl Driver {
             ClientOutput::Connect => {
                 let connecting = timeout(CONNECT_TIMEOUT, self.transport.connect());
                 self.link = Link::Opening(Box::pin(connecting));
+                self.has_server_said_why = false;
                 self.unsent.clear();
             }
             ClientOutput::Disconnect => {
@@ -375,6 +378,11 @@ impl Driver {
                 if let Some(mailbox) = self.subscriptions.remove(&subscription) {
                     mailbox.end(Some(ClientError::Subscription { code, message, hint }));
                 }
+            }
+            ClientOutput::SessionFailed { code, message, .. } => {
+                tracing::warn!(code, message, "the server ended the session");
+                self.connection_trouble = Some(Trouble { code, message });
+                self.has_server_said_why = true;
             }
             ClientOutput::Accepted { number, effects, checkpoint } => {
                 let accepted = Accepted { effects, checkpoint: Some(checkpoint) };
