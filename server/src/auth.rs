@@ -32,6 +32,11 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
+    #[cfg(test)]
+    pub(crate) fn for_test(tenant: TenantId) -> Grant {
+        Grant { tenant, may_write: true }
+    }
+
     /// Which tenant.
     pub(crate) fn tenant(&self) -> &TenantId {
         &self.tenant

@@ -81,6 +81,8 @@ pub struct ServerLimits {
     pub storage_threads: NonZeroUsize,
     /// Storage jobs of one tenant that wait.
     pub storage_jobs_max: usize,
+    /// Storage jobs of the registry that wait: look-ups of keys that are not known yet.
+    pub registry_jobs_max: usize,
     /// Bytes of the log that recovery reads at a time.
     pub replay_bytes: usize,
     /// How long open connections may take to end when the server stops.
@@ -124,6 +126,7 @@ impl Default for ServerLimits {
             tenant_idle: Duration::from_secs(300),
             storage_threads: NonZeroUsize::new(4).expect("four is not zero"),
             storage_jobs_max: 64,
+            registry_jobs_max: 1_024,
             replay_bytes: 4 << 20,
             stop_timeout: Duration::from_secs(10),
         }

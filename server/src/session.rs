@@ -127,6 +127,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
             End::new("storage_unavailable", "the app cannot be loaded now; try again")
         })?;
         let session = context.tenants.next_session();
+        tracing::Span::current().record("session", session.0);
         let (outbound, inbound) = queue(&self.limits);
         let command = Command::Connect { session, rights: grant.rights(), hello, outbound };
         tenant.send(command).await.map_err(|_| End::reloaded())?;

@@ -20,8 +20,11 @@ pub(crate) fn start(
         StorageChoice::Memory => Arc::new(MemoryStorage::new()),
         StorageChoice::Directory(directory) => Arc::new(LibsqlStorage::open(directory)?),
     };
-    let options =
-        PoolOptions { n_threads: limits.storage_threads, n_jobs_max: limits.storage_jobs_max };
+    let options = PoolOptions {
+        n_threads: limits.storage_threads,
+        n_jobs_max: limits.storage_jobs_max,
+        n_registry_jobs_max: limits.registry_jobs_max,
+    };
     StoragePool::start(storage, options)
 }
 

@@ -30,8 +30,10 @@ use crate::registry::Registry;
 pub struct PoolOptions {
     /// Threads for tenants; the registry has one more.
     pub n_threads: NonZeroUsize,
-    /// How many jobs of one tenant (or of the registry) may wait.
+    /// How many jobs of one tenant may wait.
     pub n_jobs_max: usize,
+    /// How many jobs of the registry may wait.
+    pub n_registry_jobs_max: usize,
 }
 
 /// Which log on a thread: never used twice, so a late job cannot meet a log opened after its own.
@@ -69,7 +71,7 @@ impl StoragePool {
         let registry = storage.open_registry()?;
         let mut pool = StoragePool {
             workers: Vec::new(),
-            registry: Queue::new("the registry".to_owned(), options.n_jobs_max),
+            registry: Queue::new("the registry".to_owned(), options.n_registry_jobs_max),
             next_id: AtomicU64::new(1),
             n_jobs_max: options.n_jobs_max,
             threads: Mutex::new(Vec::new()),
@@ -290,7 +292,8 @@ mod tests {
     fn pool(n_jobs_max: usize) -> StoragePool {
         let n_threads = NonZeroUsize::new(2).unwrap();
         let storage = Arc::new(MemoryStorage::new());
-        StoragePool::start(storage, PoolOptions { n_threads, n_jobs_max }).unwrap()
+        StoragePool::start(storage, PoolOptions { n_threads, n_jobs_max, n_registry_jobs_max: 64 })
+            .unwrap()
     }
 
     fn open(pool: &StoragePool, name: &str) -> Result<TenantLog, StorageError> {

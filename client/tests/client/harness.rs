@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use tercet_client::{
 use tercet_engine::ids::{Checkpoint, Epoch, ReplicaId};
 use tercet_engine::limits::Budget;
 use tercet_engine::store::Snapshot;
-use tercet_sync::message::ClientMessage;
+use tercet_sync::message::{ClientMessage, ErrorMessage, ServerMessage};
 use tercet_sync::{Codec, Limits, Recovery, Rights, SessionId, Tenant, TenantConfig, TenantOutput};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ struct State {
     clock: Clock,
     rights: Rights,
     is_reachable: bool,
+    is_key_known: bool,
     n_sessions: u64,
     n_refused: u64,
     sessions: BTreeMap<SessionId, mpsc::Sender<Result<Bytes, TransportError>>>,
@@ -42,25 +44,30 @@ fn clock() -> Clock {
     Arc::new(move || 1_700_000_000_000 + start.elapsed().as_millis() as u64)
 }
 
+fn config(epoch: Epoch, limits: Limits) -> TenantConfig {
+    TenantConfig {
+        epoch,
+        replica: ReplicaId(99),
+        seed: [9; 32],
+        drift_ms_max: 60_000,
+        limits,
+        budget: Budget::unlimited(),
+    }
+}
+
 impl Server {
     pub(crate) fn start() -> Server {
         Server::with_limits(Limits::default())
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Server {
-        let config = TenantConfig {
-            epoch: Epoch(7),
-            replica: ReplicaId(99),
-            seed: [9; 32],
-            drift_ms_max: 60_000,
-            limits,
-            budget: Budget::unlimited(),
-        };
+        let config = config(Epoch(7), limits);
         Server(Arc::new(Mutex::new(State {
             tenant: Recovery::new(config).finish(),
             clock: clock(),
             rights: Rights { write: true },
             is_reachable: true,
+            is_key_known: true,
             n_sessions: 0,
             n_refused: 0,
             sessions: BTreeMap::new(),
@@ -75,6 +82,27 @@ impl Server {
     pub(crate) fn client_of(&self, config: ClientConfig) -> Client {
         let clock = Arc::clone(&self.0.lock().clock);
         Client::connect_over(config, self.clone(), clock).expect("the configuration is valid")
+    }
+
+    /// A client whose clock differs from the server's by so many milliseconds, which may change.
+    pub(crate) fn client_with_skew(&self, skew_ms: Arc<AtomicI64>) -> Client {
+        let clock = Arc::clone(&self.0.lock().clock);
+        let skewed = move || clock().saturating_add_signed(skew_ms.load(Ordering::Relaxed));
+        let config = ClientConfig::new("", "", "key");
+        Client::connect_over(config, self.clone(), Arc::new(skewed)).expect("it is valid")
+    }
+
+    /// Puts a server with another, empty history in the place of this one, as a restored backup
+    /// does, and ends all sessions.
+    pub(crate) fn lose_history(&self) {
+        let mut state = self.0.lock();
+        state.sessions.clear();
+        state.tenant = Recovery::new(config(Epoch(8), Limits::default())).finish();
+    }
+
+    /// From now on sessions are refused for their key.
+    pub(crate) fn revoke_key(&self) {
+        self.0.lock().is_key_known = false;
     }
 
     /// Sessions from now on may not write.
@@ -129,11 +157,25 @@ impl State {
         }
     }
 
+    /// What the server in front of the tenant says to a wrong key.
+    fn refuse(&mut self, session: SessionId) {
+        let error = ServerMessage::Error(ErrorMessage {
+            code: "forbidden".into(),
+            message: "this key opens nothing here".into(),
+            hint: None,
+            subscription: None,
+        });
+        if let Some(wire) = self.sessions.remove(&session) {
+            let _ = wire.try_send(Ok(Codec::Binary.encode_server(&error)));
+        }
+    }
+
     fn receive(&mut self, session: SessionId, frame: &[u8]) {
         let message =
             Codec::Binary.decode_client(frame, FRAME_BYTES_MAX).expect("clients send messages");
         let now_ms = (self.clock)();
         match message {
+            ClientMessage::Hello(_) if !self.is_key_known => self.refuse(session),
             ClientMessage::Hello(hello) => {
                 let rights = self.rights;
                 self.tenant.connect(session, rights, &hello, now_ms);

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::harness::Server;
@@ -253,6 +255,92 @@ async fn a_rejected_write_is_taken_out_and_reported_and_later_ones_stay() {
         .unwrap_err();
     assert_eq!(refused.code(), "too_many_ops");
     assert!(matches!(refused, ClientError::Refused(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_with_another_history_gets_what_is_pending_under_new_numbers() {
+    let server = Server::start();
+    let client = server.client();
+    let name = async |name: &str| {
+        let write = client.write(|tx| {
+            tx.set("u1", "user/name", name);
+        });
+        write.await.unwrap()
+    };
+    name("Ann").await.accepted().await.unwrap();
+    server.cut();
+    offline(&client).await;
+    let (second, third) = (name("Anne").await, name("Anna").await);
+    assert_eq!((second.number().0, third.number().0), (2, 3));
+
+    server.lose_history();
+    server.heal();
+    assert_eq!(soon(second.accepted()).await.unwrap().effects, [Effect::Applied]);
+    assert_eq!(soon(third.accepted()).await.unwrap().effects, [Effect::Applied]);
+    assert_eq!((second.number().0, third.number().0), (1, 2));
+    assert_eq!(server.snapshot().1.seq.0, 2);
+    assert_eq!(client.status().n_unanswered, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_keeps_nobody_from_coming_back() {
+    let server = Server::start();
+    server.cut();
+    let skew_ms = Arc::new(AtomicI64::new(0));
+    let client = server.client_with_skew(Arc::clone(&skew_ms));
+    offline(&client).await;
+    skew_ms.store(-3_600_000, Ordering::Relaxed);
+    let write = client.write(|tx| {
+        tx.set("u1", "user/name", "Ann");
+    });
+    let write = write.await.unwrap();
+    server.heal();
+    timeout(Duration::from_secs(60), write.accepted()).await.expect("within a minute").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_says_against_a_key_is_shown_and_writes_wait() {
+    let server = Server::start();
+    server.revoke_key();
+    let client = server.client();
+    let write = client.write(|tx| {
+        tx.set("u1", "user/name", "Ann");
+    });
+    let write = write.await.unwrap();
+    offline(&client).await;
+    let trouble = client.status().trouble.unwrap();
+    assert_eq!(
+        (trouble.code.as_str(), &*trouble.message),
+        ("forbidden", "this key opens nothing here")
+    );
+    assert!(timeout(Duration::from_secs(600), write.accepted()).await.is_err());
+    assert_eq!(client.status().n_unanswered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_come_as_text_with_rules_as_json_and_prepared() {
+    let server = Server::start();
+    let client = server.client();
+    server.cut();
+    client
+        .write(|tx| {
+            tx.set("u1", "user/name", "Ann").set("u1", "user/age", 41);
+            tx.set("u2", "user/name", "Bob").set("u2", "user/age", 12);
+        })
+        .await
+        .unwrap();
+    let text = "[:find ?name :in $ % :where (adult ?u) [?u :user/name ?name]]";
+    let rules = "[[(adult ?u) [?u :user/age ?a] [(>= ?a 18)]]]";
+    let json = serde_json::json!({
+        "find": ["?name"],
+        "where": [["?u", "user/age", "?a"], {"pred": [">=", "?a", 18]}, ["?u", "user/name", "?name"]],
+    });
+    let prepared = tercet_query_lang::compile(&json, None).unwrap();
+    let requests =
+        [client.query((text, rules), ()), client.query(&json, ()), client.query(&prepared, ())];
+    for request in requests {
+        assert_eq!(strings(&request.local().await.unwrap().answer), ["Ann"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::task::Task;
-use super::{LoadError, TenantHandle};
+use super::{LoadError, Place, TenantHandle};
 use crate::clock::{self, Deadline};
 use crate::limits::ServerLimits;
 use crate::storage;
@@ -18,19 +18,20 @@ use crate::storage;
 /// Replays a tenant and starts its task.
 pub(super) async fn start(
     pool: &StoragePool,
-    tenant: &TenantId,
+    place: Place,
     limits: &Arc<ServerLimits>,
     stop: watch::Receiver<bool>,
 ) -> Result<TenantHandle, LoadError> {
+    let tenant = place.tenant.clone();
     let span = tracing::info_span!("tenant_open", %tenant);
     async {
-        let log = storage::open(pool, tenant).await?;
+        let log = storage::open(pool, &tenant).await?;
         let deadline = Deadline::after(limits.query_time);
-        let (state, n_records) = replay(tenant, &log, limits, &deadline).await?;
+        let (state, n_records) = replay(&tenant, &log, limits, &deadline).await?;
         tracing::info!(n_records, "tenant is open");
         let (commands, inbox) = mpsc::channel(limits.tenant_commands_max);
         let epoch = log.epoch();
-        let task = Task::new(tenant, log, inbox, state, deadline, Arc::clone(limits));
+        let task = Task::new(place, log, inbox, state, deadline, Arc::clone(limits));
         tokio::spawn(task.run(stop).instrument(tracing::info_span!("tenant", %tenant)));
         Ok(TenantHandle { commands, epoch })
     }

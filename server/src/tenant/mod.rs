@@ -1,15 +1,18 @@
 //! The tenants that are in memory: each loaded when it is first asked for, owned by one task.
 //!
 //! A handle sends commands to the task and holds nothing of the tenant. A task ends when it has
-//! been idle, when its log fails, when it panics, or when the server stops; whoever asks next
-//! loads the tenant again from its log. A command that was on its way to an ended task is
-//! answered with [`Gone`]: whether it was carried out is not known, exactly as if the network had
-//! failed.
+//! been idle and nobody has a handle, when its log fails, when it panics, or when the server
+//! stops; whoever asks next loads the tenant again from its log. A command that was on its way to
+//! a failed task is answered with [`Gone`]: whether it was carried out is not known, exactly as if
+//! the network had failed. A log is closed before anybody can see that its task has ended.
 
 mod command;
 mod load;
 mod outbound;
 mod task;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,11 +119,39 @@ impl TenantHandle {
 
 type Slot = Arc<OnceCell<TenantHandle>>;
 
+/// The tenants that are in memory or on their way there.
+type Slots = Arc<Mutex<BTreeMap<TenantId, Slot>>>;
+
+/// Where a task finds the slot that leads to it.
+struct Place {
+    slots: Slots,
+    tenant: TenantId,
+}
+
+impl Place {
+    /// Takes the tenant out of memory, if nobody can send to its task any more. `close` runs
+    /// before anybody can load the tenant again.
+    fn leave(&self, commands: &mpsc::Receiver<Command>, close: impl FnOnce()) -> bool {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get(&self.tenant) else { return false };
+        // The slot itself holds one sender. Handles are taken from slots that were found under
+        // this lock, so nobody is about to take another one.
+        let is_unused = Arc::strong_count(slot) == 1
+            && commands.sender_strong_count() == 1
+            && commands.is_empty();
+        if is_unused {
+            close();
+            slots.remove(&self.tenant);
+        }
+        is_unused
+    }
+}
+
 /// All tenants of a server.
 pub(crate) struct Tenants {
     pool: Arc<StoragePool>,
     limits: Arc<ServerLimits>,
-    slots: Mutex<BTreeMap<TenantId, Slot>>,
+    slots: Slots,
     /// Every task holds a receiver: closed when all have ended.
     stop: watch::Sender<bool>,
     last_session: AtomicU64,
@@ -131,7 +162,7 @@ impl Tenants {
         Tenants {
             pool,
             limits,
-            slots: Mutex::default(),
+            slots: Slots::default(),
             stop: watch::Sender::new(false),
             last_session: AtomicU64::new(0),
         }
@@ -148,7 +179,8 @@ impl Tenants {
         let tenant = grant.tenant();
         loop {
             let slot = Arc::clone(self.slots.lock().entry(tenant.clone()).or_default());
-            let load = || load::start(&self.pool, tenant, &self.limits, self.stop.subscribe());
+            let place = Place { slots: Arc::clone(&self.slots), tenant: tenant.clone() };
+            let load = || load::start(&self.pool, place, &self.limits, self.stop.subscribe());
             let outcome = slot.get_or_try_init(load).await;
             match outcome {
                 Ok(handle) if !handle.commands.is_closed() => return Ok(handle.clone()),

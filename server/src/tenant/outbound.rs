@@ -129,8 +129,8 @@ impl Inbound {
     /// Whether there is room for the answer to another request of the session. A session that
     /// asks faster than it reads is served at the speed at which it reads.
     pub(crate) fn has_room(&self) -> bool {
-        self.receiver.len() < self.n_messages_max / 4
-            && self.n_items.load(Ordering::Relaxed) < self.n_items_max / 4
+        self.receiver.len() < (self.n_messages_max / 4).max(1)
+            && self.n_items.load(Ordering::Relaxed) < (self.n_items_max / 4).max(1)
     }
 }
 

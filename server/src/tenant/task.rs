@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tercet_engine::commit::LogRecord;
-use tercet_storage::{StorageError, TenantId, TenantLog};
+use tercet_storage::{StorageError, TenantLog};
 use tercet_sync::{
     AppendFailure, RequestId, SessionId, Tenant, TenantOutput, TransactAccepted, TransactError,
 };
@@ -18,6 +18,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::Place;
 use super::command::Command;
 use super::outbound::{Level, Outbound};
 use crate::clock::{self, Deadline};
@@ -37,11 +38,11 @@ type AppendResult = Result<(), StorageError>;
 /// One tenant with everything that belongs to it.
 ///
 /// The log comes before the commands, so that it is closed before anybody can see that this task
-/// has gone and opens it again.
+/// has gone and opens it again. It is there until the task leaves.
 pub(super) struct Task {
-    log: TenantLog,
+    log: Option<TenantLog>,
     commands: mpsc::Receiver<Command>,
-    name: String,
+    place: Place,
     tenant: Tenant,
     sessions: BTreeMap<SessionId, Outbound>,
     replies: BTreeMap<RequestId, TransactReply>,
@@ -68,7 +69,7 @@ enum Event {
 
 impl Task {
     pub(super) fn new(
-        tenant: &TenantId,
+        place: Place,
         log: TenantLog,
         commands: mpsc::Receiver<Command>,
         state: Tenant,
@@ -77,9 +78,9 @@ impl Task {
     ) -> Task {
         let (append_done, append_results) = mpsc::channel(1);
         Task {
-            log,
+            log: Some(log),
             commands,
-            name: tenant.to_string(),
+            place,
             tenant: state,
             sessions: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -112,23 +113,30 @@ impl Task {
                     blocking(|| self.carry_out_waiting(command));
                 }
                 Event::Appended(result) => blocking(|| self.appended(result)),
-                Event::Tick if self.is_idle(last_command) => break,
+                Event::Tick if self.is_idle(last_command) && self.unload() => return,
                 Event::Tick => blocking(|| self.tick()),
-                Event::Stop => break,
+                Event::Stop => return self.finish().await,
             }
         }
-        self.finish().await;
     }
 
     fn is_idle(&self, last_command: Instant) -> bool {
         self.sessions.is_empty()
             && !self.is_appending
-            && self.commands.is_empty()
             && last_command.elapsed() >= self.limits.tenant_idle
     }
 
-    /// Carries out what was sent before the task was seen to end, and waits for what is on its
-    /// way to the disk.
+    /// Leaves, unless somebody can still send to this task.
+    fn unload(&mut self) -> bool {
+        let has_left = self.place.leave(&self.commands, || self.log = None);
+        if has_left {
+            tracing::info!("tenant is unloaded");
+        }
+        has_left
+    }
+
+    /// The server stops: carries out what was sent before, and waits for what is on its way to the
+    /// disk.
     async fn finish(mut self) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
@@ -188,7 +196,7 @@ impl Task {
                 let _ = reply.send(self.tenant.last_number(&client));
             }
             Command::Changes { after, n_max, bytes_max, reply } => {
-                let read = self.log.submit(move |log| {
+                let read = self.log().submit(move |log| {
                     let _ = reply.send(log.changes(after, n_max, bytes_max));
                 });
                 // The reply went with the job: its receiver sees that it was dropped.
@@ -231,6 +239,10 @@ impl Task {
         clock::now_ms()
     }
 
+    fn log(&self) -> &TenantLog {
+        self.log.as_ref().expect("a task that has left carries nothing out")
+    }
+
     fn fail(&mut self, error: &StorageError) {
         tracing::error!(code = error.code(), %error, "the log failed; the tenant is loaded again");
         self.has_failed = true;
@@ -260,8 +272,8 @@ impl Task {
         assert!(!self.is_appending, "there is at most one unanswered append");
         self.is_appending = true;
         let answer = AppendAnswer { done: self.append_done.clone(), result: None };
-        let tenant = self.name.clone();
-        let submitted = self.log.submit(move |log| {
+        let tenant = self.place.tenant.clone();
+        let submitted = self.log().submit(move |log| {
             let mut answer = answer;
             let span = tracing::debug_span!("storage_append", %tenant, n_changes = records.len());
             answer.result = Some(span.in_scope(|| log.append(&records)));

@@ -18,9 +18,12 @@ use crate::tenant::{Gone, LoadError};
 /// After how many seconds an overloaded server may be asked again.
 const RETRY_AFTER_S: u32 = 1;
 
-/// An error as its caller sees it.
+/// An error as its caller sees it. Boxed, because every result of a route has room for one.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: String,
@@ -37,7 +40,8 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Problem {
         let (code, detail) = (code.into(), detail.into());
-        Problem { status, code, detail, hint: None, members: Vec::new(), headers: Vec::new() }
+        let (hint, members, headers) = (None, Vec::new(), Vec::new());
+        Problem(Box::new(Parts { status, code, detail, hint, members, headers }))
     }
 
     /// The request is not what the route takes.
@@ -60,7 +64,7 @@ impl Problem {
         let detail = format!("this path takes {allowed}");
         let mut problem =
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
-        problem.headers.push((ALLOW, HeaderValue::from_static(allowed)));
+        problem.0.headers.push((ALLOW, HeaderValue::from_static(allowed)));
         problem
     }
 
@@ -82,42 +86,43 @@ impl Problem {
     }
 
     fn with_retry(mut self) -> Problem {
-        self.headers.push((RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S)));
+        self.0.headers.push((RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S)));
         self
     }
 
     /// With what to do about it.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Problem {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// With another member.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Problem {
-        self.members.push((name, value.into()));
+        self.0.members.push((name, value.into()));
         self
     }
 
     /// The document with its status.
     pub(crate) fn into_response(self) -> Response {
+        let Parts { status, code, detail, hint, members, headers } = *self.0;
         let mut document = json!({
             "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
         });
-        if let Some(hint) = self.hint {
+        if let Some(hint) = hint {
             document["hint"] = hint.into();
         }
-        for (name, value) in self.members {
+        for (name, value) in members {
             document[name] = value;
         }
         let mut response = Response::new(full(document.to_string()));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.headers);
+        *response.status_mut() = status;
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, problem_json);
+        response.headers_mut().extend(headers);
         response
     }
 }

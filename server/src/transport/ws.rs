@@ -30,7 +30,7 @@ const READ_BUFFER_BYTES: usize = 8 << 10;
 /// Written together at most.
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
 
-/// What a slow reader may hold besides a frame; the library's own choice is no bound.
+/// What a slow reader may hold besides one frame; the library's own choice is no bound.
 const WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// Answers the handshake; the session starts when the connection has changed over.
@@ -63,7 +63,7 @@ pub(super) fn upgrade(
             drop(services);
             session::serve(&context, &app, codec, stop, socket).await;
         }
-        .instrument(tracing::debug_span!("session")),
+        .instrument(tracing::debug_span!("session", session = tracing::field::Empty)),
     );
     let accept = HeaderValue::try_from(accept).expect("base64 is a header value");
     Ok(switching(codec, accept))
@@ -86,7 +86,7 @@ fn config(frame_bytes_max: u64) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX.max(2 * frame_bytes_max))
+        .max_write_buffer_size(frame_bytes_max.saturating_add(WRITE_BUFFER_BYTES_MAX))
         .max_message_size(Some(frame_bytes_max))
         .max_frame_size(Some(frame_bytes_max))
         .accept_unmasked_frames(false)
@@ -136,7 +136,7 @@ mod tests {
         let config = config(4 << 20);
         assert_eq!(config.read_buffer_size, 8 << 10);
         assert_eq!(config.write_buffer_size, 64 << 10);
-        assert_eq!(config.max_write_buffer_size, 8 << 20);
+        assert_eq!(config.max_write_buffer_size, 5 << 20);
         assert_eq!(config.max_message_size, Some(4 << 20));
         assert_eq!(config.max_frame_size, Some(4 << 20));
         assert!(!config.accept_unmasked_frames);

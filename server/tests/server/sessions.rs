@@ -169,3 +169,30 @@ async fn stopping_tells_the_sessions() {
     server.stop().await;
     assert_eq!(closed.await.unwrap(), 1012);
 }
+
+/// A session that does not read is told less, never something else: when it reads again it learns
+/// that it fell behind, subscribes anew and has everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_session_is_told_to_resync() {
+    let mut config = ServerConfig::new(StorageChoice::Memory, Some(ADMIN.to_owned()));
+    config.limits.sync.queue_max = 4;
+    config.limits.write_timeout = std::time::Duration::from_secs(60);
+    let server = TestServer::start_with(config).await;
+    let app = server.app().await;
+    let mut slow = server.session(&app, "slow").await;
+    slow.say(subscribe("rows")).await;
+    slow.hear_of("marker").await;
+    // More than the sockets' buffers hold.
+    let n_commits = 60;
+    for n in 0..n_commits {
+        let name = format!("{n} {}", "x".repeat(500_000));
+        let set = json!([{"set": {"e": format!("e{n}"), "a": "user/name", "v": name}}]);
+        server.transact(&app, set).await;
+    }
+    slow.hear_of("resync").await;
+    let find = "[:find (count ?n) :where [_ :user/name ?n]]";
+    slow.say(json!({"subscribe": {"subscription": 2, "query": find, "mode": "rows"}})).await;
+    slow.hear_of("subscribed").await;
+    assert_eq!(slow.hear_of("rows_part").await["added"], json!([[{"value": n_commits}]]));
+    server.stop().await;
+}

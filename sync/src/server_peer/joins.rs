@@ -2,7 +2,8 @@
 //!
 //! A subscription joins at the published commit: its answer, all its facts or rows (or nothing,
 //! where the client holds them already), then a marker. Since every part of an earlier commit has
-//! been sent before, the session's position moves to the published commit with it.
+//! been sent before, the session's position moves to the published commit with it. Invariant: from
+//! its first answer to its end a subscription misses no part, also while it is started over.
 
 use tercet_engine::ids::Checkpoint;
 
@@ -17,26 +18,31 @@ use crate::wire_query::WireQuery;
 
 impl Tenant {
     pub(super) fn subscribe(&mut self, session: SessionId, subscribe: Subscribe) {
-        self.detach(session, subscribe.subscription);
         let n_max = self.config.limits.subscriptions_max as usize;
+        let subscription = subscribe.subscription;
         let Some(state) = self.sessions.get_mut(&session) else { return };
-        let n_waiting = match &state.pace {
-            Pace::Full { joins } => joins.len(),
-            Pace::Open | Pace::Lagging { .. } => 0,
-        };
-        if state.subscriptions.len() + n_waiting >= n_max {
-            let subscription = subscribe.subscription;
-            let message = format!("a session has at most {n_max} subscriptions");
-            let hint = Some("end one before starting another".to_owned());
-            let code = "too_many_subscriptions";
-            return self.send_error(session, code, &message, hint, Some(subscription));
-        }
+        let is_new = !state.subscriptions.contains_key(&subscription);
         match &mut state.pace {
-            Pace::Open => self.join(session, &subscribe),
-            Pace::Full { joins } => joins.push_back(subscribe),
+            // A subscription that is started over goes on until its turn comes: the session's
+            // position must not move while it gets nothing.
+            Pace::Full { joins } => {
+                joins.retain(|waiting| waiting.subscription != subscription);
+                if joins.len() < n_max {
+                    return joins.push_back(subscribe);
+                }
+            }
+            Pace::Open if !is_new || state.subscriptions.len() < n_max => {
+                self.detach(session, subscription);
+                return self.join(session, &subscribe);
+            }
+            Pace::Open => {}
             // All subscriptions will be renewed, this one included.
-            Pace::Lagging { .. } => {}
+            Pace::Lagging { .. } => return,
         }
+        let message = format!("a session has at most {n_max} subscriptions");
+        let hint = Some("end one before starting another".to_owned());
+        let code = "too_many_subscriptions";
+        self.send_error(session, code, &message, hint, Some(subscription));
     }
 
     fn join(&mut self, session: SessionId, subscribe: &Subscribe) {

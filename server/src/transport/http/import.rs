@@ -181,14 +181,17 @@ impl Import<'_> {
         let Some(InFlight { number, first_line, answer }) = self.in_flight.pop_front() else {
             return Ok(());
         };
-        match answer.await.map_err(|_| Gone)? {
+        let answer = answer.await;
+        if !matches!(answer, Ok(Ok(_))) {
+            self.last_number = ClientSeq(number.0 - 1);
+        }
+        match answer.map_err(|_| Gone)? {
             Ok(accepted) => {
                 self.seq = self.seq.max(accepted.checkpoint.seq);
                 Ok(())
             }
             Err(error) => {
                 let is_other = error.code() == "seq_conflict";
-                self.last_number = ClientSeq(number.0 - 1);
                 let problem = Problem::from(error).with("line", first_line);
                 Err(if is_other {
                     problem.with_hint(
