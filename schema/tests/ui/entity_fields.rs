@@ -1,7 +1,8 @@
+//! Wrong fields of entities; all of a struct are reported in one go.
+
 use tercet_engine::ids::EntityId;
 use tercet_schema::Entity;
 
-// All of these are reported in one go.
 #[derive(Entity)]
 #[entity(type = "user")]
 struct User<T> {

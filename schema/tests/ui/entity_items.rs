@@ -1,3 +1,5 @@
+//! Items that are no entities.
+
 use tercet_schema::{Entity, EntityType, Id};
 
 #[derive(Entity)]

@@ -1,3 +1,5 @@
+//! Rust types that no field, and no id, can have.
+
 use std::collections::HashMap;
 
 use tercet_schema::{Entity, Id, Ref};

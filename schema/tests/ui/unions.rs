@@ -1,3 +1,5 @@
+//! Enums that are no unions of texts.
+
 use tercet_schema::Union;
 
 #[derive(Union)]
