@@ -35,7 +35,7 @@ use crate::program::lower::Stratified;
 use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 use meter::Meter;
-use reads::{Key, Reads};
+use reads::{Key, Recorder};
 use scratch::Scratch;
 use table::Table;
 
@@ -48,7 +48,7 @@ pub(crate) struct Evaluator<'s> {
     table_of: BTreeMap<(RuleId, Adornment), usize>,
     meter: Meter,
     /// What was read, where somebody wants to know.
-    reads: Option<Reads>,
+    reads: Option<Recorder>,
     /// Attributes by the cell of their text.
     attributes: FxHashMap<Cell, Option<AttributeId>>,
 }
@@ -67,7 +67,7 @@ impl<'s> Evaluator<'s> {
             tables: Vec::new(),
             table_of: BTreeMap::new(),
             meter,
-            reads: records_reads.then(Reads::default),
+            reads: records_reads.then(Recorder::default),
             attributes: FxHashMap::default(),
         }
     }

@@ -119,7 +119,7 @@ impl Query {
             n_without_result: evaluator.meter.n_without_result,
             work: evaluator.meter.work,
         };
-        Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default() })
+        Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default().finish(snapshot) })
     }
 
     fn context<'c>(&'c self, snapshot: &'c Snapshot) -> Context<'c> {
