@@ -119,7 +119,7 @@ fn shape_all(
     let inputs: Vec<&RawInput> =
         program.inputs.iter().filter(|input| **input != RawInput::Rules).collect();
     if inputs.len() != forms.len() && problems.is_empty() {
-        let message = format!("the query has {} inputs, {} are given", inputs.len(), forms.len());
+        let message = format!("the query takes {} arguments, found {}", inputs.len(), forms.len());
         let problem = Problem::new("query_input", message);
         problems.push(span, problem.hint("one argument for each part of `:in` but `$` and `%`"));
     }

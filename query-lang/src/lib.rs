@@ -3,7 +3,7 @@
 //! Datomic's dialect of Datalog as EDN text, because the field knows it; a JSON form with the
 //! same meaning, because the web speaks it; a builder in Rust. All three become a tree of
 //! *forms*, and one translator turns forms into the engine's flat `RawProgram`: the front ends
-//! cannot drift apart. Going back, [`print`] and [`to_json`] are the inverses of [`parse`] and
+//! cannot drift apart. Going back, [`print()`] and [`to_json`] are the inverses of [`parse`] and
 //! [`from_json`]. Reading reports every error it can find, each with a stable code, its line and
 //! column or JSON path, and a hint. Whether a program makes sense (bound variables, known
 //! functions, safe rules) is checked by the engine; [`Parsed::prepare`] puts its errors at their
@@ -169,7 +169,10 @@ pub fn parse_any<'a>(
 
 /// The one form of a query's text.
 fn read_query(text: &str, problems: &mut Problems) -> Option<Form> {
-    let mut forms = reader::read(text, Origin::Query, NESTING_MAX, problems)?.into_iter();
+    let forms = reader::read(text, Origin::Query, NESTING_MAX, problems)?;
+    // What could not be read has been reported: it is no second query.
+    let is_readable = |form: &Form| !matches!(form.kind, Kind::Poison);
+    let mut forms = forms.into_iter().filter(is_readable);
     let whole = Span { origin: Origin::Query, start: 0, end: text.len() as u32 };
     let first = forms.next();
     if let Some(extra) = forms.next() {
@@ -177,7 +180,7 @@ fn read_query(text: &str, problems: &mut Problems) -> Option<Form> {
         let problem = Problem::new("query_form", message);
         problems.push(extra.span, problem.hint("a query is one vector, `[:find … :where …]`"));
     }
-    if first.is_none() {
+    if first.is_none() && problems.is_empty() {
         let problem = Problem::new("query_form", "the query is empty");
         problems.push(whole, problem.hint("e.g. `[:find ?name :where [?e :user/name ?name]]`"));
     }

@@ -93,3 +93,79 @@ impl Sources {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tercet_engine::program::raw::{ClauseId, PullId};
+
+    use super::*;
+
+    const TEXT: &str = "[:find ?n (pull ?e [:user/name {:user/boss [*]}])
+ :with ?w :in ?i %
+ :where [(get-else $ ?e :user/age 0) ?a]
+        (not [?e :user/name])
+ :having [(> ?n 3)]
+ :order-by [?n] :after [5]]";
+
+    /// The code and the text that the error points at.
+    fn check(place: Place, expected: &str) {
+        let parsed = crate::parse_with_rules(TEXT, "[(r ?x) [?x :a/b]]").expect("it is valid");
+        let hint = Some("bind it".to_owned());
+        let error = ProgramError { place, code: "query_unbound", message: "m".to_owned(), hint };
+        let report = parsed.report(&[error]);
+        let crate::Location::Text(location) = &report.errors[0].location else {
+            panic!("a text has positions");
+        };
+        let shown = location.excerpt.chars().skip(location.n_before).take(location.n_marked);
+        assert_eq!(shown.collect::<String>(), expected, "{place:?}");
+        assert_eq!((report.code(), report.hint()), ("query_unbound", Some("bind it")));
+    }
+
+    #[test]
+    fn every_kind_of_place_has_its_position() {
+        check(Place::Query, TEXT.lines().next().expect("the first line"));
+        check(Place::Find(0), "?n");
+        check(Place::With(0), "?w");
+        check(Place::Input(1), "%");
+        check(Place::Clause(ClauseId(0)), "[(get-else $ ?e :user/age 0) ?a]");
+        check(Place::Argument(ClauseId(0), 1), ":user/age");
+        check(Place::Clause(ClauseId(1)), "[?e :user/name]");
+        check(Place::Argument(ClauseId(1), 0), "?e");
+        check(Place::Clause(ClauseId(2)), "(not [?e :user/name])");
+        check(Place::Pull(PullId(0)), "[*]");
+        check(Place::PullItem(PullId(1), 1), ":user/boss");
+        check(Place::Having(0), "[(> ?n 3)]");
+        check(Place::Order(0), "?n");
+        check(Place::After, "[5]");
+        check(Place::Rule(0), "[(r ?x) [?x :a/b]]");
+        check(Place::Clause(ClauseId(3)), "[?x :a/b]");
+    }
+
+    #[test]
+    fn a_place_without_a_position_stands_where_its_holder_does() {
+        check(Place::Argument(ClauseId(1), 2), "[?e :user/name]");
+        check(Place::PullItem(PullId(0), 9), "[*]");
+        check(Place::Rule(9), TEXT.lines().next().expect("the first line"));
+    }
+
+    #[test]
+    fn places_of_json_are_paths() {
+        let json = serde_json::json!({
+            "find": ["?x"], "where": [{ "not": [["?x", "a/b"]] }], "order-by": [["?x", "desc"]],
+        });
+        let parsed = crate::parse_json(&json).expect("it is valid");
+        let path = |place| {
+            let error =
+                ProgramError { place, code: "query_unbound", message: "m".to_owned(), hint: None };
+            match &parsed.report(&[error]).errors[0].location {
+                crate::Location::Json { path } => path.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(path(Place::Query), "");
+        assert_eq!(path(Place::Find(0)), "find[0]");
+        assert_eq!(path(Place::Argument(ClauseId(0), 1)), "where[0].not[0][1]");
+        assert_eq!(path(Place::Clause(ClauseId(1))), "where[0]");
+        assert_eq!(path(Place::Order(0)), "order-by[0]");
+    }
+}

@@ -173,6 +173,10 @@ impl Reader<'_> {
     }
 
     fn map(&mut self, items: Vec<Form>, span: Span) -> Kind {
+        let is_known = items.iter().any(|item| matches!(item.kind, Kind::Poison));
+        if !items.len().is_multiple_of(2) && is_known {
+            return Kind::Poison;
+        }
         if !items.len().is_multiple_of(2) {
             let message = format!("a map has pairs, this one has {} forms", items.len());
             self.problems.push(span, Problem::new("query_syntax", message));
@@ -273,6 +277,7 @@ impl Reader<'_> {
             _ => problem,
         };
         self.problems.push(span, problem);
+        self.add(Form::new(Kind::Poison, span));
     }
 
     fn finish(mut self) -> Option<Vec<Form>> {

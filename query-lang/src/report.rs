@@ -133,7 +133,10 @@ fn locate_in(source: String, text: &str, start: usize, end: usize) -> TextLocati
     let n_cut = if is_long { n_cut } else { 0 };
     let show = |c: char| if c.is_control() { ' ' } else { c };
     let shown = text[line_start..line_end].trim_end_matches('\r').chars().map(show);
-    let excerpt: String = shown.skip(n_cut).take(N_CHARACTERS_SHOWN).collect();
+    let mut excerpt: String = shown.skip(n_cut).take(N_CHARACTERS_SHOWN).collect();
+    if n_cut > 0 {
+        excerpt = format!("…{}", excerpt.chars().skip(1).collect::<String>());
+    }
     let n_before_shown = n_before - n_cut;
     TextLocation {
         source,

@@ -2,7 +2,8 @@
 //!
 //! A file holds cases that start with `=== title`. A case has one input, `--- query` (EDN) or
 //! `--- json`, may have `--- rules` and `--- inputs` (one EDN text a line, or a JSON array), and
-//! ends with `--- expect`: the program printed (and its arguments), or the report. Set
+//! ends with `--- expect`: the program printed (and its arguments), or the report. With
+//! `--- check` the engine checks the program too, and its errors or columns come out. Set
 //! `TERCET_BLESS=1` to write what comes out into the files, and review the difference.
 //! Every program that comes out must also survive its own text and JSON.
 
@@ -12,8 +13,8 @@ use std::fs;
 use std::path::Path;
 
 use tercet_query_lang::{
-    QuerySource, Report, from_json, inputs_from_json, inputs_from_text, parse, parse_any, print,
-    to_json,
+    QuerySource, Report, compile, from_json, inputs_from_json, inputs_from_text, parse, parse_any,
+    print, to_json,
 };
 
 #[derive(Default)]
@@ -39,7 +40,12 @@ impl Case {
             }
             _ => panic!("`{}` needs one of query and json", self.title),
         };
-        let program = parse_any(source, rules)?.raw;
+        let parsed = parse_any(source, rules)?;
+        if self.section("check").is_some() {
+            let query = parsed.prepare()?;
+            return Ok(format!("columns: {}", query.columns().join(", ")));
+        }
+        let program = parsed.raw;
         let text = print(&program);
         assert_eq!(parse(&text).map(|parsed| parsed.raw), Ok(program.clone()), "{text}");
         assert_eq!(from_json(&to_json(&program)), Ok(program.clone()), "{text}");
@@ -120,4 +126,45 @@ fn golden_cases_come_out_as_recorded() {
     }
     assert!(n_cases >= 60, "only {n_cases} cases were found");
     assert!(bless || failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// The code blocks of a language in the page that describes it.
+fn examples<'t>(page: &'t str, language: &str) -> Vec<&'t str> {
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)).collect()
+}
+
+#[test]
+fn every_example_of_the_language_page_is_valid() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/query-language.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (mut n_queries, mut n_clauses) = (0, 0);
+    for example in examples(&page, "clojure\n") {
+        if example.starts_with("[:find") {
+            let checked = parse(example).and_then(|parsed| parsed.prepare());
+            checked.unwrap_or_else(|report| panic!("{report}"));
+            n_queries += 1;
+        } else {
+            let query = format!("[:find ?x :where {example}]");
+            let program = parse(&query).unwrap_or_else(|report| panic!("{report}")).raw;
+            n_clauses += program.clauses.len();
+        }
+    }
+    for example in examples(&page, "json\n") {
+        let json: serde_json::Value = serde_json::from_str(example).unwrap();
+        compile(&json, None).unwrap_or_else(|report| panic!("{report}"));
+        n_queries += 1;
+    }
+    assert!(n_queries >= 10 && n_clauses >= 6, "{n_queries} queries, {n_clauses} clauses");
+}
+
+#[test]
+fn every_function_of_the_engine_is_on_the_language_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/query-language.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("<!-- functions:").unwrap();
+    let (table, _) = rest.split_once("<!-- end of functions -->").unwrap();
+    for function in tercet_engine::program::functions::FUNCTIONS {
+        assert!(table.contains(&format!("`({} ", function.name)), "{}", function.name);
+    }
 }

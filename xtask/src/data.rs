@@ -7,7 +7,6 @@
 //! together, without a list of sums to maintain: a synset's name is its position in its file, and
 //! index and data name each other completely. So a cut, edited or converted file is found, and a
 //! second run only looks. Left out: turning the files into facts, which is `tercet import`.
-#![allow(clippy::print_stdout, reason = "a task talks to the person who runs it")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -47,6 +47,14 @@ impl<'s> Scratch<'s> {
         }
     }
 
+    /// Whether a cell's value is a reference.
+    pub(crate) fn is_ref(&self, cell: Cell) -> bool {
+        match cell.as_scratch() {
+            Some(index) => matches!(self.values[index as usize], Value::Ref(_)),
+            None => cell.is_ref(),
+        }
+    }
+
     /// The order of the values of two cells.
     pub(crate) fn compare(&self, a: Cell, b: Cell) -> Ordering {
         if a == b {

@@ -242,7 +242,8 @@ impl Evaluator<'_> {
         let entity = self.operand(entity);
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
-            if self.field(entity.known(row), attribute, row)?.is_empty() {
+            let field = self.field(entity.known(row), attribute, row)?;
+            if field.is_some_and(|values| values.is_empty()) {
                 out.push(row);
                 self.meter.made_row()?;
             }
@@ -264,7 +265,9 @@ impl Evaluator<'_> {
         let emit = Emit::new(&[result]);
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
-            let mut values = self.field(entity.known(row), attribute, row)?;
+            let Some(mut values) = self.field(entity.known(row), attribute, row)? else {
+                continue;
+            };
             if values.is_empty() {
                 values.extend(default.known(row));
             }
@@ -278,13 +281,17 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
-    /// The values of a field; of any field of the entity where the attribute is blank.
+    /// The values of a field, of any field of the entity where the attribute is blank; none where
+    /// what stands for the entity is no entity.
     fn field(
         &mut self,
         entity: Option<Cell>,
         attribute: &AttributeSlot,
         row: &[Cell],
-    ) -> Result<Vec<Cell>, QueryError> {
+    ) -> Result<Option<Vec<Cell>>, QueryError> {
+        if entity.is_some_and(|cell| !self.scratch.is_ref(cell)) {
+            return Ok(None);
+        }
         let snapshot = self.snapshot;
         let ids: Vec<AttributeId> = match attribute {
             AttributeSlot::Const(attribute) => self.attribute_id(attribute).into_iter().collect(),
@@ -306,7 +313,7 @@ impl Evaluator<'_> {
             }
         }
         self.meter.read_facts(values.len() as u64)?;
-        Ok(values)
+        Ok(Some(values))
     }
 
     // ---- functions ----

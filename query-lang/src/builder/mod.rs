@@ -33,7 +33,7 @@
 //! # Follow references of any length
 //!
 //! ```
-//! use tercet_query_lang::builder::{Query, call, define, input, pattern, rules, var};
+//! use tercet_query_lang::builder::{Query, call, define, input, pattern, var};
 //!
 //! let program = Query::find(var("boss"))
 //!     .in_(input(var("start")))
@@ -47,7 +47,6 @@
 //!     ])
 //!     .build()?;
 //! assert_eq!(program.rules.len(), 2);
-//! # let _ = rules();
 //! # Ok::<(), tercet_query_lang::Report>(())
 //! ```
 
@@ -119,7 +118,7 @@ impl Query {
         self.section("with", forms(variables, |variable| variable.0))
     }
 
-    /// What is passed in: [`input`], [`tuple`], [`each`], [`relation`], [`rules`].
+    /// What is passed in: [`input`], [`tuple()`], [`each`], [`relation`], [`rules`].
     pub fn in_(self, inputs: impl Parts<In>) -> Query {
         self.section("in", forms(inputs, |input| input.0))
     }

@@ -120,7 +120,7 @@ impl Reader<'_> {
         for (key, value) in object {
             let at = self.paths.add(span, Step::Key(key.clone()));
             let content = match key.as_str() {
-                "find" => self.find(value, object.get("form"), at),
+                "find" => self.find(value, object.get("form"), at, span),
                 "form" => continue,
                 "keys" => self.each(value, at, Reader::plain_value),
                 "with" => self.each(value, at, Reader::binding),
@@ -206,7 +206,7 @@ impl Reader<'_> {
         form
     }
 
-    fn find(&mut self, json: &Json, form: Option<&Json>, span: Span) -> Vec<Form> {
+    fn find(&mut self, json: &Json, form: Option<&Json>, span: Span, root: Span) -> Vec<Form> {
         let mut elements = self.each(json, span, Reader::element);
         let name = match form {
             None => "relation",
@@ -228,7 +228,8 @@ impl Reader<'_> {
             _ => {
                 let problem = Problem::new("query_json", "unknown form of the result");
                 let known = ["relation", "tuple", "collection", "scalar"];
-                self.problems.push(span, problem.hint(did_you_mean(name, "", &known)));
+                let at = self.key(root, "form");
+                self.problems.push(at, problem.hint(did_you_mean(name, "", &known)));
                 return elements;
             }
         }
@@ -420,6 +421,10 @@ impl Reader<'_> {
     /// An alternative: a conjunction.
     fn branch(&mut self, json: &Json, span: Span) -> Form {
         let mut clauses = self.each(json, span, Reader::clause);
+        if clauses.is_empty() {
+            let problem = Problem::new("query_clause", "an alternative without clauses");
+            return self.poison(span, problem);
+        }
         if clauses.len() == 1 {
             return clauses.swap_remove(0);
         }

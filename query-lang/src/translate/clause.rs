@@ -76,7 +76,7 @@ impl Translator {
         let (entity, attribute, value) = match items {
             [entity, attribute] => (entity, attribute, None),
             [entity, attribute, value] => (entity, attribute, Some(value)),
-            _ => return self.pattern_arity(form, items.len()),
+            _ => return self.pattern_arity(form, items),
         };
         let terms = (
             self.term(entity),
@@ -88,7 +88,12 @@ impl Translator {
         self.add(form, clause, spans.into_iter().flatten().map(|form| form.span))
     }
 
-    fn pattern_arity(&mut self, form: &Form, n_items: usize) -> Option<ClauseId> {
+    fn pattern_arity(&mut self, form: &Form, items: &[Form]) -> Option<ClauseId> {
+        // What could not be read may be what makes it too long or too short.
+        if items.iter().any(|item| matches!(item.kind, Kind::Poison)) {
+            return None;
+        }
+        let n_items = items.len();
         let message = match n_items {
             0 => "an empty clause".to_owned(),
             1 => "a pattern of one position says nothing".to_owned(),

@@ -19,6 +19,9 @@ impl Translator {
     pub(super) fn find(&mut self, sections: &Sections<'_>, query: Span) {
         let Some(section) = &sections.find else {
             self.is_find_whole = false;
+            if sections.is_damaged {
+                return;
+            }
             let problem = Problem::new("query_missing_find", "the query has no `:find`");
             return self.error(query, problem.hint("say what to find: `[:find ?x :where …]`"));
         };

@@ -68,6 +68,10 @@ impl Translator {
             }
             return;
         };
+        if entries.is_empty() {
+            let problem = Problem::new("query_pull", "an empty map pulls nothing");
+            self.error(form.span, problem.hint("e.g. `{:post/author [:user/name]}`"));
+        }
         for (key, value) in entries {
             let spec = self.pull_spec(key);
             let nested = self.pull_nested(value);

@@ -28,6 +28,8 @@ pub(super) struct Sections<'f> {
     pub(super) limit: Option<Section<'f>>,
     pub(super) offset: Option<Section<'f>>,
     pub(super) after: Option<Section<'f>>,
+    /// A section was reported and left out, so a missing one is not worth an error.
+    pub(super) is_damaged: bool,
 }
 
 const KEYS: [&str; 12] = [
@@ -88,7 +90,7 @@ impl<'f> Sections<'f> {
         match &value.kind {
             _ if is_single => self.add(key, std::slice::from_ref(value), problems),
             Kind::Vector(items) => self.add(key, items, problems),
-            Kind::Poison => {}
+            Kind::Poison => self.is_damaged = true,
             // An unknown key is reported as one, whatever its value.
             _ if !KEYS.contains(&&**name) => self.add(key, &[], problems),
             _ => {
@@ -96,6 +98,7 @@ impl<'f> Sections<'f> {
                 let problem = Problem::new("query_form", message);
                 let hint = "in the map form of a query every list is a vector: `{:find [?x]}`";
                 problems.push(value.span, problem.hint(hint));
+                self.is_damaged = true;
             }
         }
     }

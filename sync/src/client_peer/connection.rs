@@ -84,10 +84,10 @@ impl Phase {
 
     /// Something came: the other side is there.
     pub(crate) fn heard(&mut self, now_ms: u64) {
-        if let Phase::Live(live) = self {
-            if live.answer_until_ms.take().is_some() {
-                live.next_ping_ms = now_ms.saturating_add(PING_EVERY_MS);
-            }
+        if let Phase::Live(live) = self
+            && live.answer_until_ms.take().is_some()
+        {
+            live.next_ping_ms = now_ms.saturating_add(PING_EVERY_MS);
         }
     }
 

@@ -334,7 +334,8 @@ mod tests {
     fn a_fact_stays_until_its_last_holder_leaves() {
         let mut holdings = two();
         let install = Install::Fact(fact("x"), mark(1));
-        assert_eq!(holdings.take_facts(&part(A, true, vec![install.clone()])), [install.clone()]);
+        let installs = holdings.take_facts(&part(A, true, vec![install.clone()]));
+        assert_eq!(installs, std::slice::from_ref(&install));
         assert_eq!(holdings.take_facts(&part(B, true, vec![install])), []);
         assert_eq!(holdings.close(A), []);
         assert_eq!(holdings.close(B), [Install::Released(fact("x"))]);

@@ -17,6 +17,9 @@ use crate::message::{
 /// The server is told of received answers after so many.
 const RECEIVED_TOLD_EVERY: u64 = 64;
 
+/// No client gets here by counting; a server that says so is not believed.
+const LAST_NUMBER_MAX: ClientSeq = ClientSeq(u64::MAX / 2);
+
 impl ClientPeer {
     /// A message came.
     pub fn received(&mut self, message: ServerMessage, now_ms: u64) {
@@ -67,7 +70,8 @@ impl ClientPeer {
         let epoch = welcome.position.epoch;
         let is_other_history = self.epoch.is_some_and(|known| known != epoch);
         let has_written = self.last_number > ClientSeq(0);
-        if !has_written && !is_other_history {
+        let is_plausible = welcome.last_number < LAST_NUMBER_MAX;
+        if !has_written && !is_other_history && is_plausible {
             // Nothing here can be taken for something else: an outbox that lost its last number.
             self.last_number = welcome.last_number;
             self.received_told = welcome.last_number;

@@ -2,7 +2,8 @@
 //!
 //! Definitions: a number is *answered* when its record is in the log. Invariants: answers are kept
 //! for the numbers `last − n_kept + 1 ..= last`, without gaps; an answer leaves only when its
-//! client says that it has it, or when there are more than [`ANSWERS_KEPT_MAX`]. Everything here
+//! client says that it has it and [`ANSWERS_KEPT_MIN`] newer ones are kept, or when there are more
+//! than [`ANSWERS_KEPT_MAX`]. Everything here
 //! is rebuilt from the log. What is staged but not durable is in `staging`.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,10 @@ use tercet_engine::ids::{ClientId, ClientSeq, Seq};
 
 /// The most answers kept for one client. An import of so many chunks can be repeated whole.
 pub(crate) const ANSWERS_KEPT_MAX: usize = 65_536;
+
+/// The newest answers of a client that stay even when it says that it has them: it may die before
+/// its outbox knows, and ask again.
+pub(crate) const ANSWERS_KEPT_MIN: usize = 64;
 
 /// Client ids that start so are the server's own; nobody may claim one.
 pub(crate) const RESERVED_PREFIX: &str = "tercet:";
@@ -130,7 +135,7 @@ impl Records {
         let Some(record) = self.clients.get_mut(client) else { return };
         let n_newer =
             usize::try_from(record.last.0.saturating_sub(through.0)).unwrap_or(usize::MAX);
-        let n_old = record.answers.len().saturating_sub(n_newer);
+        let n_old = record.answers.len().saturating_sub(n_newer.max(ANSWERS_KEPT_MIN));
         record.answers.drain(..n_old);
     }
 }
@@ -150,19 +155,22 @@ mod tests {
         let client = ClientId::new("c").unwrap();
         let mut records = Records::default();
         assert_eq!(records.find(&client, ClientSeq(1)), Lookup::New);
-        for seq in 11..=13 {
+        let n = ANSWERS_KEPT_MIN as u64;
+        for seq in 1..=n + 3 {
             records.add(&client, recorded(seq));
         }
-        assert_eq!(records.find(&client, ClientSeq(1)), Lookup::Answered(&recorded(11)));
-        assert_eq!(records.find(&client, ClientSeq(3)), Lookup::Answered(&recorded(13)));
-        assert_eq!(records.find(&client, ClientSeq(4)), Lookup::New);
+        assert_eq!(records.find(&client, ClientSeq(1)), Lookup::Answered(&recorded(1)));
+        assert_eq!(records.find(&client, ClientSeq(n)), Lookup::Answered(&recorded(n)));
+        assert_eq!(records.find(&client, ClientSeq(n + 4)), Lookup::New);
         records.forget(&client, ClientSeq(2));
         assert_eq!(records.find(&client, ClientSeq(2)), Lookup::Forgotten);
-        assert_eq!(records.find(&client, ClientSeq(3)), Lookup::Answered(&recorded(13)));
-        records.forget(&client, ClientSeq(99));
+        assert_eq!(records.find(&client, ClientSeq(3)), Lookup::Answered(&recorded(3)));
+        // The newest stay whatever the client says.
+        records.forget(&client, ClientSeq(999));
         assert_eq!(records.find(&client, ClientSeq(3)), Lookup::Forgotten);
+        assert_eq!(records.find(&client, ClientSeq(4)), Lookup::Answered(&recorded(4)));
         assert_eq!(records.find(&client, ClientSeq(0)), Lookup::Forgotten);
-        assert_eq!(records.last(&client), ClientSeq(3));
+        assert_eq!(records.last(&client), ClientSeq(n + 3));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! on its way; appends fail, or succeed without the answer being heard of; the tenant and the
 //! clients restart from what is durable. Every step checks what must hold at every moment; what
 //! must hold in the end is checked by the tests.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,15 +12,15 @@ use bytes::Bytes;
 use tercet_engine::answer::{Output, Row};
 use tercet_engine::commit::LogRecord;
 use tercet_engine::db::Query;
-use tercet_engine::fact::Op;
+use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::ids::{Attribute, ClientSeq, EntityId, Epoch, ReplicaId, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::store::{Snapshot, Store};
 use tercet_engine::value::Value;
 use tercet_sync::message::{ClientMessage, Mode, ServerMessage, SessionId, SubscriptionId};
 use tercet_sync::{
-    AppendFailure, ClientConfig, ClientOutput, ClientPeer, Codec, Limits, Outbox, Recovery, Rights,
-    SubscriptionUpdate, Tenant, TenantConfig, TenantOutput,
+    AppendFailure, ClientConfig, ClientOutput, ClientPeer, Codec, Limits, Outbox, OutboxEntry,
+    Recovery, Rights, SubscriptionUpdate, Tenant, TenantConfig, TenantOutput,
 };
 
 const FRAME_BYTES_MAX: u64 = 4 << 20;
@@ -58,6 +58,13 @@ struct Connection {
     is_closing: bool,
 }
 
+/// Something for the disk.
+enum Write {
+    Persist(OutboxEntry),
+    Forget(ClientSeq),
+    Rewrite(Outbox),
+}
+
 /// A subscription as its program sees it.
 struct Watched {
     query: Query,
@@ -73,15 +80,14 @@ struct Watched {
 pub(crate) struct Client {
     pub(crate) peer: ClientPeer,
     pub(crate) codec: Codec,
-    seed: [u8; 32],
     skew_ms: i64,
     connection: Option<Connection>,
     is_connecting: bool,
     wake_at_ms: Option<u64>,
     /// What survives the process.
-    outbox: Outbox,
-    /// Entries handed over and not yet said to be stored.
-    unstored: VecDeque<ClientSeq>,
+    disk: Outbox,
+    /// What has been handed over, in order, and is not on the disk yet.
+    unstored: VecDeque<Write>,
     watched: BTreeMap<SubscriptionId, Watched>,
     /// Own tokens, by the number of their transaction.
     tokens: BTreeMap<ClientSeq, String>,
@@ -210,16 +216,15 @@ impl Network {
         let skew_ms = [0, 3_600_000, -600_000][index % 3];
         let now_ms = self.now_ms.saturating_add_signed(skew_ms);
         let peer = new_peer(seed, &outbox, &self.limits, now_ms);
-        let codec = if index % 2 == 0 { Codec::Binary } else { Codec::Json };
+        let codec = if index.is_multiple_of(2) { Codec::Binary } else { Codec::Json };
         self.clients.push(Client {
             peer,
             codec,
-            seed,
             skew_ms,
             connection: None,
             is_connecting: false,
             wake_at_ms: None,
-            outbox,
+            disk: outbox,
             unstored: VecDeque::new(),
             watched: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -281,16 +286,13 @@ impl Network {
                 }
                 ClientOutput::WakeAt(at_ms) => client.wake_at_ms = Some(at_ms),
                 ClientOutput::Persist(entry) => {
-                    client.unstored.push_back(entry.number);
-                    client.outbox.last_number = entry.number;
-                    client.outbox.entries.push(entry);
+                    client.unstored.push_back(Write::Persist(entry));
                 }
                 ClientOutput::Forget(number) => {
-                    client.outbox.entries.retain(|entry| entry.number != number);
+                    client.unstored.push_back(Write::Forget(number));
                 }
                 ClientOutput::Rewrite(outbox) => {
-                    client.unstored = outbox.entries.iter().map(|entry| entry.number).collect();
-                    client.outbox = outbox;
+                    client.unstored.push_back(Write::Rewrite(outbox));
                 }
                 ClientOutput::Update(update) => self.check_update(index, &update),
                 ClientOutput::Failed { subscription, code, message, .. } => {
@@ -548,10 +550,27 @@ impl Network {
 
     fn store(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        if let Some(number) = client.unstored.pop_front() {
+        let numbers = match client.unstored.pop_front() {
+            None => return,
+            Some(Write::Persist(entry)) => {
+                let number = entry.number;
+                client.disk.last_number = number;
+                client.disk.entries.push(entry);
+                vec![number]
+            }
+            Some(Write::Forget(number)) => {
+                client.disk.entries.retain(|entry| entry.number != number);
+                Vec::new()
+            }
+            Some(Write::Rewrite(outbox)) => {
+                client.disk = outbox;
+                client.disk.entries.iter().map(|entry| entry.number).collect()
+            }
+        };
+        for number in numbers {
             client.peer.stored(number);
-            self.run_client(index);
         }
+        self.run_client(index);
     }
 
     fn finish_append(&mut self, is_ok: bool) {
@@ -629,18 +648,13 @@ impl Network {
         let seed = self.random.seed();
         let now_ms = self.client_now(index);
         let client = &mut self.clients[index];
-        // What was not said to be stored may be lost, but only from some entry on.
-        if let Some(first) = client.unstored.front().copied() {
-            client.outbox.entries.retain(|entry| entry.number < first);
-            client.outbox.last_number = ClientSeq(first.0 - 1);
-        }
         client.unstored.clear();
-        let numbers: BTreeSet<ClientSeq> =
-            client.outbox.entries.iter().map(|entry| entry.number).collect();
-        client.tokens.retain(|number, _| numbers.contains(number));
+        let entries = client.disk.entries.iter();
+        client.tokens = entries.map(|entry| (entry.number, token_of(&entry.transaction))).collect();
         client.visible = client.tokens.values().cloned().collect();
-        client.seed = seed;
-        client.peer = new_peer(seed, &client.outbox, &self.limits, now_ms);
+        // What the disk had not forgotten is pending again, until it gets its answer again.
+        client.rejected.retain(|token| !client.visible.contains(token));
+        client.peer = new_peer(seed, &client.disk, &self.limits, now_ms);
         client.watched.clear();
         client.wake_at_ms = None;
         client.is_connecting = false;
@@ -785,8 +799,18 @@ fn kind_of(message: &ServerMessage) -> String {
     }
 }
 
+fn token_of(transaction: &Transaction) -> String {
+    tokens_of(transaction).remove(0)
+}
+
 fn record_tokens(record: &LogRecord) -> Vec<String> {
-    let LogRecord::Commit { transaction, .. } = record else { return Vec::new() };
+    match record {
+        LogRecord::Commit { transaction, .. } => tokens_of(transaction),
+        LogRecord::Reject { .. } => Vec::new(),
+    }
+}
+
+fn tokens_of(transaction: &Transaction) -> Vec<String> {
     let token = |op: &Op| match op {
         Op::Add { v: Value::String(text), .. } if !text.starts_with("other") => {
             Some(text.to_string())

@@ -93,6 +93,15 @@ impl Grower<'_> {
         vocabulary::value(self.random, kind)
     }
 
+    /// A value for an input or a rule: an entity now and then by its id as a string, which works
+    /// where it stands in entity position.
+    fn given(&mut self, kind: Kind) -> Value {
+        match self.constant(kind) {
+            Value::Ref(entity) if self.random.chance(30) => Value::from(entity.as_str()),
+            value => value,
+        }
+    }
+
     fn head_kind(&mut self) -> Kind {
         *self.random.pick(&[Kind::Ref, Kind::Ref, Kind::Ref, Kind::Int, Kind::Number, Kind::Text])
     }
@@ -139,17 +148,17 @@ impl Grower<'_> {
         let (a, b) = (self.fresh(first.0), self.fresh(first.1));
         let n_rows = self.random.below(4);
         let (shape, input) = match self.random.below(4) {
-            0 => (RawInput::Scalar(a.0.clone()), Input::Scalar(self.constant(a.1))),
+            0 => (RawInput::Scalar(a.0.clone()), Input::Scalar(self.given(a.1))),
             1 => {
-                let values = (0..n_rows).map(|_| self.constant(a.1)).collect();
+                let values = (0..n_rows).map(|_| self.given(a.1)).collect();
                 (RawInput::Collection(a.0.clone()), Input::Collection(values))
             }
             2 => {
-                let values = vec![self.constant(a.1), self.constant(b.1)];
+                let values = vec![self.given(a.1), self.given(b.1)];
                 (RawInput::Tuple(vec![Some(a.0.clone()), None]), Input::Tuple(values))
             }
             _ => {
-                let row = |grower: &mut Self| vec![grower.constant(a.1), grower.constant(b.1)];
+                let row = |grower: &mut Self| vec![grower.given(a.1), grower.given(b.1)];
                 let rows = (0..n_rows).map(|_| row(self)).collect();
                 scope.push(b.clone());
                 (RawInput::Relation(vec![Some(a.0.clone()), Some(b.0)]), Input::Relation(rows))

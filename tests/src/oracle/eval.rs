@@ -57,6 +57,7 @@ pub fn answer(program: &Program, facts: &Facts, inputs: &[Input]) -> Result<Vec<
 struct Oracle<'a> {
     triples: Vec<[Value; 3]>,
     rules: &'a [Rule],
+    entity_positions: EntityPositions,
     /// Rule names → the rules they recurse with, themselves included.
     components: BTreeMap<Name, Names>,
     complete: RefCell<BTreeMap<Goal, Table>>,
@@ -78,6 +79,7 @@ impl<'a> Oracle<'a> {
         Oracle {
             triples: triples.collect(),
             rules: &program.rules,
+            entity_positions: entity_positions(&program.rules),
             components: components(&program.rules),
             complete: RefCell::default(),
             open: RefCell::default(),
@@ -207,9 +209,10 @@ impl<'a> Oracle<'a> {
                     .collect()
             }
             Clause::Rule { rule, args } => {
+                let args = self.rule_args(rule, args);
                 let required = args[..self.n_required(rule)].iter().map(|arg| value_of(arg, row));
                 let table = self.call((rule.clone(), required.collect()))?;
-                table.iter().filter_map(|values| unify(row, args, values)).collect()
+                table.iter().filter_map(|values| unify(row, &args, values)).collect()
             }
             Clause::Not { body, .. } => {
                 let exposed = exposed(clause, context);
@@ -233,6 +236,14 @@ impl<'a> Oracle<'a> {
             }
         };
         Ok(rows)
+    }
+
+    /// The arguments of a call, string constants in entity position as ids.
+    fn rule_args(&self, rule: &Name, args: &[RawTerm]) -> Vec<RawTerm> {
+        let positions = self.entity_positions.get(rule);
+        let is_entity = |index| positions.is_some_and(|positions| positions.contains(&index));
+        let arg = |(index, arg)| if is_entity(index) { as_entity(arg) } else { arg.clone() };
+        args.iter().enumerate().map(arg).collect()
     }
 
     /// The rows that a function gives; none when it has no result.
@@ -433,7 +444,7 @@ fn input_variables(inputs: &[RawInput]) -> Names {
 
 /// The bindings that the arguments stand for: every combination of their rows.
 fn seeds(program: &Program, inputs: &[Input]) -> Result<BTreeSet<Binding>, NoAnswer> {
-    let entities = entity_variables(program);
+    let entities = query_entities(program);
     let mut seeds = BTreeSet::from([Binding::new()]);
     let shapes = program.frame.inputs.iter().filter(|input| **input != RawInput::Rules);
     assert_eq!(shapes.clone().count(), inputs.len(), "one argument for each input");
@@ -474,31 +485,58 @@ fn as_id(value: &Value) -> Result<Value, NoAnswer> {
     }
 }
 
-/// The variables that stand in entity position somewhere in the query (its rules left out).
-fn entity_variables(program: &Program) -> Names {
-    fn collect(body: &[Clause], names: &mut Names) {
-        for clause in body {
-            let entity = match clause {
-                Clause::Pattern { entity, .. } => Some(entity),
-                Clause::Predicate { function, args } if function.as_str() == "missing?" => {
-                    args.first()
-                }
-                Clause::Function { function, args, .. } if function.as_str() == "get-else" => {
-                    args.first()
-                }
-                _ => None,
-            };
-            names.extend(variables(entity.map_or(&[], std::slice::from_ref)).cloned());
-            clause.bodies().iter().for_each(|body| collect(body, names));
+/// For each rule, the positions of its head that stand for entities.
+type EntityPositions = BTreeMap<Name, BTreeSet<usize>>;
+
+/// An argument of a rule stands in entity position when, in any definition of the rule, its head
+/// variable does, directly or as an argument of another rule.
+fn entity_positions(rules: &[Rule]) -> EntityPositions {
+    let mut positions = EntityPositions::new();
+    loop {
+        let before = positions.clone();
+        for rule in rules {
+            let entities = entity_variables(&rule.body, &before);
+            let heads = rule.head.iter().enumerate().filter(|(_, name)| entities.contains(*name));
+            let found = positions.entry(rule.name.clone()).or_default();
+            found.extend(heads.map(|(position, _)| position));
+        }
+        if positions == before {
+            return positions;
         }
     }
+}
+
+/// The variables that stand in entity position somewhere in a conjunction.
+fn entity_variables(body: &[Clause], positions: &EntityPositions) -> Names {
+    let mut names = Names::new();
+    for clause in body {
+        let terms = match clause {
+            Clause::Pattern { entity, .. } => vec![entity],
+            Clause::Predicate { function, args } if function.as_str() == "missing?" => {
+                vec![&args[0]]
+            }
+            Clause::Function { function, args, .. } if function.as_str() == "get-else" => {
+                vec![&args[0]]
+            }
+            Clause::Rule { rule, args } => {
+                positions.get(rule).into_iter().flatten().map(|position| &args[*position]).collect()
+            }
+            _ => Vec::new(),
+        };
+        names.extend(terms.into_iter().flat_map(|t| variables(std::slice::from_ref(t))).cloned());
+        names.extend(clause.bodies().iter().flat_map(|body| entity_variables(body, positions)));
+    }
+    names
+}
+
+/// The variables of a query that stand for entities.
+fn query_entities(program: &Program) -> Names {
     let pulled = program.frame.find.iter().filter_map(|element| match element {
         RawFindElement::Pull { variable, .. } => Some(variable.clone()),
         RawFindElement::Variable(_) | RawFindElement::Aggregate { .. } => None,
     });
-    let mut names = pulled.collect();
-    collect(&program.body, &mut names);
-    names
+    let positions = entity_positions(&program.rules);
+    pulled.chain(entity_variables(&program.body, &positions)).collect()
 }
 
 /// For each rule, the rules that it reaches and that reach it, itself included.

@@ -62,6 +62,8 @@ pub fn call(function: &str, args: &[Value]) -> Option<Value> {
             _ => None,
         },
         "subs" => part(args),
+        "min" => args.iter().min().cloned(),
+        "max" => args.iter().max().cloned(),
         _ => panic!("no function {function}"),
     }
 }

@@ -117,7 +117,7 @@ fn tell(trial: &Trial) -> String {
 
 /// The program as people write it.
 pub(crate) fn print_program(program: &Program) -> String {
-    format!("{:#?}", flatten(program))
+    tercet_query_lang::print(&flatten(program))
 }
 
 fn smaller(trial: &Trial) -> Vec<Trial> {

@@ -148,7 +148,11 @@ impl Grower<'_> {
                 2 => ("lower-case", vec![subject_term], Kind::Text),
                 _ => ("subs", vec![subject_term, more[1].clone()], Kind::Text),
             },
-            _ if self.random.chance(50) => ("identity", vec![subject_term], subject.1),
+            _ if self.random.chance(30) => ("identity", vec![subject_term], subject.1),
+            _ if self.random.chance(40) => {
+                let function = *self.random.pick(&["min", "max"]);
+                (function, vec![subject_term, more[1].clone()], Kind::Any)
+            }
             _ => ("str", vec![subject_term, more[1].clone()], Kind::Text),
         };
         let bound = match self.existing(scope, result) {
@@ -319,7 +323,7 @@ impl Grower<'_> {
             let known = self.existing(scope, *kind);
             let term = match (self.random.below(100), known) {
                 (0..60, Some(known)) => variable(&known),
-                (60..70, _) => RawTerm::Constant(self.constant(*kind)),
+                (60..70, _) => RawTerm::Constant(self.given(*kind)),
                 (_, Some(known)) if index < head.n_required => variable(&known),
                 (_, None) if index < head.n_required => RawTerm::Constant(self.constant(*kind)),
                 (70..76, _) => RawTerm::Blank,

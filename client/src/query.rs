@@ -1,0 +1,183 @@
+//! Queries as a program gives them: text, JSON form or program, and their arguments.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tercet_engine::answer::Answer;
+use tercet_engine::db::Query;
+use tercet_engine::program::raw::{Input, RawProgram};
+use tercet_engine::value::Value;
+use tercet_query_lang::Parsed;
+use tercet_sync::Status;
+use tercet_sync::message::Mode;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::subscription::SubscribeOptions;
+
+/// What can be asked: EDN text, with a text of rules beside it if need be; the JSON form; a
+/// program; or a query prepared before.
+pub trait IntoQuery {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// Every error found, with its position.
+    fn into_query(self) -> Result<Query, ClientError>;
+}
+
+impl IntoQuery for &str {
+    fn into_query(self) -> Result<Query, ClientError> {
+        Ok(tercet_query_lang::parse(self)?.prepare()?)
+    }
+}
+
+impl IntoQuery for &String {
+    fn into_query(self) -> Result<Query, ClientError> {
+        self.as_str().into_query()
+    }
+}
+
+impl IntoQuery for (&str, &str) {
+    fn into_query(self) -> Result<Query, ClientError> {
+        let (text, rules) = self;
+        Ok(tercet_query_lang::parse_with_rules(text, rules)?.prepare()?)
+    }
+}
+
+impl IntoQuery for &Parsed {
+    fn into_query(self) -> Result<Query, ClientError> {
+        Ok(self.prepare()?)
+    }
+}
+
+impl IntoQuery for &serde_json::Value {
+    fn into_query(self) -> Result<Query, ClientError> {
+        Ok(tercet_query_lang::parse_any(self, None)?.prepare()?)
+    }
+}
+
+impl IntoQuery for RawProgram {
+    fn into_query(self) -> Result<Query, ClientError> {
+        let program = |errors| tercet_engine::error::QueryError::Program { errors };
+        Ok(Query::prepare(self).map_err(program)?)
+    }
+}
+
+impl IntoQuery for Query {
+    fn into_query(self) -> Result<Query, ClientError> {
+        Ok(self)
+    }
+}
+
+impl IntoQuery for &Query {
+    fn into_query(self) -> Result<Query, ClientError> {
+        Ok(self.clone())
+    }
+}
+
+/// The arguments of a query: `()`, an array of values for scalar inputs, or a list of [`Input`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs(pub Vec<Input>);
+
+impl From<()> for Inputs {
+    fn from((): ()) -> Inputs {
+        Inputs::default()
+    }
+}
+
+impl From<Vec<Input>> for Inputs {
+    fn from(inputs: Vec<Input>) -> Inputs {
+        Inputs(inputs)
+    }
+}
+
+impl<Scalar: Into<Value>, const N: usize> From<[Scalar; N]> for Inputs {
+    fn from(values: [Scalar; N]) -> Inputs {
+        Inputs(values.map(|value| Input::Scalar(value.into())).into())
+    }
+}
+
+/// The answer of one query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryAnswer {
+    /// The answer.
+    pub answer: Arc<Answer>,
+    /// Its confirmed part equals the server's answer.
+    pub complete: bool,
+    /// Own writes may be in it that the server has not accepted yet.
+    pub pending: bool,
+}
+
+/// A query to be awaited.
+#[must_use = "a query runs when it is awaited"]
+pub struct QueryRequest {
+    client: Client,
+    query: Result<Query, ClientError>,
+    inputs: Vec<Input>,
+    is_local: bool,
+}
+
+impl QueryRequest {
+    pub(crate) fn new(client: &Client, query: impl IntoQuery, inputs: Inputs) -> QueryRequest {
+        let (client, query) = (client.clone(), query.into_query());
+        QueryRequest { client, query, inputs: inputs.0, is_local: false }
+    }
+
+    /// Answers from what is held here, connected or not.
+    pub fn local(self) -> QueryRequest {
+        QueryRequest { is_local: true, ..self }
+    }
+
+    async fn run(self) -> Result<QueryAnswer, ClientError> {
+        let query = self.query?;
+        if self.is_local || self.client.status().connection == Status::Offline {
+            return self.client.query_held(&query, self.inputs).await;
+        }
+        match ask(&self.client, &query, self.inputs.clone()).await? {
+            Some(answer) => Ok(answer),
+            None => self.client.query_held(&query, self.inputs).await,
+        }
+    }
+}
+
+/// Subscribes until the answer is complete; `None` when the connection is lost before.
+async fn ask(
+    client: &Client,
+    query: &Query,
+    inputs: Vec<Input>,
+) -> Result<Option<QueryAnswer>, ClientError> {
+    let mut statuses = client.status_changes();
+    let options = SubscribeOptions { mode: Mode::Auto };
+    let mut subscription = client.subscribe(query, inputs, options).await?;
+    // Lost between the look at the status and the subscription: no change would tell.
+    if client.status().connection == Status::Offline {
+        return Ok(None);
+    }
+    loop {
+        tokio::select! {
+            change = subscription.next() => {
+                let change = change.ok_or(ClientError::Closed)??;
+                if change.complete {
+                    let crate::Change { answer, complete, pending, .. } = change;
+                    return Ok(Some(QueryAnswer { answer, complete, pending }));
+                }
+            }
+            status = statuses.next() => {
+                let status = status.ok_or(ClientError::Closed)?;
+                if status.connection == Status::Offline {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl IntoFuture for QueryRequest {
+    type Output = Result<QueryAnswer, ClientError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

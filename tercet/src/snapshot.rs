@@ -1,0 +1,85 @@
+//! The facts at one commit, to be asked from any thread for as long as one likes.
+
+use tercet_engine::answer::Answer;
+use tercet_engine::fact::Fact;
+use tercet_engine::ids::{EntityId, Seq};
+use tercet_engine::limits::Budget;
+use tercet_engine::store;
+use tercet_schema::{Entity, Key};
+
+use crate::error::Error;
+use crate::query::{Inputs, IntoQuery};
+
+/// The facts as they were after one commit. Never changes; a clone is a pointer.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    facts: store::Snapshot,
+    seq: Seq,
+}
+
+impl Snapshot {
+    pub(crate) fn new(facts: store::Snapshot, seq: Seq) -> Snapshot {
+        Snapshot { facts, seq }
+    }
+
+    /// The last commit in it; 0 before the first one.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// How many facts there are.
+    pub fn n_facts(&self) -> u64 {
+        self.facts.n_facts()
+    }
+
+    /// All facts, by attribute.
+    pub fn facts(&self) -> impl Iterator<Item = Fact> + '_ {
+        self.facts.iter().map(|(fact, _)| fact)
+    }
+
+    /// Evaluates a query, however long it takes.
+    ///
+    /// # Errors
+    /// When the query is not valid or the inputs do not fit it.
+    pub fn query(&self, query: impl IntoQuery, inputs: impl Into<Inputs>) -> Result<Answer, Error> {
+        self.query_within(query, inputs, &Budget::unlimited())
+    }
+
+    /// Evaluates a query that comes from somebody who may ask too much.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::query`], and when the budget is used up.
+    pub fn query_within(
+        &self,
+        query: impl IntoQuery,
+        inputs: impl Into<Inputs>,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
+        Ok(query.into_query()?.run(&self.facts, &inputs.into().0, budget)?)
+    }
+
+    /// How a query would be evaluated, and what looks odd about it, as text for people.
+    ///
+    /// # Errors
+    /// When the query is not valid.
+    pub fn explain(&self, query: impl IntoQuery) -> Result<String, Error> {
+        let query = query.into_query()?;
+        let warnings = query.warnings(&self.facts).into_iter();
+        let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
+        Ok(query.explain(&self.facts) + &warnings)
+    }
+
+    /// The facts of one entity, by attribute, then value.
+    pub fn entity(&self, entity: &EntityId) -> Vec<Fact> {
+        self.facts.entity_facts(entity).into_iter().map(|(fact, _)| fact).collect()
+    }
+
+    /// Reads an entity of a type; `None` when no field of the type is there.
+    ///
+    /// # Errors
+    /// When a required field has no readable value and no fallback.
+    pub fn get<T: Entity>(&self, id: &impl Key) -> Result<Option<T>, Error> {
+        let facts = self.facts.entity_facts(id.as_entity_id());
+        Ok(T::from_facts(id.as_entity_id(), &facts)?)
+    }
+}
