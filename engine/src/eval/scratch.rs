@@ -17,11 +17,15 @@ pub(crate) struct Scratch<'s> {
     dictionary: &'s Dictionary,
     values: Vec<Value>,
     cells: FxHashMap<Value, Cell>,
+    n_bytes: u64,
 }
+
+/// What a value of the scratch takes beside its text: two values, a cell, and their places.
+const VALUE_BYTES: u64 = 64;
 
 impl<'s> Scratch<'s> {
     pub(crate) fn new(dictionary: &'s Dictionary) -> Scratch<'s> {
-        Scratch { dictionary, values: Vec::new(), cells: FxHashMap::default() }
+        Scratch { dictionary, values: Vec::new(), cells: FxHashMap::default(), n_bytes: 0 }
     }
 
     /// The cell of a value.
@@ -34,9 +38,15 @@ impl<'s> Scratch<'s> {
         }
         let index = u32::try_from(self.values.len()).expect("fewer than 2^32 values fit memory");
         let cell = Cell::scratch(index);
+        self.n_bytes += VALUE_BYTES + value.n_bytes() as u64;
         self.values.push(value.clone());
         self.cells.insert(value.clone(), cell);
         cell
+    }
+
+    /// The bytes of the values that were added, roughly.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        self.n_bytes
     }
 
     /// The value of a cell.

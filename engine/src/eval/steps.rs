@@ -387,7 +387,9 @@ impl Evaluator<'_> {
                 self.meter.n_without_result += 1;
                 continue;
             };
+            let n_bytes = self.scratch.n_bytes();
             let cell = self.scratch.cell(&value);
+            self.meter.hold(self.scratch.n_bytes() - n_bytes)?;
             if result.known(row).is_none_or(|known| known == cell) {
                 emit.push(&mut out, row, &[cell]);
             }
