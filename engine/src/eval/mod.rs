@@ -29,7 +29,7 @@ use rustc_hash::FxHashMap;
 use crate::error::QueryError;
 use crate::ids::Attribute;
 use crate::intern::Cell;
-use crate::plan::{Adornment, Counts};
+use crate::plan::{Adornment, Counts, RuleSizes};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
 use crate::store::{AttributeId, Snapshot};
@@ -43,6 +43,7 @@ use table::Table;
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
     snapshot: &'s Snapshot,
+    sizes: &'s RuleSizes,
     scratch: Scratch<'s>,
     tables: Vec<Table>,
     table_of: BTreeMap<(RuleId, Adornment), usize>,
@@ -57,12 +58,14 @@ impl<'s> Evaluator<'s> {
     fn new(
         program: &'s Stratified,
         snapshot: &'s Snapshot,
+        sizes: &'s RuleSizes,
         meter: Meter,
         records_reads: bool,
     ) -> Evaluator<'s> {
         Evaluator {
             program,
             snapshot,
+            sizes,
             scratch: Scratch::new(snapshot.dictionary()),
             tables: Vec::new(),
             table_of: BTreeMap::new(),
