@@ -312,11 +312,11 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
                 while let Some(Ok(_)) = self.socket.next().await {}
             }
         };
-        // Who does not answer is left alone.
-        let _ = timeout(CLOSE_TIMEOUT, closing).await;
-        // After an error the library reads no more; what is still on its way must not reset the
-        // connection before the peer has read why.
-        let _ = self.socket.get_mut().shutdown().await;
+        // Who does not answer is left alone. After an error the library reads no more: then what is
+        // still on its way must not reset the connection before the peer has read why.
+        if timeout(CLOSE_TIMEOUT, closing).await.is_ok() {
+            let _ = self.socket.get_mut().shutdown().await;
+        }
     }
 }
 
