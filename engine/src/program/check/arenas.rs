@@ -19,8 +19,10 @@ pub(crate) const NESTING_MAX: usize = 32;
 /// Checks that the arenas form trees of bounded depth: children before parents, each used once.
 pub(super) fn check_arenas(raw: &RawProgram, errors: &mut Vec<ProgramError>) {
     let malformed = |place, what: &str| error(place, "query_malformed", what, None);
-    if raw.clauses.len() > CLAUSES_MAX {
-        let message = format!("{} clauses, at most {CLAUSES_MAX} are allowed", raw.clauses.len());
+    // A rule has at least one clause.
+    let n_clauses = raw.clauses.len().max(raw.rules.len());
+    if n_clauses > CLAUSES_MAX {
+        let message = format!("{n_clauses} clauses, at most {CLAUSES_MAX} are allowed");
         errors.push(error(Place::Query, "query_too_large", message, None));
         return;
     }

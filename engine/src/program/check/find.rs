@@ -11,6 +11,9 @@ use crate::program::raw::{
 use crate::program::{Aggregate, FindElement, InputColumn, InputShape, Scope, Var};
 use crate::value::Value;
 
+/// The most values that `rand` draws for one group: only they may be more than the group has.
+const DRAWS_MAX: usize = 1_000;
+
 impl Checker<'_> {
     pub(super) fn inputs(&mut self, scope: &mut Scope, names: &mut Names) -> Vec<InputShape> {
         let mut shapes = Vec::new();
@@ -122,6 +125,11 @@ impl Checker<'_> {
             Value::Number(number) => number.as_i64().and_then(|n| usize::try_from(n).ok()),
             _ => None,
         };
+        if aggregate == Aggregate::Rand && count.is_some_and(|n| n > DRAWS_MAX) {
+            let message = format!("{name} draws at most {DRAWS_MAX} values, not {n}");
+            self.fail(place, "query_too_large", message, None);
+            return None;
+        }
         if !aggregate.takes_n() || count.is_none() {
             let message = format!("aggregate {name} does not take {n} before its variable");
             self.fail(place, "query_arity", message, None);
