@@ -108,8 +108,10 @@ fn once_shows_the_change_and_succeeds() {
 fn every_command_it_prints_works_as_printed() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let mut demo =
-        spawn(Command::new(env!("CARGO_BIN_EXE_tercet")).arg("demo").current_dir(directory));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tercet"));
+    // It is killed at the end, and cannot remove its data then.
+    command.arg("demo").current_dir(directory).env("TMPDIR", directory);
+    let mut demo = spawn(&mut command);
     let commands = printed_commands(&lines_of(&mut demo), 5);
     let [query, watch, write, count, prompt] = commands.as_slice() else { unreachable!() };
 

@@ -41,6 +41,22 @@ impl StoreDelta {
         StoreDelta { facts, deleted: Vec::new(), restored: Vec::new() }
     }
 
+    /// Deltas that follow each other as one, consolidated. O(n log n) in their changes.
+    pub fn concat(deltas: Vec<StoreDelta>) -> StoreDelta {
+        let mut deltas = deltas;
+        while deltas.len() > 1 {
+            let mut pairs = deltas.into_iter();
+            deltas = Vec::new();
+            while let Some(first) = pairs.next() {
+                deltas.push(match pairs.next() {
+                    Some(second) => first.then(second),
+                    None => first,
+                });
+            }
+        }
+        deltas.pop().unwrap_or_default()
+    }
+
     /// This delta followed by another one, consolidated. `next` begins where `self` ends: the
     /// marks before of the one are the marks after of the other.
     pub fn then(self, next: StoreDelta) -> StoreDelta {

@@ -72,6 +72,20 @@ fn whatever_fails_everyone_ends_with_the_same() {
     seen.expect(&["Reset", "Unchanged", "pong"]);
 }
 
+/// Guards against a rejection of a transaction whose stamp is ahead: a later one that covered it
+/// could then never be accepted (seed 2160, found by a run over many seeds).
+#[test]
+fn a_stamp_ahead_is_refused_before_anything_is_rejected() {
+    let _replay = Replay("a_stamp_ahead", 2160);
+    let mut network = Network::new(2160, 3, Limits::default());
+    for _ in 0..1_500 {
+        network.step();
+    }
+    network.heal();
+    network.check_converged();
+    network.check_exactly_once();
+}
+
 #[test]
 fn slow_sessions_are_resynchronised() {
     let mut seen = Seen::default();

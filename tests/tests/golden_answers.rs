@@ -1,7 +1,7 @@
 //! Answers, worked out by hand and by the oracle: facts and query text in, rows out.
 //!
 //! A file of `tests/golden/answers` holds facts and cases over them. Each case says which rows its
-//! query gives, or that it is refused with a code. Oracle and engine must both give exactly that.
+//! query gives. Oracle and engine must both give exactly that.
 //! `TERCET_BLESS=1` writes what the *oracle* says into the files, to be reviewed as a diff; the
 //! engine never decides what is right.
 #![allow(clippy::unwrap_used)]

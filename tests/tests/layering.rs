@@ -284,13 +284,13 @@ fn only_the_libsql_files_of_storage_hold_sql() {
     for folder in folders.filter(|folder| !["tests", "benches"].contains(folder)) {
         for (path, source) in rust_files(folder) {
             let is_test = path.contains("/tests/");
-            let is_libsql = path.starts_with("storage/src/libsql");
+            let is_libsql = path.starts_with("storage/src/local/");
             let code = code(&source);
             if let Some(verb) = sql.iter().find(|verb| code.contains(**verb))
                 && !is_libsql
                 && !is_test
             {
-                findings.push(format!("{path}: `{verb}` belongs in storage/src/libsql*"));
+                findings.push(format!("{path}: `{verb}` belongs in storage/src/local"));
             }
         }
     }
@@ -300,6 +300,8 @@ fn only_the_libsql_files_of_storage_hold_sql() {
 #[test]
 fn every_file_says_what_it_holds() {
     let sources = CRATE_ARROWS.iter().flat_map(|(folder, _)| rust_files(folder));
+    // What a macro must refuse is compared line by line with what the compiler says of it.
+    let sources = sources.filter(|(path, _)| !path.contains("/tests/ui/"));
     let silent = sources.filter(|(_, source)| !source.starts_with("//! "));
     report(silent.map(|(path, _)| format!("{path} does not open with `//! `")).collect());
 }

@@ -29,13 +29,13 @@ use rustc_hash::FxHashMap;
 use crate::error::QueryError;
 use crate::ids::Attribute;
 use crate::intern::Cell;
-use crate::plan::{Adornment, Counts};
+use crate::plan::{Adornment, Counts, RuleSizes};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
 use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 use meter::Meter;
-use reads::{Key, Reads};
+use reads::{Key, Recorder};
 use scratch::Scratch;
 use table::Table;
 
@@ -43,12 +43,13 @@ use table::Table;
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
     snapshot: &'s Snapshot,
+    sizes: &'s RuleSizes,
     scratch: Scratch<'s>,
     tables: Vec<Table>,
     table_of: BTreeMap<(RuleId, Adornment), usize>,
     meter: Meter,
     /// What was read, where somebody wants to know.
-    reads: Option<Reads>,
+    reads: Option<Recorder>,
     /// Attributes by the cell of their text.
     attributes: FxHashMap<Cell, Option<AttributeId>>,
 }
@@ -57,17 +58,19 @@ impl<'s> Evaluator<'s> {
     fn new(
         program: &'s Stratified,
         snapshot: &'s Snapshot,
+        sizes: &'s RuleSizes,
         meter: Meter,
         records_reads: bool,
     ) -> Evaluator<'s> {
         Evaluator {
             program,
             snapshot,
+            sizes,
             scratch: Scratch::new(snapshot.dictionary()),
             tables: Vec::new(),
             table_of: BTreeMap::new(),
             meter,
-            reads: records_reads.then(Reads::default),
+            reads: records_reads.then(Recorder::default),
             attributes: FxHashMap::default(),
         }
     }

@@ -5,7 +5,7 @@
 //! [`PRECISE_MAX`] gives way to "all of the attribute": coarser is still right, it only wakes the
 //! reader more often than needed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashSet;
 
@@ -13,7 +13,7 @@ use super::scratch::Scratch;
 use crate::fact::Fact;
 use crate::ids::Attribute;
 use crate::intern::Cell;
-use crate::store::AttributeId;
+use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 
 /// The most entities and values remembered for one attribute.
@@ -65,10 +65,10 @@ impl Part {
     }
 }
 
-/// Everything one evaluation has read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Reads {
-    /// By attribute id; ids keep their meaning among the successors of a store.
+/// Records what an evaluation reads.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    /// By attribute id of the evaluation's snapshot.
     known: Vec<Part>,
     /// Attributes that nobody had written.
     unknown: BTreeSet<Attribute>,
@@ -84,7 +84,7 @@ pub(crate) enum Key {
     All,
 }
 
-impl Reads {
+impl Recorder {
     pub(crate) fn record(&mut self, attribute: AttributeId, key: Key, scratch: &Scratch<'_>) {
         let index = attribute.0 as usize;
         if self.known.len() <= index {
@@ -101,34 +101,15 @@ impl Reads {
         self.unknown.insert(attribute.clone());
     }
 
-    /// The attributes read of which facts exist.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
-        let parts = self.known.iter().enumerate();
-        parts.filter(|(_, part)| !part.is_empty()).map(|(index, _)| AttributeId(index as u32))
-    }
-
-    /// The attributes read that nobody had written.
-    pub(crate) fn unknown_attributes(&self) -> impl Iterator<Item = &Attribute> {
-        self.unknown.iter()
-    }
-
-    /// Whether something was read whatever the attribute.
-    pub(crate) fn reads_any(&self) -> bool {
-        !self.any.is_empty()
-    }
-
-    /// Whether a change of this fact can change the answer.
-    pub(crate) fn touches(
-        &self,
-        fact: &Fact,
-        attribute: AttributeId,
-        entity: Cell,
-        value: Cell,
-    ) -> bool {
-        let part = self.known.get(attribute.0 as usize);
-        part.is_some_and(|part| part.touches(fact, entity, value))
-            || self.any.touches(fact, entity, value)
-            || self.unknown.contains(&fact.attribute)
+    /// What was read, by the attributes' texts: ids need not mean the same in another store.
+    pub(crate) fn finish(self, snapshot: &Snapshot) -> Reads {
+        let parts = self.known.into_iter().zip(0..);
+        let known = parts
+            .filter(|(part, _)| !part.is_empty())
+            .map(|(part, id)| (snapshot.attribute(AttributeId(id)).clone(), part));
+        let unknown = self.unknown.into_iter();
+        let unknown = unknown.map(|attribute| (attribute, Part { all: true, ..Part::default() }));
+        Reads { by_attribute: known.chain(unknown).collect(), any: self.any }
     }
 }
 
@@ -137,5 +118,32 @@ fn record(part: &mut Part, key: Key, scratch: &Scratch<'_>) {
         Key::Entity(cell) => part.add(cell, true, scratch),
         Key::Value(cell) => part.add(cell, false, scratch),
         Key::All => part.take_all(),
+    }
+}
+
+/// Everything one evaluation has read.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    by_attribute: BTreeMap<Attribute, Part>,
+    /// What was read whatever the attribute.
+    any: Part,
+}
+
+impl Reads {
+    /// The attributes read, those that nobody had written included.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.by_attribute.keys()
+    }
+
+    /// Whether something was read whatever the attribute.
+    pub(crate) fn reads_any(&self) -> bool {
+        !self.any.is_empty()
+    }
+
+    /// Whether a change of this fact, whose cells are given, can change the answer.
+    pub(crate) fn touches(&self, fact: &Fact, entity: Cell, value: Cell) -> bool {
+        let part = self.by_attribute.get(&fact.attribute);
+        part.is_some_and(|part| part.touches(fact, entity, value))
+            || self.any.touches(fact, entity, value)
     }
 }

@@ -24,7 +24,7 @@ use crate::eval::reads::Reads;
 use crate::ids::Attribute;
 use crate::limits::Budget;
 use crate::program::raw::Input;
-use crate::store::{AttributeId, Snapshot, StoreDelta};
+use crate::store::{Snapshot, StoreDelta};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,8 +101,7 @@ pub(crate) struct LiveQueries {
     instances: BTreeMap<InstanceId, Instance>,
     by_key: BTreeMap<Vec<u8>, InstanceId>,
     next: u64,
-    by_attribute: BTreeMap<AttributeId, BTreeSet<InstanceId>>,
-    by_unknown_attribute: BTreeMap<Attribute, BTreeSet<InstanceId>>,
+    by_attribute: BTreeMap<Attribute, BTreeSet<InstanceId>>,
     any_attribute: BTreeSet<InstanceId>,
 }
 
@@ -146,9 +145,10 @@ impl LiveQueries {
         if instance.n_users > 0 {
             return;
         }
-        self.unroute(id);
-        if let Some(instance) = self.instances.remove(&id) {
-            self.by_key.remove(&instance.key);
+        let Some(instance) = self.instances.remove(&id) else { return };
+        self.by_key.remove(&instance.key);
+        if let Some(current) = &instance.current {
+            self.unroute(id, &current.reads);
         }
     }
 
@@ -163,17 +163,18 @@ impl LiveQueries {
         id: InstanceId,
         snapshot: &Snapshot,
     ) -> Result<Option<RowsDelta>, QueryError> {
-        let Some(instance) = self.instances.get(&id) else { return Ok(None) };
+        let Some(instance) = self.instances.get_mut(&id) else { return Ok(None) };
         let watched = instance.query.watch(snapshot, &instance.inputs, &instance.budget);
-        self.unroute(id);
-        let instance = self.instances.get_mut(&id).expect("it was there a moment ago");
         let old = instance.current.take();
+        if let Some(old) = &old {
+            self.unroute(id, &old.reads);
+        }
         let current = Current::from(watched?);
+        self.route(id, &current.reads);
         let before = old.as_ref().map_or(&[][..], |old| &old.answer.rows);
         let delta = RowsDelta::between(before, &current.answer.rows);
-        let reads = current.reads.clone();
+        let instance = self.instances.get_mut(&id).expect("it was there a moment ago");
         instance.current = Some(current);
-        self.route(id, &reads);
         Ok(delta)
     }
 
@@ -195,21 +196,13 @@ impl LiveQueries {
         let dictionary = snapshot.dictionary();
         for change in &delta.facts {
             let fact = &change.fact;
-            let id = snapshot.find_attribute(&fact.attribute);
-            let id = id.expect("the attribute of a changed fact is known");
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let readers = self
-                .by_attribute
-                .get(&id)
-                .into_iter()
-                .chain(self.by_unknown_attribute.get(&fact.attribute))
-                .flatten()
-                .chain(&self.any_attribute);
+            let by_attribute = self.by_attribute.get(&fact.attribute);
+            let readers = by_attribute.into_iter().flatten().chain(&self.any_attribute);
             for reader in readers {
                 let current = self.instances.get(reader).and_then(|it| it.current.as_ref());
-                let is_touched =
-                    current.is_some_and(|it| it.reads.touches(fact, id, entity, value));
+                let is_touched = current.is_some_and(|it| it.reads.touches(fact, entity, value));
                 if is_touched {
                     touched.insert(*reader);
                 }
@@ -220,39 +213,22 @@ impl LiveQueries {
 
     fn route(&mut self, id: InstanceId, reads: &Reads) {
         for attribute in reads.attributes() {
-            self.by_attribute.entry(attribute).or_default().insert(id);
-        }
-        for attribute in reads.unknown_attributes() {
-            self.by_unknown_attribute.entry(attribute.clone()).or_default().insert(id);
+            self.by_attribute.entry(attribute.clone()).or_default().insert(id);
         }
         if reads.reads_any() {
             self.any_attribute.insert(id);
         }
     }
 
-    fn unroute(&mut self, id: InstanceId) {
-        let Some(current) = self.instances.get(&id).and_then(|it| it.current.as_ref()) else {
-            return;
-        };
-        for attribute in current.reads.attributes() {
-            remove_from(&mut self.by_attribute, &attribute, id);
-        }
-        for attribute in current.reads.unknown_attributes() {
-            remove_from(&mut self.by_unknown_attribute, attribute, id);
+    fn unroute(&mut self, id: InstanceId, reads: &Reads) {
+        for attribute in reads.attributes() {
+            if let Some(readers) = self.by_attribute.get_mut(attribute) {
+                readers.remove(&id);
+                if readers.is_empty() {
+                    self.by_attribute.remove(attribute);
+                }
+            }
         }
         self.any_attribute.remove(&id);
-    }
-}
-
-fn remove_from<Key: Ord>(
-    routes: &mut BTreeMap<Key, BTreeSet<InstanceId>>,
-    key: &Key,
-    id: InstanceId,
-) {
-    if let Some(readers) = routes.get_mut(key) {
-        readers.remove(&id);
-        if readers.is_empty() {
-            routes.remove(key);
-        }
     }
 }

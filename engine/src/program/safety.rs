@@ -148,8 +148,8 @@ fn or_join(
     scope: &Scope,
     errors: &mut Vec<ProgramError>,
 ) -> Vec<Var> {
-    let used: Vec<VarSet> = branches.iter().map(mentions_outside_not).collect();
-    let common: VarSet = used.iter().flatten().copied().collect();
+    let common: VarSet = branches.iter().flat_map(mentions_outside_not).collect();
+    let used: Vec<VarSet> = branches.iter().map(body_mentions).collect();
     let uneven = common.iter().find(|var| used.iter().any(|branch| !branch.contains(var)));
     if let Some(var) = uneven {
         let name = &scope.names[var.column()];

@@ -6,24 +6,21 @@
 //! `inverse(old overlay) · confirmed delta · new overlay`, consolidated. So what a transaction
 //! shows before and after its commit is the same fact, and no live query sees it flicker.
 //!
-//! Invariant: confirmed store and view number their attributes alike. Attribute ids are stable
-//! only along one line of successors, and the view leaves that line whenever it is folded anew;
-//! so every attribute is made known to the confirmed store before the view can number it.
+//! The overlay is kept in layers, one for each transaction, and consolidated only when the view is
+//! folded: a write must not cost what is pending already.
 
 use tercet_engine::db::{Db, LiveUpdate};
-use tercet_engine::fact::{Fact, Install, Kind, Mark, Op, Transaction};
-use tercet_engine::hlc::Stamp;
-use tercet_engine::ids::{Attribute, EntityId};
+use tercet_engine::fact::{Install, Transaction};
 use tercet_engine::store::{Store, StoreDelta};
-use tercet_engine::value::Value;
 
 /// Confirmed facts, and the view over them.
 pub(crate) struct Overlay {
     confirmed: Store,
     /// The view, and the live queries over it.
     pub(crate) db: Db,
-    /// What leads from the confirmed facts, as the view knows them, to the view.
-    overlay: StoreDelta,
+    /// What leads from the confirmed facts, as the view knows them, to the view: one delta for each
+    /// pending transaction, in order.
+    layers: Vec<StoreDelta>,
     /// What was installed since the view was folded.
     installed: StoreDelta,
 }
@@ -33,8 +30,7 @@ impl Overlay {
     pub(crate) fn new() -> Overlay {
         let confirmed = Store::new();
         let db = Db::with_store(confirmed.clone());
-        let (overlay, installed) = (StoreDelta::default(), StoreDelta::default());
-        Overlay { confirmed, db, overlay, installed }
+        Overlay { confirmed, db, layers: Vec::new(), installed: StoreDelta::default() }
     }
 
     /// Changes the confirmed facts; the view follows when it is folded.
@@ -48,63 +44,39 @@ impl Overlay {
         &mut self,
         pending: impl Iterator<Item = &'pending Transaction>,
     ) -> Vec<LiveUpdate> {
-        let pending: Vec<&Transaction> = pending.collect();
-        for transaction in &pending {
-            self.number_attributes(transaction);
-        }
         let mut view = self.confirmed.clone();
-        let overlay = pending.into_iter().fold(StoreDelta::default(), |overlay, transaction| {
-            overlay.then(view.apply(transaction))
-        });
-        let undone = std::mem::take(&mut self.overlay).inverse();
-        let delta = undone.then(std::mem::take(&mut self.installed)).then(overlay.clone());
-        self.overlay = overlay;
+        let layers: Vec<StoreDelta> = pending.map(|transaction| view.apply(transaction)).collect();
+        let undone = StoreDelta::concat(std::mem::take(&mut self.layers)).inverse();
+        let delta = undone
+            .then(std::mem::take(&mut self.installed))
+            .then(StoreDelta::concat(layers.clone()));
+        self.layers = layers;
         self.db.publish(view, &delta)
     }
 
     /// Folds one more transaction over a view that is up to date; also what that changed.
     pub(crate) fn push(&mut self, transaction: &Transaction) -> (Vec<LiveUpdate>, StoreDelta) {
-        self.number_attributes(transaction);
         let mut view = self.db.store().clone();
         let delta = view.apply(transaction);
-        self.overlay = std::mem::take(&mut self.overlay).then(delta.clone());
+        self.layers.push(delta.clone());
         (self.db.publish(view, &delta), delta)
     }
 
-    /// Makes a transaction's attributes known to the confirmed store, in the order in which the
-    /// view will meet them.
-    fn number_attributes(&mut self, transaction: &Transaction) {
-        for attribute in transaction.ops.iter().filter_map(Op::attribute) {
-            if self.confirmed.snapshot().find_attribute(attribute).is_none() {
-                self.confirmed.install(&passing_fact(attribute));
-            }
-        }
+    /// What each pending transaction changes, in order.
+    pub(crate) fn layers(&self) -> &[StoreDelta] {
+        &self.layers
     }
-
-    /// What the pending transactions change.
-    pub(crate) fn overlay(&self) -> &StoreDelta {
-        &self.overlay
-    }
-}
-
-/// A fact that comes and goes: what stays is that its attribute is known. Its entity is no one's.
-fn passing_fact(attribute: &Attribute) -> [Install; 2] {
-    let fact = Fact {
-        entity: EntityId::new("tercet:attribute").expect("a short text without control characters"),
-        attribute: attribute.clone(),
-        value: Value::Boolean(false),
-    };
-    let mark = Mark { stamp: Stamp::ZERO, kind: Kind::Add };
-    [Install::Fact(fact.clone(), mark), Install::Released(fact)]
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use tercet_engine::db::Query;
+    use tercet_engine::fact::Op;
     use tercet_engine::hlc::Hlc;
-    use tercet_engine::ids::ReplicaId;
+    use tercet_engine::ids::{Attribute, EntityId, ReplicaId};
     use tercet_engine::limits::Budget;
+    use tercet_engine::value::Value;
 
     use super::*;
 
@@ -153,7 +125,7 @@ mod tests {
         assert_eq!(overlay.push(&transaction).0.len(), 1);
         overlay.install(&installed(&transaction));
         assert_eq!(overlay.fold([&transaction].into_iter()), []);
-        assert_eq!(overlay.overlay().facts, []);
+        assert_eq!(overlay.layers()[0].facts, []);
         assert_eq!(overlay.fold(std::iter::empty()), []);
     }
 }

@@ -155,7 +155,9 @@ impl ClientPeer {
         let complete = self.is_complete(subscription);
         let was_pending = subscription.shown.as_ref().is_some_and(|shown| shown.pending);
         let pending = match pending {
-            Pending::Whole => subscription.is_touched_by(self.overlay.overlay()),
+            Pending::Whole => {
+                self.overlay.layers().iter().any(|delta| subscription.is_touched_by(delta))
+            }
             Pending::Grow(delta) => was_pending || subscription.is_touched_by(delta),
         };
         let delta = match &subscription.shown {

@@ -71,10 +71,12 @@ impl Tenant {
                 let message = "too many transactions of this client wait for the disk";
                 self.refuse(session, number, refusal("overloaded", message), now_ms);
             }
-            Turn::Next => match self.check(&transaction, rights) {
-                Err(rejection) => self.stage_rejection(origin, rejection, waiter),
-                Ok(()) => match self.check_clock(&transaction, now_ms) {
-                    Err(refusal) => self.refuse(session, number, refusal, now_ms),
+            // The clock comes first: a rejection uses up the number, and then nothing would give
+            // new stamps to the later transactions that cover this one's.
+            Turn::Next => match self.check_clock(&transaction, now_ms) {
+                Err(refusal) => self.refuse(session, number, refusal, now_ms),
+                Ok(()) => match self.check(&transaction, rights) {
+                    Err(rejection) => self.stage_rejection(origin, rejection, waiter),
                     Ok(()) => self.stage(origin, &transaction, waiter, now_ms),
                 },
             },

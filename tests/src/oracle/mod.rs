@@ -8,5 +8,6 @@ pub mod aggregate;
 pub mod eval;
 pub mod find;
 pub mod functions;
+mod inputs;
 pub mod merge;
 pub mod pull;
