@@ -3,7 +3,8 @@
 //! They are not put into the store's dictionary, so a hostile query cannot make it grow. Equality
 //! of cells stays equality of values: a value keeps the first cell this evaluation gave it, even
 //! if a writer adds it to the dictionary meanwhile, which is right because no fact of the snapshot
-//! can hold a value that the dictionary did not have when the snapshot was taken.
+//! can hold a value that the dictionary did not have when the snapshot was taken. What they take is
+//! counted, because a function in a recursion can make texts without end.
 
 use std::cmp::Ordering;
 
@@ -12,6 +13,9 @@ use rustc_hash::FxHashMap;
 use crate::intern::{Cell, Dictionary};
 use crate::value::Value;
 
+/// What a value takes in both directions, besides its text.
+const ENTRY_BYTES: u64 = (2 * size_of::<Value>() + size_of::<Cell>()) as u64;
+
 /// The dictionary of a snapshot, and the values of one evaluation on top.
 pub(crate) struct Scratch<'s> {
     dictionary: &'s Dictionary,
@@ -19,9 +23,6 @@ pub(crate) struct Scratch<'s> {
     cells: FxHashMap<Value, Cell>,
     n_bytes: u64,
 }
-
-/// What a value of the scratch takes beside its text: two values, a cell, and their places.
-const VALUE_BYTES: u64 = 64;
 
 impl<'s> Scratch<'s> {
     pub(crate) fn new(dictionary: &'s Dictionary) -> Scratch<'s> {
@@ -38,13 +39,13 @@ impl<'s> Scratch<'s> {
         }
         let index = u32::try_from(self.values.len()).expect("fewer than 2^32 values fit memory");
         let cell = Cell::scratch(index);
-        self.n_bytes += VALUE_BYTES + value.n_bytes() as u64;
         self.values.push(value.clone());
         self.cells.insert(value.clone(), cell);
+        self.n_bytes += ENTRY_BYTES + value.n_bytes() as u64;
         cell
     }
 
-    /// The bytes of the values that were added, roughly.
+    /// What the values take that only this evaluation knows.
     pub(crate) fn n_bytes(&self) -> u64 {
         self.n_bytes
     }

@@ -383,13 +383,16 @@ impl Evaluator<'_> {
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
             self.meter.made_row()?;
-            let Some(value) = functions::call(function, &self.values(&args, row)) else {
+            let values = self.values(&args, row);
+            // A joined text is as long as its parts together: looked at before it is made.
+            self.meter.room_for(values.iter().map(|value| value.n_bytes() as u64).sum())?;
+            let Some(value) = functions::call(function, &values) else {
                 self.meter.n_without_result += 1;
                 continue;
             };
-            let n_bytes = self.scratch.n_bytes();
+            let n_bytes_before = self.scratch.n_bytes();
             let cell = self.scratch.cell(&value);
-            self.meter.hold(self.scratch.n_bytes() - n_bytes)?;
+            self.meter.hold(self.scratch.n_bytes() - n_bytes_before)?;
             if result.known(row).is_none_or(|known| known == cell) {
                 emit.push(&mut out, row, &[cell]);
             }

@@ -75,7 +75,7 @@ fn check_texts(asked: &Asked, limits: &ServerLimits) -> Result<(), Problem> {
     if texts.into_iter().flatten().any(|text| text.len() > limits.query_text_bytes_max) {
         let max = limits.query_text_bytes_max;
         let detail = format!("the text of a query, and of its rules, has at most {max} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "query_too_large", detail));
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "query_too_long", detail));
     }
     Ok(())
 }
