@@ -18,6 +18,7 @@ mod strata;
 
 use std::collections::BTreeSet;
 
+pub use check::{CLAUSES_MAX, NESTING_MAX};
 pub use error::ProgramError;
 
 use crate::ids::{Attribute, Name};

@@ -12,9 +12,9 @@ use crate::program::raw::{
 };
 
 /// The most clauses of a program, rules included.
-pub(crate) const CLAUSES_MAX: usize = 1_024;
+pub const CLAUSES_MAX: usize = 1_024;
 /// The deepest nesting of clauses or pull patterns.
-pub(crate) const NESTING_MAX: usize = 32;
+pub const NESTING_MAX: usize = 32;
 
 /// Checks that the arenas form trees of bounded depth: children before parents, each used once.
 pub(super) fn check_arenas(raw: &RawProgram, errors: &mut Vec<ProgramError>) {

@@ -19,6 +19,7 @@ use super::raw::{Place, PullId, RawProgram};
 use super::{Program, Scope, safety, strata};
 use crate::ids::Name;
 use arenas::check_arenas;
+pub use arenas::{CLAUSES_MAX, NESTING_MAX};
 use names::Names;
 pub(crate) use names::nearest;
 use rules::rule_names;
