@@ -39,6 +39,11 @@ impl<'s> Scratch<'s> {
         cell
     }
 
+    /// How many values it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// The value of a cell.
     pub(crate) fn value(&self, cell: Cell) -> Value {
         match cell.as_scratch() {
