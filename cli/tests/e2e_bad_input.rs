@@ -558,8 +558,8 @@ async fn a_runaway_query() {
     let runaways = [
         // Makes a new number in every round, for ever.
         "[:find (max ?n) . :where (up ?n) :rules [[(up ?n) [(ground 0) ?n]] [(up ?n) (up ?m) [(+ ?m 1) ?n]]]]",
-        // Doubles a text in every round.
-        "[:find (count ?t) . :where (up ?t) :rules [[(up ?t) [(ground \"x\") ?t]] [(up ?t) (up ?s) [(str ?s ?s) ?t]]]]",
+        // Makes a longer text in every round.
+        "[:find (count ?t) . :where (up ?t) :rules [[(up ?t) [(ground \"x\") ?t]] [(up ?t) (up ?s) [(str ?s \"x\") ?t]]]]",
         // A thousand million rows.
         "[:find (count ?c) . :with ?a ?b :where [?a :bulk/n] [?b :bulk/n] [?c :bulk/n]]",
         "[:find ?a ?b ?c :where [?a :bulk/n] [?b :bulk/n] [?c :bulk/n]]",

@@ -11,6 +11,20 @@ use crate::form::Span;
 /// The most problems kept for one text; further ones are only counted.
 const N_PROBLEMS_MAX: usize = 32;
 
+/// The longest message, and hint. Both quote the text, which can be one long word.
+const MESSAGE_CHARS_MAX: usize = 400;
+
+/// A message that is too long, without its middle: what is wrong stands at its ends.
+fn shortened(message: String) -> String {
+    let n_chars = message.chars().count();
+    if n_chars <= MESSAGE_CHARS_MAX {
+        return message;
+    }
+    let half = MESSAGE_CHARS_MAX / 2;
+    let start = message.chars().take(half);
+    start.chain(std::iter::once('…')).chain(message.chars().skip(n_chars - half)).collect()
+}
+
 /// One thing wrong, without its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -21,11 +35,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Problem {
-        Problem { code, message: message.into(), hint: None }
+        Problem { code, message: shortened(message.into()), hint: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Problem {
-        self.hint = Some(hint.into());
+        self.hint = Some(shortened(hint.into()));
         self
     }
 

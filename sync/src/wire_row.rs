@@ -36,6 +36,14 @@ pub enum WireRowError {
     /// A tree deeper than [`TREE_DEPTH_MAX`].
     #[error("a pulled tree nests deeper than {TREE_DEPTH_MAX}; limit the pull's recursion")]
     TooDeep,
+    /// A row that does not fit into a frame.
+    #[error("a row has {n_bytes} bytes, more than {n_bytes_max}; ask for less in one row")]
+    TooLarge {
+        /// How many it has.
+        n_bytes: usize,
+        /// How many it may have.
+        n_bytes_max: usize,
+    },
     /// Text that is no tree.
     #[error("a pulled tree is malformed: {why}")]
     Malformed {
@@ -49,6 +57,7 @@ impl WireRowError {
     pub fn code(&self) -> &'static str {
         match self {
             WireRowError::TooDeep => "tree_too_deep",
+            WireRowError::TooLarge { .. } => "row_too_large",
             WireRowError::Malformed { .. } => "malformed",
         }
     }

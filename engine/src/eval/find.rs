@@ -7,10 +7,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use rustc_hash::FxHashMap;
 
-use super::rows::{RowSet, Rows};
+use super::rows::{CELL_BYTES, RowSet, Rows};
 use super::{Evaluator, aggregate, functions};
 use crate::answer::{Output, Row};
 use crate::error::QueryError;
@@ -19,6 +20,9 @@ use crate::program::functions::Function;
 use crate::program::raw::{FindForm, RawHaving, RawHavingTerm};
 use crate::program::{Aggregate, FindElement, Program};
 use crate::value::Value;
+
+/// What a group takes besides its key and members: its place in the map, and two lists.
+const GROUP_BYTES: u64 = 96;
 
 impl Evaluator<'_> {
     /// The rows of the answer, given those of the body.
@@ -94,6 +98,7 @@ impl Evaluator<'_> {
                 self.meter.room_for(tuples.n_bytes())?;
             }
         }
+        self.meter.hold(tuples.n_bytes())?;
         Ok(tuples)
     }
 
@@ -118,6 +123,7 @@ impl Evaluator<'_> {
         };
         let mut positions: Vec<u32> = (0..tuples.len() as u32).collect();
         positions.sort_unstable_by(|a, b| key(*a).cmp(key(*b)));
+        self.meter.hold(positions.len() as u64 * row_bytes(width))?;
         let values: Vec<Value> = cells.iter().map(|cell| self.scratch.value(*cell)).collect();
         let mut rows = Vec::with_capacity(positions.len());
         for position in positions {
@@ -138,13 +144,21 @@ impl Evaluator<'_> {
         let mut groups: BTreeMap<Vec<Cell>, Vec<usize>> = BTreeMap::new();
         for position in 0..tuples.len() {
             let tuple = tuples.row(position);
-            let key = grouped.iter().map(|column| tuple[*column]).collect();
-            groups.entry(key).or_default().push(position);
+            let key: Vec<Cell> = grouped.iter().map(|column| tuple[*column]).collect();
+            match groups.entry(key) {
+                Entry::Occupied(group) => group.into_mut().push(position),
+                Entry::Vacant(group) => {
+                    self.meter.hold(GROUP_BYTES + grouped.len() as u64 * CELL_BYTES)?;
+                    group.insert(vec![position]);
+                }
+            }
+            self.meter.hold(size_of::<usize>() as u64)?;
             self.meter.made_row()?;
         }
         let mut rows = Vec::with_capacity(groups.len());
         for members in groups.values() {
-            match self.group(program, tuples, members) {
+            self.meter.hold(row_bytes(program.find.len()))?;
+            match self.group(program, tuples, members)? {
                 Some(row) => rows.push(row),
                 None => self.meter.n_without_result += 1,
             }
@@ -158,21 +172,33 @@ impl Evaluator<'_> {
     }
 
     /// The row of a group; none where an aggregate has no result.
-    fn group(&self, program: &Program, tuples: &RowSet, members: &[usize]) -> Option<Row> {
+    fn group(
+        &mut self,
+        program: &Program,
+        tuples: &RowSet,
+        members: &[usize],
+    ) -> Result<Option<Row>, QueryError> {
         let mut row = Row::with_capacity(program.find.len());
         for (column, element) in program.find.iter().enumerate() {
             let value = |position: &usize| self.scratch.value(tuples.row(*position)[column]);
-            row.push(match element {
+            let output = match element {
                 FindElement::Aggregate { function, n, .. } => {
-                    let values = members.iter().map(value).collect();
-                    aggregate::aggregate(*function, *n, values)?
+                    let n_members = members.len() as u64;
+                    self.meter.room_for(values_bytes(function.n_values_max(*n, n_members)))?;
+                    self.meter.went_through(values_bytes(function.n_looks(*n, n_members)))?;
+                    aggregate::aggregate(*function, *n, members.iter().map(value).collect())
                 }
                 FindElement::Variable(_) | FindElement::Pull { .. } => {
-                    Output::Value(value(members.first()?))
+                    members.first().map(value).map(Output::Value)
                 }
-            });
+            };
+            let Some(output) = output else { return Ok(None) };
+            if let Output::List(values) = &output {
+                self.meter.hold(values_bytes(values.len() as u64))?;
+            }
+            row.push(output);
         }
-        Some(row)
+        Ok(Some(row))
     }
 
     fn pull_all(&mut self, program: &Program, rows: &mut [Row]) -> Result<(), QueryError> {
@@ -223,6 +249,16 @@ fn compare_keys(program: &Program, a: &Row, b: &Row) -> Ordering {
         let element = key.element as usize;
         order.then_with(|| directed(a[element].cmp(&b[element]), key.descending))
     })
+}
+
+/// What a row of an answer takes, but for lists, trees and texts.
+fn row_bytes(width: usize) -> u64 {
+    (size_of::<Row>() + width * size_of::<Output>()) as u64
+}
+
+/// What a list of so many values takes; their texts are those of the dictionary.
+fn values_bytes(n_values: u64) -> u64 {
+    n_values.saturating_mul(size_of::<Value>() as u64)
 }
 
 fn directed(order: Ordering, descending: bool) -> Ordering {

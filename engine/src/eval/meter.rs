@@ -10,12 +10,16 @@ use crate::limits::Budget;
 /// Rows between two looks at the interrupt.
 const CHECK_EVERY: u64 = 1_024;
 
+/// Bytes that take a function about as long as a row takes a step.
+const BYTES_AS_ROW: u64 = 64;
+
 /// Counts the work of one evaluation.
 pub(crate) struct Meter {
     budget: Budget,
     pub(crate) work: Work,
     /// Bytes of tables and of the batches being made.
     n_bytes: u64,
+    n_bytes_gone_through: u64,
     next_check: u64,
     /// Calls of functions that had no result.
     pub(crate) n_without_result: u64,
@@ -29,6 +33,7 @@ impl Meter {
             budget: budget.clone(),
             work: Work::default(),
             n_bytes: 0,
+            n_bytes_gone_through: 0,
             next_check: CHECK_EVERY,
             n_without_result: 0,
             place: "the query".to_owned(),
@@ -41,6 +46,19 @@ impl Meter {
         self.look()
     }
 
+    /// Takes note of one more row of a batch that is being made, and of the bytes it has now.
+    pub(crate) fn made_row_in(&mut self, batch_bytes: u64) -> Result<(), QueryError> {
+        self.room_for(batch_bytes)?;
+        self.made_row()
+    }
+
+    /// Takes note of bytes that functions and aggregates go through: where values are long, or
+    /// groups large, it is not rows that take the time.
+    pub(crate) fn went_through(&mut self, n_bytes: u64) -> Result<(), QueryError> {
+        self.n_bytes_gone_through = self.n_bytes_gone_through.saturating_add(n_bytes);
+        self.look()
+    }
+
     /// Takes note of facts read.
     pub(crate) fn read_facts(&mut self, n_facts: u64) -> Result<(), QueryError> {
         self.work.n_facts_read += n_facts;
@@ -48,7 +66,8 @@ impl Meter {
     }
 
     fn look(&mut self) -> Result<(), QueryError> {
-        let n_done = self.work.n_rows_made + self.work.n_facts_read;
+        let n_bytes_as_rows = self.n_bytes_gone_through / BYTES_AS_ROW;
+        let n_done = self.work.n_rows_made + self.work.n_facts_read + n_bytes_as_rows;
         if n_done < self.next_check {
             return Ok(());
         }
@@ -74,7 +93,7 @@ impl Meter {
     /// Looks at whether a batch of so many bytes still fits.
     pub(crate) fn room_for(&self, n_bytes: u64) -> Result<(), QueryError> {
         match self.budget.bytes {
-            Some(limit) if self.n_bytes + n_bytes > limit => self.over_bytes(limit),
+            Some(limit) if self.n_bytes.saturating_add(n_bytes) > limit => self.over_bytes(limit),
             _ => Ok(()),
         }
     }
@@ -92,7 +111,7 @@ impl Meter {
 
     /// Takes note of memory taken.
     pub(crate) fn hold(&mut self, n_bytes: u64) -> Result<(), QueryError> {
-        self.n_bytes += n_bytes;
+        self.n_bytes = self.n_bytes.saturating_add(n_bytes);
         self.check_bytes()
     }
 

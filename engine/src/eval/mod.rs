@@ -39,6 +39,9 @@ use reads::{Key, Recorder};
 use scratch::Scratch;
 use table::Table;
 
+/// What a value of the evaluation's own takes besides its text: its place in a list and a map.
+const SCRATCH_VALUE_BYTES: u64 = 96;
+
 /// One evaluation of one program over one snapshot.
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
@@ -110,6 +113,16 @@ impl<'s> Evaluator<'s> {
         let id = attribute.and_then(|attribute| self.attribute_id(&attribute));
         self.attributes.insert(cell, id);
         id
+    }
+
+    /// The cell of a value that this evaluation made or was given; what it takes is counted.
+    fn counted_cell(&mut self, value: &Value) -> Result<Cell, QueryError> {
+        let n_before = self.scratch.len();
+        let cell = self.scratch.cell(value);
+        if self.scratch.len() > n_before {
+            self.meter.hold(value.n_bytes() as u64 + SCRATCH_VALUE_BYTES)?;
+        }
+        Ok(cell)
     }
 
     /// The cell of an attribute's text.

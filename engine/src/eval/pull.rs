@@ -24,6 +24,9 @@ use crate::value::Value;
 /// The deepest tree a pull makes.
 pub(crate) const DEPTH_MAX: usize = 50;
 
+/// What a tree takes besides its leaves: a map's smallest node has room for eleven branches.
+const TREE_BYTES: u64 = 11 * (size_of::<Arc<str>>() + size_of::<Branch>()) as u64;
+
 /// The key of an entity's own id.
 const ID_KEY: &str = "db/id";
 
@@ -64,6 +67,7 @@ impl Evaluator<'_> {
                 hint: "give the recursion a depth".to_owned(),
             });
         }
+        self.meter.hold(TREE_BYTES)?;
         self.meter.made_row()?;
         path.entities.push(entity);
         let items = &path.raw.pulls[path.pattern.0 as usize].items;
@@ -107,8 +111,8 @@ impl Evaluator<'_> {
                 continue;
             }
             let values = field.values.iter();
-            let mut branches: Vec<Branch> =
-                values.map(|cell| Branch::Value(self.scratch.value(*cell))).collect();
+            let mut branches =
+                values.map(|cell| self.leaf(*cell)).collect::<Result<Vec<Branch>, QueryError>>()?;
             let branch = if field.is_list { Branch::List(branches) } else { branches.remove(0) };
             tree.0.insert(self.snapshot.attribute(id).shared().clone(), branch);
         }
@@ -175,12 +179,13 @@ impl Evaluator<'_> {
         nested: RawPullNested,
     ) -> Result<Branch, QueryError> {
         if !value.is_ref() && value.as_scratch().is_none() {
-            return Ok(Branch::Value(self.scratch.value(value)));
+            return self.leaf(value);
         }
         let (pattern, levels_left) = match nested {
-            RawPullNested::No => return Ok(Branch::Value(self.scratch.value(value))),
+            RawPullNested::No => return self.leaf(value),
             RawPullNested::Pattern(pattern) => (pattern, BTreeMap::new()),
             RawPullNested::Recursion(_) if path.entities.contains(&value) => {
+                self.meter.hold(TREE_BYTES)?;
                 return Ok(Branch::Tree(self.id_alone(value)));
             }
             RawPullNested::Recursion(depth) => {
@@ -196,6 +201,14 @@ impl Evaluator<'_> {
         let tree = self.tree(path, value);
         (path.pattern, path.levels_left) = outer;
         tree.map(Branch::Tree)
+    }
+
+    /// A value in a tree. Its text is counted each time, because whoever gets the tree gets it each
+    /// time.
+    fn leaf(&mut self, cell: Cell) -> Result<Branch, QueryError> {
+        let value = self.scratch.value(cell);
+        self.meter.hold(size_of::<Branch>() as u64 + value.n_bytes() as u64)?;
+        Ok(Branch::Value(value))
     }
 
     fn id_alone(&self, entity: Cell) -> Tree {

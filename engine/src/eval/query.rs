@@ -262,9 +262,9 @@ impl Evaluator<'_> {
                 for binding in &bindings {
                     let row = out.push(row);
                     for (column, value) in binding {
-                        row[column.var.column()] = self.scratch.cell(value);
+                        row[column.var.column()] = self.counted_cell(value)?;
                     }
-                    self.meter.made_row()?;
+                    self.meter.made_row_in(out.n_bytes())?;
                 }
             }
             rows = out;

@@ -203,7 +203,7 @@ impl Evaluator<'_> {
         let mut found = |evaluator: &mut Self, entity, value| {
             evaluator.meter.read_facts(1)?;
             if emit.push(out, row, &[entity, attribute, value]) {
-                evaluator.meter.made_row()?;
+                evaluator.meter.made_row_in(out.n_bytes())?;
             }
             Ok(())
         };
@@ -245,7 +245,7 @@ impl Evaluator<'_> {
             let field = self.field(entity.known(row), attribute, row)?;
             if field.is_some_and(|values| values.is_empty()) {
                 out.push(row);
-                self.meter.made_row()?;
+                self.meter.made_row_in(out.n_bytes())?;
             }
         }
         Ok(out)
@@ -274,7 +274,7 @@ impl Evaluator<'_> {
             for value in values {
                 if result.known(row).is_none_or(|known| known == value) {
                     emit.push(&mut out, row, &[value]);
-                    self.meter.made_row()?;
+                    self.meter.made_row_in(out.n_bytes())?;
                 }
             }
         }
@@ -318,10 +318,15 @@ impl Evaluator<'_> {
 
     // ---- functions ----
 
-    /// The arguments of a call in a row.
-    fn values(&self, args: &[Operand], row: &[Cell]) -> Vec<Value> {
+    /// The arguments of a call in a row. There must be room for the longest text that a function
+    /// makes of them, because it is made in one go.
+    fn values(&mut self, args: &[Operand], row: &[Cell]) -> Result<Vec<Value>, QueryError> {
         let cells = args.iter().map(|arg| arg.known(row).expect("arguments are bound"));
-        cells.map(|cell| self.scratch.value(cell)).collect()
+        let values: Vec<Value> = cells.map(|cell| self.scratch.value(cell)).collect();
+        let n_bytes: u64 = values.iter().map(|value| value.n_bytes() as u64).sum();
+        self.meter.room_for(n_bytes)?;
+        self.meter.went_through(n_bytes)?;
+        Ok(values)
     }
 
     fn predicate(
@@ -336,14 +341,14 @@ impl Evaluator<'_> {
             let holds = match self.compare_cells(function, &args, row) {
                 Some(holds) => holds,
                 None => {
-                    let result = functions::call(function, &self.values(&args, row));
+                    let result = functions::call(function, &self.values(&args, row)?);
                     result == Some(Value::Boolean(true))
                 }
             };
             if holds {
                 out.push(row);
             }
-            self.meter.made_row()?;
+            self.meter.made_row_in(out.n_bytes())?;
         }
         Ok(out)
     }
@@ -382,17 +387,12 @@ impl Evaluator<'_> {
         let emit = Emit::new(&[result]);
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
-            self.meter.made_row()?;
-            let values = self.values(&args, row);
-            // A joined text is as long as its parts together: looked at before it is made.
-            self.meter.room_for(values.iter().map(|value| value.n_bytes() as u64).sum())?;
-            let Some(value) = functions::call(function, &values) else {
+            self.meter.made_row_in(out.n_bytes())?;
+            let Some(value) = functions::call(function, &self.values(&args, row)?) else {
                 self.meter.n_without_result += 1;
                 continue;
             };
-            let n_bytes_before = self.scratch.n_bytes();
-            let cell = self.scratch.cell(&value);
-            self.meter.hold(self.scratch.n_bytes() - n_bytes_before)?;
+            let cell = self.counted_cell(&value)?;
             if result.known(row).is_none_or(|known| known == cell) {
                 emit.push(&mut out, row, &[cell]);
             }
@@ -421,7 +421,7 @@ impl Evaluator<'_> {
                 {
                     emit.push(&mut out, row, cells);
                 }
-                self.meter.made_row()?;
+                self.meter.made_row_in(out.n_bytes())?;
             }
         }
         Ok(out)
@@ -491,16 +491,16 @@ impl Evaluator<'_> {
                 if !has_match {
                     out.push(row);
                 }
-                self.meter.made_row()?;
+                self.meter.made_row_in(out.n_bytes())?;
             } else if known.is_empty() {
                 for position in range.clone() {
                     emit.push(&mut out, row, answers.row(position));
-                    self.meter.made_row()?;
+                    self.meter.made_row_in(out.n_bytes())?;
                 }
             } else {
                 for position in answers.find(&known, &key, &range) {
                     emit.push(&mut out, row, answers.row(*position as usize));
-                    self.meter.made_row()?;
+                    self.meter.made_row_in(out.n_bytes())?;
                 }
             }
         }

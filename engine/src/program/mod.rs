@@ -266,6 +266,24 @@ impl Aggregate {
         matches!(self, Aggregate::Min | Aggregate::Max | Aggregate::Sample | Aggregate::Rand)
     }
 
+    /// The most values that a group of so many members results in.
+    pub(crate) fn n_values_max(self, n: Option<usize>, n_members: u64) -> u64 {
+        let n = n.map_or(1, |n| n as u64);
+        match self {
+            Aggregate::Distinct => n_members,
+            Aggregate::Rand => n,
+            _ => n.min(n_members),
+        }
+    }
+
+    /// How many members are looked at: each draw with repetition looks at all of them again.
+    pub(crate) fn n_looks(self, n: Option<usize>, n_members: u64) -> u64 {
+        match self {
+            Aggregate::Rand => n_members.saturating_mul(n.map_or(1, |n| n as u64)),
+            _ => n_members,
+        }
+    }
+
     /// Whether the answer depends on a draw, which a live query refuses.
     pub(crate) fn is_random(self) -> bool {
         matches!(self, Aggregate::Sample | Aggregate::Rand)

@@ -33,6 +33,10 @@ const WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// What a slow reader may hold besides one frame; the library's own choice is no bound.
 const WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
 
+/// How much longer than in binary a frame may be in JSON, which writes a control character as
+/// `\u0000`. A frame that the buffer has no room for would end its session, each time anew.
+const JSON_FACTOR_MAX: usize = 6;
+
 /// Answers the handshake; the session starts when the connection has changed over.
 pub(super) fn upgrade(
     services: &Arc<Services>,
@@ -86,7 +90,9 @@ fn config(frame_bytes_max: u64) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(frame_bytes_max.saturating_add(WRITE_BUFFER_BYTES_MAX))
+        .max_write_buffer_size(
+            frame_bytes_max.saturating_mul(JSON_FACTOR_MAX).saturating_add(WRITE_BUFFER_BYTES_MAX),
+        )
         .max_message_size(Some(frame_bytes_max))
         .max_frame_size(Some(frame_bytes_max))
         .accept_unmasked_frames(false)
@@ -136,7 +142,7 @@ mod tests {
         let config = config(4 << 20);
         assert_eq!(config.read_buffer_size, 8 << 10);
         assert_eq!(config.write_buffer_size, 64 << 10);
-        assert_eq!(config.max_write_buffer_size, 5 << 20);
+        assert_eq!(config.max_write_buffer_size, 25 << 20);
         assert_eq!(config.max_message_size, Some(4 << 20));
         assert_eq!(config.max_frame_size, Some(4 << 20));
         assert!(!config.accept_unmasked_frames);

@@ -196,3 +196,58 @@ async fn a_slow_session_is_told_to_resync() {
     assert_eq!(slow.hear_of("rows_part").await["added"], json!([[{"value": n_commits}]]));
     server.stop().await;
 }
+
+/// A subscription that holds a row which fits into no frame is refused by itself; before, the
+/// frame ended the session, and again after each reconnect.
+#[tokio::test]
+async fn a_row_too_large_for_a_frame_ends_no_session() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut session = server.session(&app, "c").await;
+    // In JSON each of its characters takes six bytes.
+    let longest = "\0".repeat(1 << 20);
+    let field = |n: u32| json!([{"set": {"e": "u", "a": format!("user/f{n}"), "v": longest}}]);
+    server.transact(&app, field(0)).await;
+    for mode in ["rows", "facts"] {
+        let query = "[:find ?f :where [_ :user/f0 ?f]]";
+        session.say(json!({"subscribe": {"subscription": 1, "query": query, "mode": mode}})).await;
+        let part = session.hear_of(&format!("{mode}_part")).await;
+        assert!(part.to_string().len() > 6 << 20, "{mode}");
+    }
+    server.transact(&app, field(1)).await;
+    server.transact(&app, field(2)).await;
+    let query = "[:find (pull ?u [*]) :where [?u :user/f0]]";
+    session.say(json!({"subscribe": {"subscription": 2, "query": query, "mode": "rows"}})).await;
+    let error = session.hear_of("error").await;
+    assert_eq!((&error["code"], &error["subscription"]), (&json!("row_too_large"), &json!(2)));
+    session.say(json!({"ping": {"nonce": 7}})).await;
+    assert_eq!(session.hear_of("pong").await["nonce"], 7);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn kept_results_share_a_bound() {
+    let mut config = ServerConfig::new(StorageChoice::Memory, Some(ADMIN.to_owned()));
+    config.limits.query_bytes_max = 2 << 20;
+    let server = TestServer::start_with(config).await;
+    let app = server.app().await;
+    let op = |n: u64| json!({"set": {"e": format!("n{n}"), "a": "n/v", "v": n}});
+    server.transact(&app, (0..50).map(op).collect()).await;
+    let mut session = server.session(&app, "c").await;
+    let product = |n: u64| {
+        let query = format!("[:find ?a ?b :where [_ :n/v ?a] [_ :n/v ?b] [(!= ?a -{n})]]");
+        json!({"subscribe": {"subscription": n, "query": query, "mode": "rows"}})
+    };
+    for n in 1..=3 {
+        session.say(product(n)).await;
+        assert_eq!(session.hear_of("subscribed").await["subscription"], n);
+        session.hear_of("marker").await;
+    }
+    session.say(product(4)).await;
+    let error = session.hear_of("error").await;
+    assert_eq!((&error["code"], &error["subscription"]), (&json!("query_over_budget"), &json!(4)));
+    session.say(json!({"unsubscribe": {"subscription": 1}})).await;
+    session.say(product(5)).await;
+    assert_eq!(session.hear_of("subscribed").await["subscription"], 5);
+    server.stop().await;
+}

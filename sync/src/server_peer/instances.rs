@@ -183,12 +183,35 @@ impl Instances {
             Some(answer) => rows.load(id, seq, answer).map_err(Trouble::from),
             None => Err(stopped()),
         };
+        let loaded = loaded.and_then(|()| self.check_room(rows.n_bytes));
         if let Err(trouble) = loaded {
             db.unsubscribe(live);
             return Err(trouble);
         }
         self.by_live.insert(live, id);
         Ok(Kind::Rows(rows))
+    }
+
+    /// Whether another result of so many bytes may be kept up. All results of a tenant together
+    /// may take what one evaluation may: nobody can fill the memory with many large ones.
+    fn check_room(&self, n_bytes: u64) -> Result<(), Trouble> {
+        let Some(n_bytes_max) = self.budget.bytes else { return Ok(()) };
+        let rows_bytes = |instance: &Instance| match &instance.kind {
+            Kind::Rows(rows) => rows.n_bytes,
+            Kind::Facts(_) => 0,
+        };
+        let n_bytes_held: u64 = self.instances.values().map(rows_bytes).sum();
+        if n_bytes_held.saturating_add(n_bytes) <= n_bytes_max {
+            return Ok(());
+        }
+        Err(Trouble {
+            code: "query_over_budget".to_owned(),
+            message: format!(
+                "the results that the server keeps up for this app would take more than \
+                 {n_bytes_max} bytes"
+            ),
+            hint: Some("subscribe to fewer rows, or end other subscriptions".to_owned()),
+        })
     }
 
     fn over_budget(&self) -> Trouble {

@@ -12,19 +12,61 @@ use tercet_engine::ids::Seq;
 use super::parts::rows_frames;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
-use crate::wire_row::{WireRow, WireRowError, row_hash, to_wire};
+use crate::wire_row::{WireOutput, WireRow, WireRowError, row_hash, to_wire};
 
 /// The result of one live query.
 pub(crate) struct RowsInstance {
     /// The engine's own number of it.
     pub(crate) live: db::InstanceId,
     pub(crate) fingerprint: Fingerprint,
+    /// About how much memory it takes.
+    pub(crate) n_bytes: u64,
     /// All of it as frames, until the next change.
     reset: Option<Vec<SharedFrame>>,
 }
 
+/// The longest row that is sent, encoded: with what stands around it, it fits into the smallest
+/// frame that clients take by default.
+const ROW_BYTES_MAX: usize = 3 << 20;
+
+/// What an output takes besides its texts: in the engine's result, and as part of a frame.
+const OUTPUT_BYTES: u64 = 128;
+
+/// How many times its JSON text a tree takes, as the engine holds it.
+const TREE_FACTOR: u64 = 8;
+
 fn wire_rows(rows: &[Row]) -> Result<Vec<WireRow>, WireRowError> {
-    rows.iter().map(to_wire).collect()
+    rows.iter().map(wire_row).collect()
+}
+
+fn wire_row(row: &Row) -> Result<WireRow, WireRowError> {
+    let row = to_wire(row)?;
+    let n_bytes = row.iter().map(text_bytes).sum();
+    if n_bytes > ROW_BYTES_MAX {
+        return Err(WireRowError::TooLarge { n_bytes, n_bytes_max: ROW_BYTES_MAX });
+    }
+    Ok(row)
+}
+
+fn text_bytes(output: &WireOutput) -> usize {
+    match output {
+        WireOutput::Value(value) => value.n_bytes(),
+        WireOutput::List(values) => values.iter().map(|value| value.n_bytes() + 8).sum(),
+        WireOutput::Tree(text) => text.len(),
+    }
+}
+
+/// About what a row takes for as long as its instance is kept up.
+fn held_bytes(row: &WireRow) -> u64 {
+    let output_bytes = |output: &WireOutput| {
+        let factor = if matches!(output, WireOutput::Tree(_)) { TREE_FACTOR } else { 1 };
+        OUTPUT_BYTES + factor * text_bytes(output) as u64
+    };
+    row.iter().map(output_bytes).sum()
+}
+
+fn held_sum(rows: &[WireRow]) -> u64 {
+    rows.iter().map(held_bytes).sum()
 }
 
 fn sum(rows: &[WireRow]) -> Fingerprint {
@@ -34,7 +76,7 @@ fn sum(rows: &[WireRow]) -> Fingerprint {
 impl RowsInstance {
     /// An instance, not yet counted: [`RowsInstance::load`] comes next.
     pub(crate) fn new(live: db::InstanceId) -> RowsInstance {
-        RowsInstance { live, fingerprint: Fingerprint::default(), reset: None }
+        RowsInstance { live, fingerprint: Fingerprint::default(), n_bytes: 0, reset: None }
     }
 
     /// Counts the result as it is now.
@@ -46,6 +88,7 @@ impl RowsInstance {
     ) -> Result<(), WireRowError> {
         let rows = wire_rows(&answer.rows)?;
         self.fingerprint = sum(&rows);
+        self.n_bytes = held_sum(&rows);
         self.reset = Some(rows_frames(instance, seq, true, rows, Vec::new()));
         Ok(())
     }
@@ -59,6 +102,7 @@ impl RowsInstance {
     ) -> Result<Vec<SharedFrame>, WireRowError> {
         let (added, removed) = (wire_rows(&delta.added)?, wire_rows(&delta.removed)?);
         self.fingerprint = self.fingerprint.with(sum(&added).0).without(sum(&removed).0);
+        self.n_bytes = (self.n_bytes + held_sum(&added)).saturating_sub(held_sum(&removed));
         self.reset = None;
         Ok(rows_frames(instance, seq, false, added, removed))
     }

@@ -12,8 +12,8 @@ mod transact;
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
@@ -119,11 +119,19 @@ impl Services {
     }
 }
 
-/// Answers a request.
+/// Answers a request. A refused one may have left some of its body unread; then the connection
+/// cannot take another, and its peer is told so rather than finding it closed.
 pub(crate) async fn handle(services: Arc<Services>, request: Request<Incoming>) -> Response {
+    let has_body = !request.body().is_end_stream();
     match dispatch(&services, request).await {
         Ok(response) => response,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut response = problem.into_response();
+            if has_body {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
     }
 }
 
