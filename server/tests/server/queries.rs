@@ -154,11 +154,10 @@ async fn values_trees_and_lists_count_against_the_budget() {
     let doubling = format!("[:find (count ?s60) :where [_ :n/v ?s0] {doubled}]");
     let recursive = "[:find (pull ?e [{:n/to 5}]) :where [?e :n/v 1]]";
     let nested = "[:find (pull ?e [* {:n/to [* {:n/to [* {:n/to [*]}]}]}]) :where [?e :n/v 1]]";
-    let drawn = "[:find (rand 9000000000000000000 ?v) :where [_ :n/v ?v]]";
     let lists = format!("[:find {} :where [?e :n/to ?v]]", "(distinct ?v) ".repeat(4_000));
     let wide: String = (0..400).map(|n| format!("[?e{n} :n/v ?v{n}]")).collect();
     let wide = format!("[:find (count ?e0) :where [?e :n/to ?f] {wide}]");
-    for query in [growing, &doubling, recursive, nested, drawn, &lists, &wide] {
+    for query in [growing, &doubling, recursive, nested, &lists, &wide] {
         let answer = server.post(&app, "query", json!({"query": query})).await;
         let start = &query[..40];
         assert_eq!(answer.problem(), (422, "query_over_budget".to_owned()), "{start}");
