@@ -53,7 +53,8 @@ fn run(options: &Options) -> Result<()> {
     }
     if let Some(row) = rows.iter().find(|row| !row.ok) {
         bail!(
-            "{} is not ok: its answer is not that of the other side, or its target is missed",
+            "{} is not ok: its answer is not that of the other side, its target is missed, or it \
+             looks faster than what it contains (a busy machine does that: measure again)",
             row.id
         );
     }

@@ -29,7 +29,8 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// The number to reach, where one is set.
     pub target: Option<f64>,
-    /// The target is reached, if there is one, and the answer is that of the other side.
+    /// The target is reached, if there is one; the answer is that of the other side; and the
+    /// number is possible.
     pub ok: bool,
     /// What it was measured on, and how often.
     pub data: String,

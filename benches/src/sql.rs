@@ -31,14 +31,18 @@ impl Sql {
         Sql::open(":memory:")
     }
 
-    /// A database in a file that flushes every commit to the disk.
+    /// A database in a file that flushes every commit to the disk, set up as the server's are.
     ///
     /// # Errors
     /// Those of libSQL.
     pub fn durable(file: &Path) -> Result<Sql> {
         let sql = Sql::open(file.to_str().context("a path of ours is text")?)?;
-        sql.wait(sql.connection.query("PRAGMA journal_mode = WAL", ()))?;
-        sql.wait(sql.connection.execute("PRAGMA synchronous = FULL", ()))?;
+        for pragma in ["locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"] {
+            // A pragma that gives a row must be queried.
+            sql.wait(sql.connection.query(&format!("PRAGMA {pragma}"), ()))?;
+        }
+        anyhow::ensure!(sql.number("PRAGMA synchronous")? == 2, "libSQL does not flush commits");
+        sql.execute("CREATE TABLE log (seq INTEGER PRIMARY KEY, payload BLOB) STRICT")?;
         Ok(sql)
     }
 
@@ -148,21 +152,23 @@ impl Sql {
         value
     }
 
-    /// Commits one small row at a time, and gives what each took.
+    /// Commits one small row to a [durable](Sql::durable) database, and gives what that took.
     ///
     /// # Errors
     /// Those of libSQL.
-    pub fn commits(&self, n_commits: usize) -> Result<Vec<Duration>> {
-        self.execute("CREATE TABLE log (seq INTEGER PRIMARY KEY, payload BLOB) STRICT")?;
-        let insert = self.prepare("INSERT INTO log (payload) VALUES (?)")?;
-        let mut times = Vec::with_capacity(n_commits);
-        for _ in 0..n_commits {
-            let (took, outcome) = once(|| self.wait(insert.execute([vec![7_u8; 100]])));
-            outcome?;
-            insert.reset();
-            times.push(took.wall);
-        }
-        Ok(times)
+    pub fn commit(&self, insert: &Statement) -> Result<Duration> {
+        let (took, outcome) = once(|| self.wait(insert.execute([vec![7_u8; 100]])));
+        outcome?;
+        insert.reset();
+        Ok(took.wall)
+    }
+
+    /// The statement for [`Sql::commit`].
+    ///
+    /// # Errors
+    /// Those of libSQL.
+    pub fn insert(&self) -> Result<Statement> {
+        self.prepare("INSERT INTO log (payload) VALUES (?)")
     }
 }
 

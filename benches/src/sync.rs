@@ -3,10 +3,17 @@
 //! Everything is real but the distance: client and server are in this process and talk over
 //! loopback, the server commits to a libSQL file with a flush. A write cannot be seen elsewhere in
 //! less than one flushed commit and one message each way, so that is what it is compared with.
+//!
+//! What a flush costs follows whatever else the machine does. Measured one after the other, the
+//! three looked as if a write were ten times faster than the commit in it. So each round measures
+//! all three, the commit on a thread of its own as the server's is; and a median below that of its
+//! parts is reported as not ok, because then the measurement is wrong.
 
+use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
 use tercet::{Attribute, EntityId, Op, Output, Value};
@@ -14,6 +21,7 @@ use tercet_client::{Client, ClientConfig, SubscribeOptions, Subscription};
 use tercet_server::{Server, ServerConfig, StorageChoice};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::measure::{ms, percentile};
@@ -28,30 +36,67 @@ pub const PROPAGATE: Benchmark =
 const N_WARM: usize = 50;
 const N_WRITES: usize = 1_000;
 
+/// What one round took.
+struct Round {
+    /// From a write to its sight.
+    write: Duration,
+    /// A commit and an echo, which every write contains.
+    floor: Duration,
+}
+
 fn propagate(_: &mut Context) -> Result<Vec<Row>> {
     let directory = tempfile::tempdir()?;
-    let mut commits = Sql::durable(&directory.path().join("floor.db"))?.commits(N_WRITES)?;
+    let commits = Commits::start(directory.path().join("floor.db"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut echoes = runtime.block_on(echoes())?;
     let storage = StorageChoice::Directory(directory.path().join("data"));
-    let mut times = runtime.block_on(writes(storage))?;
+    let rounds = runtime.block_on(rounds(storage, &commits))?;
+    let mut writes: Vec<Duration> = rounds.iter().map(|round| round.write).collect();
+    let mut floors: Vec<Duration> = rounds.iter().map(|round| round.floor).collect();
 
     let name = format!("{N_WRITES} writes over loopback, one after another, flushed to disk");
     let mut row = |id, part| {
-        let (commit, echo) = (percentile(&mut commits, part), percentile(&mut echoes, part));
-        let floor = "a libSQL commit and a WebSocket echo";
-        Row::new(id, "ms", ms(percentile(&mut times, part)), &*name).against(
-            floor,
-            ms(commit + echo),
-            Better::Less,
-        )
+        let (write, floor) = (percentile(&mut writes, part), percentile(&mut floors, part));
+        let what = "a libSQL commit and a WebSocket echo";
+        Row::new(id, "ms", ms(write), &*name).against(what, ms(floor), Better::Less)
     };
-    Ok(vec![row("sync.propagate.p50", 0.5), row("sync.propagate.p99", 0.99)])
+    let (mut p50, p99) = (row("sync.propagate.p50", 0.5), row("sync.propagate.p99", 0.99));
+    p50.ok &= p50.against_value.is_some_and(|floor| p50.value >= floor);
+    Ok(vec![p50, p99])
 }
 
-/// Starts a server with an app, lets one client write and another watch, and gives the time from
-/// each write to its sight.
-async fn writes(storage: StorageChoice) -> Result<Vec<Duration>> {
+/// Commits to a file of its own, on a thread of its own.
+struct Commits {
+    ask: mpsc::Sender<oneshot::Sender<Result<Duration>>>,
+}
+
+impl Commits {
+    fn start(file: PathBuf) -> Result<Commits> {
+        let (ask, asked) = mpsc::channel::<oneshot::Sender<Result<Duration>>>();
+        let sql = Sql::durable(&file)?;
+        std::thread::Builder::new().name("bare-commits".to_owned()).spawn(move || {
+            let insert = sql.insert();
+            for reply in asked {
+                let took = match &insert {
+                    Ok(insert) => sql.commit(insert),
+                    Err(error) => Err(anyhow!("{error:#}")),
+                };
+                // Whoever asked may have failed meanwhile, and says why.
+                let _ = reply.send(took);
+            }
+        })?;
+        Ok(Commits { ask })
+    }
+
+    async fn commit(&self) -> Result<Duration> {
+        let (reply, answer) = oneshot::channel();
+        self.ask.send(reply).map_err(|_| anyhow!("the thread that commits ended"))?;
+        answer.await?
+    }
+}
+
+/// Starts a server with an app, lets one client write and another watch, and measures each write
+/// beside what it contains.
+async fn rounds(storage: StorageChoice, commits: &Commits) -> Result<Vec<Round>> {
     const ADMIN: &str = "the admin token of this benchmark";
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = Server::open(ServerConfig::new(storage, Some(ADMIN.to_owned())), listener).await?;
@@ -67,15 +112,17 @@ async fn writes(storage: StorageChoice) -> Result<Vec<Duration>> {
     let (writer, reader) = (connect()?, connect()?);
     let query = "[:find ?n . :where [_ :bench/n ?n]]";
     let mut watched = reader.subscribe(query, (), SubscribeOptions::default()).await?;
+    let mut echo = Echo::start().await?;
 
     let (e, a) = (EntityId::new("the-one")?, Attribute::new("bench/n")?);
-    let mut times = Vec::with_capacity(N_WARM + N_WRITES);
+    let mut rounds = Vec::with_capacity(N_WARM + N_WRITES);
     for n in 0..(N_WARM + N_WRITES) as i64 {
+        let floor = commits.commit().await? + echo.round_trip().await?;
         let op = Op::Set { e: e.clone(), a: a.clone(), v: Value::int(n) };
         let start = Instant::now();
         let write = writer.transact(vec![op]).await?;
         see(&mut watched, &Output::Value(Value::int(n))).await?;
-        times.push(start.elapsed());
+        rounds.push(Round { write: start.elapsed(), floor });
         write.accepted().await?;
     }
     drop(watched);
@@ -84,7 +131,7 @@ async fn writes(storage: StorageChoice) -> Result<Vec<Duration>> {
     // It may have ended already, and then said why.
     let _ = stop.send(());
     running.await?;
-    Ok(times.split_off(N_WARM))
+    Ok(rounds.split_off(N_WARM))
 }
 
 /// Waits until the subscription shows the value.
@@ -105,36 +152,35 @@ async fn post(url: &str, token: &str, body: Json, field: &str) -> Result<String>
     Ok(answer[field].as_str().with_context(|| format!("no {field} in {answer}"))?.to_owned())
 }
 
-/// A message there and back over a WebSocket on loopback, which does nothing else.
-async fn echoes() -> Result<Vec<Duration>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let server = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let mut socket = tokio_tungstenite::accept_async(stream).await?;
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_close() {
-                break;
+/// A WebSocket on loopback whose other end sends back what it gets.
+struct Echo {
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl Echo {
+    async fn start() -> Result<Echo> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let mut socket = tokio_tungstenite::accept_async(stream).await?;
+            while let Some(message) = socket.next().await {
+                socket.send(message?).await?;
             }
-            socket.send(message).await?;
-        }
-        anyhow::Ok(())
-    });
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let url = format!("ws://{address}/");
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await?;
-    let mut times = Vec::with_capacity(N_WRITES);
-    for n in 0..N_WARM + N_WRITES {
-        let start = Instant::now();
-        socket.send(Message::binary(vec![7; 100])).await?;
-        socket.next().await.context("the echo ended")??;
-        if n >= N_WARM {
-            times.push(start.elapsed());
-        }
+            anyhow::Ok(())
+        });
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (socket, _) =
+            tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await?;
+        Ok(Echo { socket })
     }
-    socket.close(None).await?;
-    server.await??;
-    Ok(times)
+
+    async fn round_trip(&mut self) -> Result<Duration> {
+        let start = Instant::now();
+        self.socket.send(Message::binary(vec![7; 100])).await?;
+        self.socket.next().await.context("the echo ended")??;
+        Ok(start.elapsed())
+    }
 }

@@ -1,4 +1,4 @@
-//! Queries as a program gives them: text, JSON form or program, and their arguments.
+//! One query and its answer, from the server or from what is held.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,97 +6,14 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tercet_engine::answer::Answer;
 use tercet_engine::db::Query;
-use tercet_engine::program::raw::{Input, RawProgram};
-use tercet_engine::value::Value;
-use tercet_query_lang::Parsed;
+use tercet_engine::program::raw::Input;
+use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_sync::Status;
 use tercet_sync::message::Mode;
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::subscription::SubscribeOptions;
-
-/// What can be asked: EDN text, with a text of rules beside it if need be; the JSON form; a
-/// program; or a query prepared before.
-pub trait IntoQuery {
-    /// Checks it.
-    ///
-    /// # Errors
-    /// Every error found, with its position.
-    fn into_query(self) -> Result<Query, ClientError>;
-}
-
-impl IntoQuery for &str {
-    fn into_query(self) -> Result<Query, ClientError> {
-        Ok(tercet_query_lang::parse(self)?.prepare()?)
-    }
-}
-
-impl IntoQuery for &String {
-    fn into_query(self) -> Result<Query, ClientError> {
-        self.as_str().into_query()
-    }
-}
-
-impl IntoQuery for (&str, &str) {
-    fn into_query(self) -> Result<Query, ClientError> {
-        let (text, rules) = self;
-        Ok(tercet_query_lang::parse_with_rules(text, rules)?.prepare()?)
-    }
-}
-
-impl IntoQuery for &Parsed {
-    fn into_query(self) -> Result<Query, ClientError> {
-        Ok(self.prepare()?)
-    }
-}
-
-impl IntoQuery for &serde_json::Value {
-    fn into_query(self) -> Result<Query, ClientError> {
-        Ok(tercet_query_lang::parse_any(self, None)?.prepare()?)
-    }
-}
-
-impl IntoQuery for RawProgram {
-    fn into_query(self) -> Result<Query, ClientError> {
-        let program = |errors| tercet_engine::error::QueryError::Program { errors };
-        Ok(Query::prepare(self).map_err(program)?)
-    }
-}
-
-impl IntoQuery for Query {
-    fn into_query(self) -> Result<Query, ClientError> {
-        Ok(self)
-    }
-}
-
-impl IntoQuery for &Query {
-    fn into_query(self) -> Result<Query, ClientError> {
-        Ok(self.clone())
-    }
-}
-
-/// The arguments of a query: `()`, an array of values for scalar inputs, or a list of [`Input`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Inputs(pub Vec<Input>);
-
-impl From<()> for Inputs {
-    fn from((): ()) -> Inputs {
-        Inputs::default()
-    }
-}
-
-impl From<Vec<Input>> for Inputs {
-    fn from(inputs: Vec<Input>) -> Inputs {
-        Inputs(inputs)
-    }
-}
-
-impl<Scalar: Into<Value>, const N: usize> From<[Scalar; N]> for Inputs {
-    fn from(values: [Scalar; N]) -> Inputs {
-        Inputs(values.map(|value| Input::Scalar(value.into())).into())
-    }
-}
 
 /// The answer of one query.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +37,7 @@ pub struct QueryRequest {
 
 impl QueryRequest {
     pub(crate) fn new(client: &Client, query: impl IntoQuery, inputs: Inputs) -> QueryRequest {
-        let (client, query) = (client.clone(), query.into_query());
+        let (client, query) = (client.clone(), query.into_query().map_err(ClientError::from));
         QueryRequest { client, query, inputs: inputs.0, is_local: false }
     }
 

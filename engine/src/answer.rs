@@ -43,8 +43,8 @@ pub struct Answer {
     /// The form asked for. The rows are the same whatever it is: a tuple or scalar is the first
     /// row, a collection the first column.
     pub form: FindForm,
-    /// Rows in the query's order and then by the whole row, where a pull counts as its entity. No
-    /// two are the same, but for entities that are pulled to equal trees.
+    /// Rows in the query's order and then by the whole row, pulled trees included. No two are the
+    /// same, but for entities that are pulled to equal trees.
     pub rows: Vec<Row>,
     /// How often a function had no result (overflow, wrong type), which made its row absent.
     pub n_without_result: u64,

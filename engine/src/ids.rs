@@ -17,13 +17,13 @@ pub const ID_BYTES_MAX: usize = 256;
 #[non_exhaustive]
 pub enum IdError {
     /// Nothing was given.
-    #[error("an {what} must not be empty")]
+    #[error("{what} must not be empty")]
     Empty {
-        /// What was being made: `entity id`, `attribute`, …
+        /// What was being made, with its article: `an entity id`, `a name`, …
         what: &'static str,
     },
     /// More than [`ID_BYTES_MAX`] bytes.
-    #[error("an {what} has at most {ID_BYTES_MAX} bytes, this one has {n_bytes}: `{start}…`")]
+    #[error("{what} has at most {ID_BYTES_MAX} bytes, this one has {n_bytes}: `{start}…`")]
     TooLong {
         /// What was being made.
         what: &'static str,
@@ -33,7 +33,7 @@ pub enum IdError {
         start: String,
     },
     /// A control character, which no log or terminal shows faithfully.
-    #[error("an {what} must not contain control characters: {text:?}")]
+    #[error("{what} must not contain control characters: {text:?}")]
     Control {
         /// What was being made.
         what: &'static str,
@@ -82,7 +82,7 @@ fn check_text(what: &'static str, text: &str) -> Result<(), IdError> {
 }
 
 fn check_attribute(text: &str) -> Result<(), IdError> {
-    let what = "attribute";
+    let what = "an attribute";
     if text.starts_with('_') {
         return Err(IdError::Internal { text: text.to_owned() });
     }
@@ -179,7 +179,7 @@ macro_rules! text_id {
 text_id!(
     /// What a fact is about: 1–256 bytes of UTF-8 without control characters, compared bytewise.
     EntityId,
-    |text| check_text("entity id", text)
+    |text| check_text("an entity id", text)
 );
 text_id!(
     /// `type/field`, for example `user/name`; 1–256 bytes. The first `/` separates the two.
@@ -189,12 +189,12 @@ text_id!(
 text_id!(
     /// The durable identity of one replica as a writer.
     ClientId,
-    |text| check_text("client id", text)
+    |text| check_text("a client id", text)
 );
 text_id!(
     /// A variable (without its `?`), rule, function or output name in a program.
     Name,
-    |text| check_text("name", text)
+    |text| check_text("a name", text)
 );
 
 macro_rules! number_id {

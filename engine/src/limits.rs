@@ -14,7 +14,7 @@ pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Budget {
     /// Rows made by all steps together.
     pub rows: Option<u64>,
-    /// Bytes held by tables and intermediate rows.
+    /// Bytes held by tables, intermediate rows, and values that functions made.
     pub bytes: Option<u64>,
     /// Rounds of any one fixpoint.
     pub rounds: Option<u64>,

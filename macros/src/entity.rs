@@ -206,6 +206,7 @@ fn expand(
     let reads = stored.iter().enumerate().map(|(index, field)| read(index, field, krate));
     quote! {
         #[automatically_derived]
+        #[allow(unused_qualifications)]
         impl #krate::Entity for #name {
             const TYPE: &'static str = #type_name;
 

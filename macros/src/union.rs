@@ -79,6 +79,7 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Ident, String)]) -> T
     let texts: Vec<&String> = variants.iter().map(|(_, text)| text).collect();
     quote! {
         #[automatically_derived]
+        #[allow(unused_qualifications)]
         impl #impl_generics #krate::Scalar for #name #type_generics #where_clause {
             fn field_type() -> #krate::FieldType {
                 #krate::FieldType::Union { options: [#(#texts.into()),*].into() }

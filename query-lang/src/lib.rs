@@ -13,6 +13,7 @@
 //! forms), `translate` (forms to programs), `parsed` and `report` (positions and errors),
 //! `print`, `json`, `inputs`, `builder`.
 
+mod ask;
 pub mod builder;
 mod form;
 mod inputs;
@@ -31,7 +32,9 @@ mod walk;
 use serde_json::Value as Json;
 use tercet_engine::db::Query;
 use tercet_engine::program::raw::RawProgram;
+pub use tercet_engine::program::{CLAUSES_MAX, NESTING_MAX};
 
+pub use ask::{Inputs, IntoQuery};
 pub use form::{Origin, Span};
 pub use inputs::{inputs_from_json, inputs_from_text};
 pub use json::to_json;
@@ -45,12 +48,6 @@ use problem::{Problem, Problems};
 
 /// The longest text of a query or of rules, in bytes.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
-
-/// The deepest nesting of brackets.
-pub const NESTING_MAX: usize = 32;
-
-/// The most clauses of a query, those of its rules and of nested clauses included.
-pub const CLAUSES_MAX: usize = 1_024;
 
 /// Rules given apart stand three levels deep when they are printed inside a query; as a bare
 /// sequence they are written from the first. The limit leaves room for the difference.

@@ -42,7 +42,7 @@ struct User {
 
 /// Programs that know the crate by another path say so.
 mod facade {
-    pub use tercet_schema as schema;
+    pub(crate) use tercet_schema as schema;
 }
 
 #[derive(Debug, PartialEq, Entity)]

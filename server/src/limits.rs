@@ -40,6 +40,9 @@ pub struct ServerLimits {
     pub query_time: Duration,
     /// Rows that all steps of one evaluation may make together.
     pub query_work_rows_max: u64,
+    /// Rows that all steps of one evaluation of a subscription may make. Lower, because it runs on
+    /// the task that owns the tenant: while it does, the tenant's writers wait.
+    pub live_work_rows_max: u64,
     /// Bytes that the tables of one evaluation may hold.
     pub query_bytes_max: u64,
     /// Rows of one answer.
@@ -107,6 +110,7 @@ impl Default for ServerLimits {
             query_text_bytes_max: 64 << 10,
             query_time: Duration::from_secs(5),
             query_work_rows_max: 50_000_000,
+            live_work_rows_max: 5_000_000,
             query_bytes_max: 256 << 20,
             query_rows_max: 1_000_000,
             query_answer_bytes_max: 256 << 20,

@@ -21,6 +21,7 @@ use crate::config::{ServerConfig, ServerError};
 use crate::storage;
 use crate::tenant::Tenants;
 use crate::transport::http::{self, Services};
+use crate::transport::linger::Lingering;
 
 /// How long to wait when the system gives no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -140,7 +141,7 @@ async fn serve(
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.headers_max)
         .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN))
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

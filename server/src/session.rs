@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tercet_sync::message::{ErrorMessage, Hello, SubscriptionId};
 use tercet_sync::{ClientMessage, Codec, ServerMessage, SessionId};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -136,12 +136,11 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
 
     async fn hello(&mut self) -> Result<Hello, End> {
         let bytes = self.receive().await.ok_or_else(|| End::new("gone", "the peer left"))?;
-        let malformed = |why: String| End::new("malformed", why);
-        let bytes = bytes.map_err(|error| malformed(error.to_string()))?;
+        let bytes = bytes.map_err(|error| End::new(error.code(), error.to_string()))?;
         let decoded = self.codec.decode_client(&bytes, self.limits.hello_bytes_max as u64);
-        match decoded.map_err(|error| malformed(error.to_string()))? {
+        match decoded.map_err(|error| End::new(error.code(), error.to_string()))? {
             ClientMessage::Hello(hello) => Ok(hello),
-            _ => Err(malformed("the first message must be hello".to_owned())),
+            _ => Err(End::new("malformed", "the first message must be hello")),
         }
     }
 
@@ -209,7 +208,11 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         let bytes = match heard {
             Ok(bytes) => bytes,
             Err(Unreadable::WrongKind) => return self.malformed(Unreadable::WrongKind, None).await,
-            Err(Unreadable::Broken) => return Err(End::new("malformed", "the stream is broken")),
+            Err(error) => {
+                let end = End::new(error.code(), error.to_string());
+                self.send_error(end.code, &end.message, None).await;
+                return Err(end);
+            }
         };
         match self.codec.decode_client(&bytes, self.limits.sync.frame_bytes_max) {
             Ok(message) => {
@@ -257,6 +260,9 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
                     return None;
                 }
                 (Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)), _) => {}
+                (Err(tungstenite::Error::Capacity(_)), _) => {
+                    return Some(Err(Unreadable::TooLarge));
+                }
                 (Err(_), _) => return Some(Err(Unreadable::Broken)),
             }
         }
@@ -306,8 +312,11 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
                 while let Some(Ok(_)) = self.socket.next().await {}
             }
         };
-        // Who does not answer is left alone.
-        let _ = timeout(CLOSE_TIMEOUT, closing).await;
+        // Who does not answer is left alone. After an error the library reads no more: then what is
+        // still on its way must not reset the connection before the peer has read why.
+        if timeout(CLOSE_TIMEOUT, closing).await.is_ok() {
+            let _ = self.socket.get_mut().shutdown().await;
+        }
     }
 }
 
@@ -319,8 +328,20 @@ const CLOSE_REASON_BYTES_MAX: usize = 123;
 enum Unreadable {
     #[error("text frames belong to tercet.v1.json, binary frames to tercet.v1.bin")]
     WrongKind,
+    #[error("the frame is longer than a frame may be")]
+    TooLarge,
     #[error("the stream is broken")]
     Broken,
+}
+
+impl Unreadable {
+    /// The stable code of this error on the wire.
+    fn code(&self) -> &'static str {
+        match self {
+            Unreadable::TooLarge => "frame_too_large",
+            Unreadable::WrongKind | Unreadable::Broken => "malformed",
+        }
+    }
 }
 
 fn written<E>(outcome: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Result<(), End> {

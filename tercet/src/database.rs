@@ -20,13 +20,13 @@ use tercet_engine::hlc::Clock;
 use tercet_engine::ids::{ClientId, ClientSeq, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::store::{Accepted, Store, StoreDelta};
+use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::{Entity, SchemaError};
 use tercet_storage::{AppId, LibsqlStorage, Storage, TenantId};
 
 use crate::environment::{now_ms, random_client, random_replica};
 use crate::error::Error;
 use crate::journal::{Journal, OPS_MAX};
-use crate::query::{Inputs, IntoQuery};
 use crate::snapshot::Snapshot;
 use crate::subscription::{Mailbox, Subscription};
 

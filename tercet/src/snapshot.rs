@@ -5,10 +5,10 @@ use tercet_engine::fact::Fact;
 use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::store;
+use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::{Entity, Key};
 
 use crate::error::Error;
-use crate::query::{Inputs, IntoQuery};
 
 /// The facts as they were after one commit. Never changes; a clone is a pointer.
 #[derive(Clone, Default)]

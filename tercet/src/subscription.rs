@@ -116,6 +116,9 @@ impl Mailbox {
     /// Puts the newest answer in; `delta` leads there from the answer put in before.
     pub(crate) fn put(&self, answer: Arc<Answer>, seq: Seq, delta: Option<RowsDelta>) {
         let mut slot = self.slot.lock();
+        if slot.has_ended {
+            return; // An equal subscription that began later may be kept up again.
+        }
         let delta = if slot.unread.is_some() { None } else { delta };
         slot.unread = Some(Unread { answer, seq, delta });
         drop(slot);
@@ -221,6 +224,8 @@ mod tests {
         mailbox.end(Some(Error::NothingToWrite));
         assert!(subscription.next().unwrap().is_ok());
         assert_eq!(subscription.next().unwrap(), Err(Error::NothingToWrite));
+        assert!(subscription.next().is_none());
+        put(&mailbox, 2, &["a"], &["b"]);
         assert!(subscription.next().is_none());
     }
 }

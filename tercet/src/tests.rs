@@ -278,6 +278,23 @@ fn what_is_wrong_is_told_with_its_code_and_changes_nothing() {
     assert!(!db.explain(text).unwrap().contains("warning"));
 }
 
+/// A recursion that doubles a text fits any number of rows; one call can be as bad.
+#[test]
+fn texts_that_a_query_makes_count_as_bytes() {
+    let db = Database::memory();
+    let budget = Budget { bytes: Some(1 << 20), rounds: Some(24), ..Budget::unlimited() };
+    let doubling = "[:find (count ?t) . :where (made ?t)
+                     :rules [[(made ?t) [(ground \"x\") ?t]]
+                             [(made ?t) (made ?s) [(str ?s ?s) ?t]]]]";
+    let joined = format!("[:find ?t :in ?s :where [(str {}) ?t]]", "?s ".repeat(200));
+    let text = Inputs::from([Value::from("x".repeat(10_000))]);
+    for (query, inputs) in [(doubling, Inputs::from(())), (joined.as_str(), text)] {
+        let error = db.snapshot().query_within(query, inputs, &budget).unwrap_err();
+        assert_eq!(error.code(), "query_over_budget");
+        assert!(error.to_string().contains("1048576 bytes"), "{error}");
+    }
+}
+
 #[test]
 fn a_database_can_be_used_from_any_thread() {
     fn is_shared<T: Send + Sync + Clone>() {}

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -97,7 +97,7 @@ fn stream_of(pieces: mpsc::Receiver<Piece>) -> impl stream::Stream<Item = Piece>
     })
 }
 
-fn send_wordnet(data: &PathBuf, lines: &mpsc::Sender<Piece>) -> Sent {
+fn send_wordnet(data: &Path, lines: &mpsc::Sender<Piece>) -> Sent {
     send_all(Wordnet::open(data).unwrap().map(Result::unwrap), lines)
 }
 

@@ -83,28 +83,44 @@ fn median(mut numbers: Vec<Number>) -> Option<Number> {
 fn draw(function: Aggregate, n: Option<usize>, mut values: Vec<Value>) -> Option<Output> {
     values.sort_unstable();
     values.dedup();
-    let place = |value: &Value, draw: usize| {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(draw as u64).to_le_bytes());
-        hasher.update(&value.to_canonical());
-        *hasher.finalize().as_bytes()
-    };
-    let pick = |draw: usize| values.iter().min_by_key(|value| place(value, draw)).cloned();
     match (function, n) {
         (Aggregate::Sample, n) => {
-            let mut drawn = values.clone();
-            drawn.sort_by_key(|value| place(value, 0));
-            drawn.truncate(n.unwrap_or(1));
-            drawn.sort_unstable();
-            Some(Output::List(drawn))
+            values.sort_by_cached_key(|value| *blake3::hash(&value.to_canonical()).as_bytes());
+            values.truncate(n.unwrap_or(1));
+            values.sort_unstable();
+            Some(Output::List(values))
         }
-        (_, None) => pick(0).map(Output::Value),
-        (_, Some(n)) => Some(Output::List((0..n).filter_map(pick).collect())),
+        (_, n) => {
+            let pick = picker(&values);
+            match n {
+                None => pick(0).map(Output::Value),
+                Some(n) => Some(Output::List((0..n as u64).filter_map(pick).collect())),
+            }
+        }
+    }
+}
+
+/// Picks any one of the values for each number, all of them equally often.
+fn picker(values: &[Value]) -> impl Fn(u64) -> Option<Value> {
+    let mut hasher = blake3::Hasher::new();
+    for value in values {
+        let bytes = value.to_canonical();
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(&bytes);
+    }
+    let seed = *hasher.finalize().as_bytes();
+    move |number| {
+        let hash = blake3::keyed_hash(&seed, &number.to_le_bytes());
+        let first = *hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+        let index = u64::from_le_bytes(first).checked_rem(values.len() as u64)?;
+        values.get(index as usize).cloned()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn of(function: Aggregate, n: Option<usize>, values: &[i64]) -> Option<Output> {
@@ -134,6 +150,12 @@ mod tests {
         let reversed: Vec<Value> = values.iter().rev().cloned().collect();
         let drawn = aggregate(Aggregate::Sample, Some(5), values);
         assert!(matches!(&drawn, Some(Output::List(list)) if list.len() == 5));
-        assert_eq!(drawn, aggregate(Aggregate::Sample, Some(5), reversed));
+        assert_eq!(drawn, aggregate(Aggregate::Sample, Some(5), reversed.clone()));
+        let values: Vec<Value> = reversed.iter().rev().cloned().collect();
+        let drawn = aggregate(Aggregate::Rand, Some(60), values);
+        let Some(Output::List(list)) = &drawn else { panic!("{drawn:?}") };
+        let different: BTreeSet<&Value> = list.iter().collect();
+        assert!(list.len() == 60 && different.len() > 20, "60 draws of 50, some of them again");
+        assert_eq!(drawn, aggregate(Aggregate::Rand, Some(60), reversed));
     }
 }

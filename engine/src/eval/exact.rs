@@ -182,6 +182,21 @@ mod tests {
         }
 
         #[test]
+        fn the_order_and_the_grouping_mean_nothing(
+            doubles in proptest::collection::vec(any::<f64>().prop_filter("finite", |d| d.is_finite()), 1..9),
+            turn in any::<usize>(),
+        ) {
+            let mut turned = doubles.clone();
+            turned.rotate_left(turn % doubles.len());
+            let numbers = |doubles: &[f64]| doubles.iter().copied().map(number).collect::<Vec<_>>();
+            let (straight, turned) = (numbers(&doubles), numbers(&turned));
+            let sums = |numbers: &[Number]| ExactSum::of(numbers.iter().copied());
+            prop_assert_eq!(sums(&straight).sum(), sums(&turned).sum());
+            prop_assert_eq!(sums(&straight).mean(), sums(&turned).mean());
+            prop_assert_eq!(variance(&straight), variance(&turned));
+        }
+
+        #[test]
         fn two_doubles_round_as_the_machine_does(a in -1e300..1e300_f64, b in any::<i32>()) {
             let b = f64::from(b) / 7.0;
             prop_assert_eq!(sum(&[a, b]), Some(a + b));

@@ -43,6 +43,7 @@ impl Evaluator<'_> {
         let context = Context {
             rules: &self.program.rules,
             counts: self.snapshot,
+            sizes: self.sizes,
             stratum: &stratum.rules,
             asks_nothing: adornment.is_free(),
         };

@@ -1,14 +1,18 @@
 //! What the functions of the language mean: pure, on values, with no result where there is none.
 //!
 //! Numbers are exact while they are integers of 64 bits; any double makes the arithmetic double.
-//! Overflow, division by zero, a result that is not finite, and arguments of another type give no
-//! result. Comparisons between types are false. Only IEEE operations are used, which give the same
+//! Overflow, division by zero, a result that is not finite, a string longer than
+//! [`STRING_BYTES_MAX`], and arguments of another type give no result. Comparisons between types are false. Only IEEE operations are used, which give the same
 //! bits everywhere.
 
 use std::cmp::Ordering;
 
 use crate::program::functions::Function;
 use crate::value::{Number, Value};
+
+/// The longest string a function makes, in bytes: as long as a stored one may be by default. A few
+/// clauses that each double a string would otherwise make one larger than memory.
+const STRING_BYTES_MAX: usize = 1 << 20;
 
 /// The result of a function; none where it has none.
 pub(crate) fn call(function: Function, args: &[Value]) -> Option<Value> {
@@ -37,10 +41,10 @@ pub(crate) fn call(function: Function, args: &[Value]) -> Option<Value> {
             _ => None,
         },
         Identity => Some(args[0].clone()),
-        Concatenate => Some(Value::from(args.iter().map(text_form).collect::<String>())),
+        Concatenate => concatenate(args),
         Length => Some(Value::int(i64::try_from(string(&args[0])?.chars().count()).ok()?)),
-        UpperCase => Some(Value::from(string(&args[0])?.to_uppercase())),
-        LowerCase => Some(Value::from(string(&args[0])?.to_lowercase())),
+        UpperCase => of_text(string(&args[0])?.to_uppercase()),
+        LowerCase => of_text(string(&args[0])?.to_lowercase()),
         Substring => substring(args),
         StartsWith => strings(args, |text, part| text.starts_with(part)),
         EndsWith => strings(args, |text, part| text.ends_with(part)),
@@ -116,6 +120,22 @@ fn strings(args: &[Value], holds: fn(&str, &str) -> bool) -> Option<Value> {
     Some(Value::Boolean(holds(string(&args[0])?, string(&args[1])?)))
 }
 
+/// A string, unless it is too long.
+fn of_text(text: String) -> Option<Value> {
+    (text.len() <= STRING_BYTES_MAX).then(|| Value::from(text))
+}
+
+fn concatenate(args: &[Value]) -> Option<Value> {
+    let mut text = String::new();
+    for arg in args {
+        text.push_str(&text_form(arg));
+        if text.len() > STRING_BYTES_MAX {
+            return None;
+        }
+    }
+    Some(Value::from(text))
+}
+
 /// The text of a value as a person would write it: strings and ids without quotes.
 fn text_form(value: &Value) -> String {
     match value {
@@ -188,6 +208,17 @@ mod tests {
         }
         assert_eq!(call(Function::NotEqual, &args), Some(Value::Boolean(true)));
         assert_eq!(call(Function::Less, &[int(1), int(2), int(2)]), Some(Value::Boolean(false)));
+    }
+
+    #[test]
+    fn strings_have_a_longest() {
+        let half = Value::from("ß".repeat(STRING_BYTES_MAX / 4));
+        let whole = call(Function::Concatenate, &[half.clone(), half]).expect("just fits");
+        assert_eq!(whole.n_bytes(), STRING_BYTES_MAX);
+        assert_eq!(call(Function::Concatenate, &[whole, int(1)]), None);
+        // Some letters are longer in the other case: ß is SS, ΐ three letters.
+        let long = Value::from("ΐ".repeat(STRING_BYTES_MAX / 2));
+        assert_eq!(call(Function::UpperCase, &[long]), None);
     }
 
     #[test]

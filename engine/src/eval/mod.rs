@@ -29,7 +29,7 @@ use rustc_hash::FxHashMap;
 use crate::error::QueryError;
 use crate::ids::Attribute;
 use crate::intern::Cell;
-use crate::plan::{Adornment, Counts};
+use crate::plan::{Adornment, Counts, RuleSizes};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
 use crate::store::{AttributeId, Snapshot};
@@ -39,13 +39,11 @@ use reads::{Key, Recorder};
 use scratch::Scratch;
 use table::Table;
 
-/// What a value of the evaluation's own takes besides its text: its place in a list and a map.
-const SCRATCH_VALUE_BYTES: u64 = 96;
-
 /// One evaluation of one program over one snapshot.
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
     snapshot: &'s Snapshot,
+    sizes: &'s RuleSizes,
     scratch: Scratch<'s>,
     tables: Vec<Table>,
     table_of: BTreeMap<(RuleId, Adornment), usize>,
@@ -60,12 +58,14 @@ impl<'s> Evaluator<'s> {
     fn new(
         program: &'s Stratified,
         snapshot: &'s Snapshot,
+        sizes: &'s RuleSizes,
         meter: Meter,
         records_reads: bool,
     ) -> Evaluator<'s> {
         Evaluator {
             program,
             snapshot,
+            sizes,
             scratch: Scratch::new(snapshot.dictionary()),
             tables: Vec::new(),
             table_of: BTreeMap::new(),
@@ -114,11 +114,9 @@ impl<'s> Evaluator<'s> {
 
     /// The cell of a value that this evaluation made or was given; what it takes is counted.
     fn counted_cell(&mut self, value: &Value) -> Result<Cell, QueryError> {
-        let n_before = self.scratch.len();
+        let n_bytes_before = self.scratch.n_bytes();
         let cell = self.scratch.cell(value);
-        if self.scratch.len() > n_before {
-            self.meter.hold(value.n_bytes() as u64 + SCRATCH_VALUE_BYTES)?;
-        }
+        self.meter.hold(self.scratch.n_bytes() - n_bytes_before)?;
         Ok(cell)
     }
 

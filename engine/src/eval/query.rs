@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::error::{ProgramError, QueryError};
 use crate::ids::{Attribute, EntityId};
 use crate::limits::Budget;
-use crate::plan::{Context, PlanText, body_plan};
+use crate::plan::{Context, PlanText, RuleSizes, body_plan};
 use crate::program::check::nearest;
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
@@ -107,9 +107,12 @@ impl Query {
         records_reads: bool,
     ) -> Result<Watched, QueryError> {
         let Prepared { program, stratified, columns } = &*self.0;
-        let mut evaluator = Evaluator::new(stratified, snapshot, Meter::new(budget), records_reads);
+        let sizes = RuleSizes::of_rules(&stratified.rules, snapshot);
+        let meter = Meter::new(budget);
+        let mut evaluator = Evaluator::new(stratified, snapshot, &sizes, meter, records_reads);
         let rows = evaluator.input_rows(program, inputs)?;
-        let plan = body_plan(&stratified.body, &input_vars(program), self.context(snapshot));
+        let plan =
+            body_plan(&stratified.body, &input_vars(program), self.context(snapshot, &sizes));
         let rows = evaluator.run(&plan, 0, rows, None)?;
         let rows = evaluator.find(program, &rows)?;
         let answer = Answer {
@@ -122,10 +125,11 @@ impl Query {
         Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default().finish(snapshot) })
     }
 
-    fn context<'c>(&'c self, snapshot: &'c Snapshot) -> Context<'c> {
+    fn context<'c>(&'c self, snapshot: &'c Snapshot, sizes: &'c RuleSizes) -> Context<'c> {
         Context {
             rules: &self.0.stratified.rules,
             counts: snapshot,
+            sizes,
             stratum: &[],
             asks_nothing: false,
         }
@@ -134,7 +138,9 @@ impl Query {
     /// The order in which the query's own body is evaluated, one numbered step a line.
     pub fn explain(&self, snapshot: &Snapshot) -> String {
         let Prepared { program, stratified, .. } = &*self.0;
-        let plan = body_plan(&stratified.body, &input_vars(program), self.context(snapshot));
+        let sizes = RuleSizes::of_rules(&stratified.rules, snapshot);
+        let plan =
+            body_plan(&stratified.body, &input_vars(program), self.context(snapshot, &sizes));
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
         let mut out = text.to_string();
@@ -142,7 +148,7 @@ impl Query {
             for definition in &rule.definitions {
                 let bound: VarSet =
                     rule.needed.iter().map(|column| definition.head[*column]).collect();
-                let plan = body_plan(&definition.body, &bound, self.context(snapshot));
+                let plan = body_plan(&definition.body, &bound, self.context(snapshot, &sizes));
                 let head: Vec<String> = definition
                     .head
                     .iter()

@@ -8,7 +8,7 @@ mod order;
 
 use std::fmt;
 
-pub(crate) use order::{Context, Counts, body_plan};
+pub(crate) use order::{Context, Counts, RuleSizes, body_plan};
 
 use crate::ids::Attribute;
 use crate::program::functions::Function;

@@ -18,6 +18,7 @@ mod strata;
 
 use std::collections::BTreeSet;
 
+pub use check::{CLAUSES_MAX, NESTING_MAX};
 pub use error::ProgramError;
 
 use crate::ids::{Attribute, Name};
@@ -272,14 +273,6 @@ impl Aggregate {
             Aggregate::Distinct => n_members,
             Aggregate::Rand => n,
             _ => n.min(n_members),
-        }
-    }
-
-    /// How many members are looked at: each draw with repetition looks at all of them again.
-    pub(crate) fn n_looks(self, n: Option<usize>, n_members: u64) -> u64 {
-        match self {
-            Aggregate::Rand => n_members.saturating_mul(n.map_or(1, |n| n as u64)),
-            _ => n_members,
         }
     }
 

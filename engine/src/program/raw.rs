@@ -59,6 +59,7 @@ pub struct RawProgram {
 
 /// The form of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FindForm {
     /// `:find ?x ?y`: a set of rows.
     #[default]
@@ -112,6 +113,7 @@ pub enum RawInput {
 
 /// An argument for one input.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Input {
     /// For `?x`.
     Scalar(Value),

@@ -422,3 +422,111 @@ fn id_constants(body: &mut Body, rules: &[Rule], errors: &mut Vec<ProgramError>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ids::Name;
+    use crate::program::raw::{
+        RawBinding, RawClause, RawFindElement, RawInput, RawProgram, RawRule, RawTerm,
+    };
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn var(text: &str) -> RawTerm {
+        RawTerm::Variable(name(text))
+    }
+
+    fn vars(names: &str) -> Vec<RawTerm> {
+        names.split(' ').map(var).collect()
+    }
+
+    fn pattern(entity: &str, value: &str) -> RawClause {
+        let attribute = RawTerm::Keyword(name("a/b"));
+        RawClause::Pattern { entity: var(entity), attribute, value: var(value) }
+    }
+
+    /// `[(str from) to]`: needs one variable and binds the other.
+    fn function(from: &str, to: &str) -> RawClause {
+        RawClause::Function {
+            function: name("str"),
+            args: vec![var(from)],
+            rows: Vec::new(),
+            binding: RawBinding::Scalar(var(to)),
+        }
+    }
+
+    fn call(rule: &str, args: &str) -> RawClause {
+        RawClause::Rule { rule: name(rule), args: vars(args) }
+    }
+
+    fn rule(rule: &str, head: &str, body: u32) -> RawRule {
+        let body = vec![ClauseId(body)];
+        RawRule { name: name(rule), n_required: 0, head: vars(head), body }
+    }
+
+    /// `[:find ?x :in ?x :where …]` of these clauses; the last `body` are the query's own.
+    fn check(clauses: Vec<RawClause>, body: usize, rules: Vec<RawRule>) -> Result<Program, String> {
+        let first = clauses.len() - body;
+        let raw = RawProgram {
+            find: vec![RawFindElement::Variable(name("x"))],
+            inputs: vec![RawInput::Scalar(name("x"))],
+            body: (first..clauses.len()).map(|id| ClauseId(id as u32)).collect(),
+            clauses,
+            rules,
+            ..RawProgram::default()
+        };
+        Program::check(raw).map_err(|errors| {
+            let errors = errors.iter().map(|error| format!("{:?} {}", error.place, error.message));
+            errors.collect::<Vec<_>>().join("; ")
+        })
+    }
+
+    fn needed(program: &Program, rule: usize) -> Vec<usize> {
+        program.rules[rule].needed.iter().copied().collect()
+    }
+
+    #[test]
+    fn what_a_rule_needs_goes_up_to_its_callers_whatever_their_order() {
+        let clauses = || vec![function("a", "b"), call("low", "c d"), call("high", "x y")];
+        let (low, high) = (rule("low", "a b", 0), rule("high", "c d", 1));
+        let program = check(clauses(), 1, vec![low.clone(), high.clone()]).unwrap();
+        assert_eq!((needed(&program, 0), needed(&program, 1)), (vec![0], vec![0]));
+        let program = check(clauses(), 1, vec![high, low]).unwrap();
+        assert_eq!((needed(&program, 0), needed(&program, 1)), (vec![0], vec![0]));
+    }
+
+    #[test]
+    fn a_definition_that_binds_a_column_does_not_help_one_that_needs_it() {
+        let clauses = vec![function("a", "b"), pattern("a", "b"), call("r", "x y")];
+        let program = check(clauses, 1, vec![rule("r", "a b", 0), rule("r", "a b", 1)]).unwrap();
+        assert_eq!(needed(&program, 0), [0]);
+    }
+
+    #[test]
+    fn any_order_of_clauses_is_safe_or_none_is() {
+        let chain = [function("x", "y"), function("y", "z"), function("z", "w")];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let clauses = order.map(|index: usize| chain[index].clone()).to_vec();
+            check(clauses, 3, Vec::new()).unwrap();
+        }
+        for clauses in
+            [[function("y", "z"), function("z", "y")], [function("z", "y"), function("y", "z")]]
+        {
+            let error = check(clauses.to_vec(), 2, Vec::new()).unwrap_err();
+            assert!(error.contains("?y is not bound") && error.contains("?z is not bound"));
+        }
+    }
+
+    #[test]
+    fn a_plain_not_shares_what_the_outside_can_bind() {
+        let not = RawClause::Not { join: None, body: vec![ClauseId(0)] };
+        let program = check(vec![pattern("x", "inner"), not], 1, Vec::new()).unwrap();
+        let Atom::Not { join, .. } = &program.body.clauses[0].atom else { panic!("a not") };
+        let names = join.iter().map(|var| program.scope.names[var.column()].as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["x"]);
+    }
+}

@@ -173,3 +173,58 @@ impl Components {
         Components { list, of_rule }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rules that call those listed; a negative number is a negated call.
+    fn calls(of: &[&[i64]]) -> Vec<Vec<Call>> {
+        let call = |to: &i64| Call {
+            to: RuleId(to.unsigned_abs() as u32),
+            negated: *to < 0,
+            clause: ClauseId(0),
+        };
+        of.iter().map(|calls| calls.iter().map(call).collect()).collect()
+    }
+
+    fn components(of: &[&[i64]]) -> Vec<Vec<u32>> {
+        let members = |rules: Vec<RuleId>| {
+            let mut rules: Vec<u32> = rules.into_iter().map(|rule| rule.0).collect();
+            rules.sort_unstable();
+            rules
+        };
+        Components::of(&calls(of)).list.into_iter().map(members).collect()
+    }
+
+    #[test]
+    fn callees_come_before_callers_and_those_that_recurse_together() {
+        assert_eq!(components(&[&[1], &[2], &[]]), [[2], [1], [0]]);
+        assert_eq!(components(&[&[0]]), [[0]]);
+        // 1 and 2 call each other; 0 calls into them, they call 3; 4 stands alone.
+        let expected = [vec![3], vec![1, 2], vec![0], vec![4]];
+        assert_eq!(components(&[&[1], &[2], &[1, 3], &[], &[]]), expected);
+        // Two cycles that share a rule are one component.
+        assert_eq!(components(&[&[1], &[0, 2], &[1]]), [[0, 1, 2]]);
+    }
+
+    #[test]
+    fn a_long_chain_does_not_use_the_stack() {
+        let n = 100_000;
+        let chain: Vec<Vec<i64>> =
+            (1..=n).map(|to| if to < n { vec![to] } else { vec![] }).collect();
+        let chain: Vec<&[i64]> = chain.iter().map(Vec::as_slice).collect();
+        assert_eq!(Components::of(&calls(&chain)).list.len(), n as usize);
+    }
+
+    #[test]
+    fn a_cycle_is_shown_by_a_shortest_way() {
+        let calls = calls(&[&[1, 3], &[2], &[0], &[2]]);
+        let names = |start, end| -> Vec<u32> {
+            path(&calls, RuleId(start), RuleId(end)).into_iter().map(|rule| rule.0).collect()
+        };
+        assert_eq!(names(0, 2), [0, 1, 2]);
+        assert_eq!(names(3, 1), [3, 2, 0, 1]);
+        assert_eq!(names(2, 2), [2]);
+    }
+}

@@ -52,7 +52,7 @@ async fn replay(
         drift_ms_max: limits.drift_ms_max,
         limits: limits.sync.clone(),
         budget: Budget {
-            rows: Some(limits.query_work_rows_max),
+            rows: Some(limits.live_work_rows_max),
             bytes: Some(limits.query_bytes_max),
             rounds: None,
             interrupt: Some(deadline.interrupt()),

@@ -108,7 +108,7 @@ async fn bodies_are_bounded_and_not_compressed() {
     assert_eq!(answer.problem(), (413, "body_too_large".to_owned()));
     let query = format!("[:find ?e :where [?e :a/b \"{}\"]]", "x".repeat(100));
     let answer = server.post(&app, "query", json!({"query": query})).await;
-    assert_eq!(answer.problem(), (413, "query_too_large".to_owned()));
+    assert_eq!(answer.problem(), (413, "query_too_long".to_owned()));
     let answer = server.import(&app, "i", "\n".to_owned() + &"x".repeat(101)).await;
     assert_eq!(answer.problem(), (413, "body_too_large".to_owned()));
     assert_eq!(answer.json()["line"], 2);

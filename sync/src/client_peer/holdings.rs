@@ -8,6 +8,7 @@
 //! Everything here returns the installs that bring the confirmed store along. A *stale* instance
 //! holds nothing: what is not at the position must not be read.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::answer::Row;
@@ -29,7 +30,8 @@ struct HeldFact {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
     Facts(BTreeSet<Fact>),
-    Rows(BTreeSet<Row>),
+    /// Each with its count: entities may be pulled to equal trees.
+    Rows(BTreeMap<Row, u64>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Holdings {
         self.instances.entry(id).or_insert_with(|| HeldInstance {
             content: match mode {
                 InstanceMode::Facts => Content::Facts(BTreeSet::new()),
-                InstanceMode::Rows => Content::Rows(BTreeSet::new()),
+                InstanceMode::Rows => Content::Rows(BTreeMap::new()),
             },
             fingerprint: Fingerprint::default(),
             is_stale: false,
@@ -77,8 +79,8 @@ impl Holdings {
         (!instance.is_stale).then_some(instance.fingerprint)
     }
 
-    /// The rows of a rows-mode instance.
-    pub(crate) fn rows(&self, id: InstanceId) -> Option<&BTreeSet<Row>> {
+    /// The rows of a rows-mode instance with their counts.
+    pub(crate) fn rows(&self, id: InstanceId) -> Option<&BTreeMap<Row, u64>> {
         match &self.instances.get(&id)?.content {
             Content::Rows(rows) => Some(rows),
             Content::Facts(_) => None,
@@ -156,14 +158,13 @@ impl Holdings {
             return Ok(false);
         }
         for row in &part.removed {
-            if rows.remove(&from_wire(row)?) {
+            if remove_one(rows, from_wire(row)?) {
                 instance.fingerprint = instance.fingerprint.without(row_hash(row));
             }
         }
         for row in &part.added {
-            if rows.insert(from_wire(row)?) {
-                instance.fingerprint = instance.fingerprint.with(row_hash(row));
-            }
+            *rows.entry(from_wire(row)?).or_default() += 1;
+            instance.fingerprint = instance.fingerprint.with(row_hash(row));
         }
         Ok(true)
     }
@@ -292,14 +293,26 @@ impl Holdings {
     }
 }
 
+/// Takes one of a row's count away; whether there was one.
+fn remove_one(rows: &mut BTreeMap<Row, u64>, row: Row) -> bool {
+    let Entry::Occupied(mut count) = rows.entry(row) else { return false };
+    *count.get_mut() -= 1;
+    if *count.get() == 0 {
+        count.remove();
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use tercet_engine::answer::{Output, Tree};
     use tercet_engine::fact::Kind;
     use tercet_engine::hlc::Hlc;
     use tercet_engine::ids::{Attribute, ReplicaId, Seq};
 
     use super::*;
+    use crate::wire_row::to_wire;
 
     const A: InstanceId = InstanceId(1);
     const B: InstanceId = InstanceId(2);
@@ -357,6 +370,34 @@ mod tests {
         holdings.take_facts(&part(A, false, vec![Install::Released(fact("x"))]));
         assert_eq!(holdings.fingerprint(A), Some(sum(&[])));
         assert_eq!(holdings.fingerprint(B), Some(sum(&[("x", 5)])));
+    }
+
+    /// Guards against a set of rows: two entities pulled to equal trees are two equal rows, and
+    /// the row must outlive one of them.
+    #[test]
+    fn equal_rows_are_counted() {
+        let mut holdings = Holdings::default();
+        holdings.open(A, InstanceMode::Rows);
+        let row: Row = vec![Output::Tree(Tree::default())];
+        let wire = to_wire(&row).unwrap();
+        let part = |added: usize, removed: usize| RowsPart {
+            instance: A,
+            seq: Seq(1),
+            reset: false,
+            added: vec![wire.clone(); added],
+            removed: vec![wire.clone(); removed],
+        };
+        let count = |holdings: &Holdings| holdings.rows(A).unwrap().get(&row).copied();
+        assert!(holdings.take_rows(&part(2, 0)).unwrap());
+        assert_eq!(count(&holdings), Some(2));
+        let hash = row_hash(&wire);
+        let both = Fingerprint::default().with(hash).with(hash);
+        assert_eq!(holdings.fingerprint(A), Some(both));
+        assert!(holdings.take_rows(&part(0, 1)).unwrap());
+        assert_eq!(count(&holdings), Some(1));
+        assert!(holdings.take_rows(&part(0, 2)).unwrap());
+        assert_eq!(count(&holdings), None);
+        assert_eq!(holdings.fingerprint(A), Some(Fingerprint::default()));
     }
 
     #[test]

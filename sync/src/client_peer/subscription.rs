@@ -3,7 +3,7 @@
 //! Sources: in facts mode a live query over the view; in rows mode the server's rows, which show
 //! no pending writes; *frozen* while the server does not keep it up: the last answer stands.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tercet_engine::answer::{Answer, Row, Work};
@@ -80,9 +80,10 @@ pub(crate) fn rows_delta(old: &[Row], new: &[Row]) -> RowsDelta {
 }
 
 /// An answer made of the server's rows, in the order that the query asks for.
-pub(crate) fn answer_of_rows(query: &Query, rows: &BTreeSet<Row>) -> Answer {
+pub(crate) fn answer_of_rows(query: &Query, rows: &BTreeMap<Row, u64>) -> Answer {
     let program = query.raw();
-    let mut rows: Vec<Row> = rows.iter().cloned().collect();
+    let repeated = |(row, n): (&Row, &u64)| (0..*n).map(|_| row.clone()).collect::<Vec<_>>();
+    let mut rows: Vec<Row> = rows.iter().flat_map(repeated).collect();
     rows.sort_by(|a, b| compare(program, a, b));
     Answer {
         columns: query.columns().clone(),

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::body::{self, Response};
 use super::{Services, ops, parameter};
+use crate::clock;
 use crate::limits::{IMPORT_BYTES, IMPORT_IN_FLIGHT, IMPORT_OPS, ServerLimits};
 use crate::tenant::{Gone, TenantHandle};
 use crate::transport::problem::Problem;
@@ -146,6 +147,13 @@ impl Import<'_> {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rejection.code, detail)
                 .with("line", number)
         })?;
+        // The tenant would refuse the whole transaction, for good, and its number would be used up:
+        // the import could not be put right. Its stamp will not be earlier than this moment.
+        if op.covers().is_some_and(|covers| covers.hlc.physical_ms() >= clock::now_ms()) {
+            let detail = format!("line {number} covers a stamp that is yet to come");
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(Problem::new(status, "cover_in_future", detail).with("line", number));
+        }
         let n_bytes = op_bytes(&op);
         if !self.ops.is_empty() && self.n_bytes + n_bytes > IMPORT_BYTES {
             self.send().await?;

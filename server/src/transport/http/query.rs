@@ -13,7 +13,7 @@ use tercet_engine::db::Query;
 use tercet_engine::error::QueryError;
 use tercet_engine::ids::Checkpoint;
 use tercet_engine::limits::Budget;
-use tercet_engine::program::raw::{FindForm, Input};
+use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
 use tercet_query_lang::Report;
 use tercet_sync::wire_row::{self, WireOutput};
@@ -75,7 +75,7 @@ fn check_texts(asked: &Asked, limits: &ServerLimits) -> Result<(), Problem> {
     if texts.into_iter().flatten().any(|text| text.len() > limits.query_text_bytes_max) {
         let max = limits.query_text_bytes_max;
         let detail = format!("the text of a query, and of its rules, has at most {max} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "query_too_large", detail));
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "query_too_long", detail));
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ fn document(
     bytes.extend_from_slice(b"{\"columns\":");
     put(&mut bytes, &*answer.columns);
     bytes.extend_from_slice(b",\"form\":");
-    put(&mut bytes, form_name(answer.form));
+    put(&mut bytes, &answer.form);
     bytes.extend_from_slice(b",\"rows\":[");
     for (index, row) in answer.rows.iter().enumerate() {
         bytes.extend_from_slice(if index == 0 { b"[" } else { b",[" });
@@ -194,13 +194,4 @@ fn warnings(query: &Query, answer: &Answer, snapshot: &Snapshot) -> Vec<String> 
         warnings.push(format!("a function had no result {n} times; those rows are absent"));
     }
     warnings
-}
-
-fn form_name(form: FindForm) -> &'static str {
-    match form {
-        FindForm::Relation => "relation",
-        FindForm::Tuple => "tuple",
-        FindForm::Collection => "collection",
-        FindForm::Scalar => "scalar",
-    }
 }
