@@ -185,7 +185,7 @@ impl Evaluator<'_> {
                 FindElement::Aggregate { function, n, .. } => {
                     let n_members = members.len() as u64;
                     self.meter.room_for(values_bytes(function.n_values_max(*n, n_members)))?;
-                    self.meter.went_through(values_bytes(function.n_looks(*n, n_members)))?;
+                    self.meter.went_through(values_bytes(n_members))?;
                     aggregate::aggregate(*function, *n, members.iter().map(value).collect())
                 }
                 FindElement::Variable(_) | FindElement::Pull { .. } => {

@@ -39,9 +39,6 @@ use reads::{Key, Recorder};
 use scratch::Scratch;
 use table::Table;
 
-/// What a value of the evaluation's own takes besides its text: its place in a list and a map.
-const SCRATCH_VALUE_BYTES: u64 = 96;
-
 /// One evaluation of one program over one snapshot.
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
@@ -117,11 +114,9 @@ impl<'s> Evaluator<'s> {
 
     /// The cell of a value that this evaluation made or was given; what it takes is counted.
     fn counted_cell(&mut self, value: &Value) -> Result<Cell, QueryError> {
-        let n_before = self.scratch.len();
+        let n_bytes_before = self.scratch.n_bytes();
         let cell = self.scratch.cell(value);
-        if self.scratch.len() > n_before {
-            self.meter.hold(value.n_bytes() as u64 + SCRATCH_VALUE_BYTES)?;
-        }
+        self.meter.hold(self.scratch.n_bytes() - n_bytes_before)?;
         Ok(cell)
     }
 

@@ -3,7 +3,8 @@
 //! They are not put into the store's dictionary, so a hostile query cannot make it grow. Equality
 //! of cells stays equality of values: a value keeps the first cell this evaluation gave it, even
 //! if a writer adds it to the dictionary meanwhile, which is right because no fact of the snapshot
-//! can hold a value that the dictionary did not have when the snapshot was taken.
+//! can hold a value that the dictionary did not have when the snapshot was taken. What they take is
+//! counted, because a function in a recursion can make texts without end.
 
 use std::cmp::Ordering;
 
@@ -12,16 +13,20 @@ use rustc_hash::FxHashMap;
 use crate::intern::{Cell, Dictionary};
 use crate::value::Value;
 
+/// What a value takes in both directions, besides its text.
+const ENTRY_BYTES: u64 = (2 * size_of::<Value>() + size_of::<Cell>()) as u64;
+
 /// The dictionary of a snapshot, and the values of one evaluation on top.
 pub(crate) struct Scratch<'s> {
     dictionary: &'s Dictionary,
     values: Vec<Value>,
     cells: FxHashMap<Value, Cell>,
+    n_bytes: u64,
 }
 
 impl<'s> Scratch<'s> {
     pub(crate) fn new(dictionary: &'s Dictionary) -> Scratch<'s> {
-        Scratch { dictionary, values: Vec::new(), cells: FxHashMap::default() }
+        Scratch { dictionary, values: Vec::new(), cells: FxHashMap::default(), n_bytes: 0 }
     }
 
     /// The cell of a value.
@@ -36,12 +41,13 @@ impl<'s> Scratch<'s> {
         let cell = Cell::scratch(index);
         self.values.push(value.clone());
         self.cells.insert(value.clone(), cell);
+        self.n_bytes += ENTRY_BYTES + value.n_bytes() as u64;
         cell
     }
 
-    /// How many values it holds.
-    pub(crate) fn len(&self) -> usize {
-        self.values.len()
+    /// What the values take that only this evaluation knows.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        self.n_bytes
     }
 
     /// The value of a cell.

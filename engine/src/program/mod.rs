@@ -276,14 +276,6 @@ impl Aggregate {
         }
     }
 
-    /// How many members are looked at: each draw with repetition looks at all of them again.
-    pub(crate) fn n_looks(self, n: Option<usize>, n_members: u64) -> u64 {
-        match self {
-            Aggregate::Rand => n_members.saturating_mul(n.map_or(1, |n| n as u64)),
-            _ => n_members,
-        }
-    }
-
     /// Whether the answer depends on a draw, which a live query refuses.
     pub(crate) fn is_random(self) -> bool {
         matches!(self, Aggregate::Sample | Aggregate::Rand)
