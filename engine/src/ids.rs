@@ -88,7 +88,8 @@ fn check_attribute(text: &str) -> Result<(), IdError> {
     }
     check_text(what, text)?;
     match text.split_once('/') {
-        Some((kind, field)) if !kind.is_empty() && !field.is_empty() => {
+        // A colon is how query text writes an attribute, not part of it.
+        Some((kind, field)) if !kind.is_empty() && !field.is_empty() && !kind.starts_with(':') => {
             if field.starts_with('_') {
                 return Err(IdError::Internal { text: text.to_owned() });
             }
@@ -319,6 +320,7 @@ mod tests {
         assert_eq!(code("user"), "attribute_malformed");
         assert_eq!(code("/x"), "attribute_malformed");
         assert_eq!(code("x/"), "attribute_malformed");
+        assert_eq!(code(":user/name"), "attribute_malformed");
         assert_eq!(code(""), "id_empty");
         assert_eq!(code("a/\0"), "id_control_character");
         assert_eq!(code(&format!("a/{}", "b".repeat(255))), "id_too_long");
