@@ -256,9 +256,12 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
                 (Ok(Message::Binary(_) | Message::Text(_)), _) => {
                     return Some(Err(Unreadable::WrongKind));
                 }
-                (Ok(Message::Close(_)), _) | (Err(tungstenite::Error::ConnectionClosed), _) => {
+                (Ok(Message::Close(_)), _) => {
+                    // The library has queued the answer that a close asks for (RFC 6455, 5.5.1).
+                    let _ = timeout(CLOSE_TIMEOUT, self.socket.flush()).await;
                     return None;
                 }
+                (Err(tungstenite::Error::ConnectionClosed), _) => return None,
                 (Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)), _) => {}
                 (Err(tungstenite::Error::Capacity(_)), _) => {
                     return Some(Err(Unreadable::TooLarge));

@@ -104,6 +104,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         0 => String::new(),
         n => format!(" ({} there already)", grouped(n)),
     };
+    if report.transactions == 0 {
+        tell("imported nothing: the input holds no operations");
+        return Ok(());
+    }
     tell(&format!(
         "imported {} in {}{before}, {}; the app is at commit {}",
         counted(report.lines, "operation"),

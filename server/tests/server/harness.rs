@@ -243,6 +243,13 @@ impl Socket {
         }
     }
 
+    /// Says goodbye, and gives the answer's code.
+    pub(crate) async fn say_goodbye(&mut self) -> u16 {
+        let frame = CloseFrame { code: 1000.into(), reason: "".into() };
+        self.stream.send(Message::Close(Some(frame))).await.unwrap();
+        self.closed().await
+    }
+
     /// The close code, after whatever messages come before it.
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {

@@ -49,6 +49,19 @@ async fn a_json_session_sees_its_write_and_that_of_others() {
     server.stop().await;
 }
 
+/// Guards against an end of the connection before the close was answered, which browsers report
+/// as a failure (1006).
+#[tokio::test]
+async fn a_close_is_answered() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let mut socket = server.session(&app, "c").await;
+    assert_eq!(socket.say_goodbye().await, 1000);
+    let mut silent = server.connect(&app.id, "tercet.v1.json").await;
+    assert_eq!(silent.say_goodbye().await, 1000);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_malformed_frame_costs_an_error_and_not_the_session() {
     let server = TestServer::in_memory().await;
