@@ -20,8 +20,7 @@ const CRATE_ARROWS: [(&str, &[&str]); 14] = [
     ("formats", &["query-lang"]),
     ("tercet", &["query-lang", "schema", "storage"]),
     ("client", &["sync", "storage", "schema"]),
-    // Import and export over HTTP speak the formats.
-    ("server", &["sync", "storage", "formats"]),
+    ("server", &["sync", "storage"]),
     ("cli", &["server", "client", "tercet", "formats"]),
     ("tests", &["cli", "server", "client", "tercet", "formats"]),
     ("benches", &["tests"]),
