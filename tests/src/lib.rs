@@ -11,6 +11,7 @@ pub mod generate;
 pub mod minimize;
 pub mod oracle;
 pub mod random;
+#[cfg(feature = "system")]
 pub mod sql;
 pub mod text;
 pub mod tree;
