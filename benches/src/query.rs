@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tercet::{Database, Inputs, Output, Query, Row as AnswerRow, Value, prepare};
+use tercet::{Database, Inputs, Query, Value, prepare};
 
 use crate::data::DataSet;
 use crate::measure::{Took, median, ms, us};
@@ -64,13 +64,10 @@ fn closure(context: &mut Context) -> Result<Vec<Row>> {
 }
 
 fn count(db: &Database, query: &Query, inputs: &Inputs) -> Result<u64> {
-    let rows: Vec<AnswerRow> = db.query(query, inputs.clone())?.rows;
-    match rows.first().map(Vec::as_slice) {
-        Some([Output::Value(Value::Number(count))]) => count
-            .as_i64()
-            .and_then(|count| u64::try_from(count).ok())
-            .context("a count is positive"),
-        _ => Ok(0),
+    let rows = db.query(query, inputs.clone())?.rows;
+    match rows.first().and_then(|row| row.value(0)?.as_i64()) {
+        Some(count) => u64::try_from(count).context("a count is positive"),
+        None => Ok(0),
     }
 }
 

@@ -126,8 +126,8 @@ fn point(context: &mut Context) -> Result<Vec<Row>> {
     let inputs: Vec<Inputs> =
         chosen.iter().map(|(entity, _)| [Value::Ref((*entity).clone())].into()).collect();
     let read = |inputs: &Inputs| -> Result<libsql::Value> {
-        match db.query(&query, inputs.clone())?.rows.first().map(Vec::as_slice) {
-            Some([Output::Value(value)]) => Ok(sql_value(value)),
+        match db.query(&query, inputs.clone())?.rows.first().and_then(|row| row.to_output(0)) {
+            Some(Output::Value(value)) => Ok(sql_value(&value)),
             _ => bail!("an entity lost its {}", data.field),
         }
     };

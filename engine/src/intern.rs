@@ -61,7 +61,8 @@ impl Cell {
         Cell::new(tag, u64::from(symbol))
     }
 
-    fn tag(self) -> u64 {
+    /// What kind of cell it is: cells with one tag are of one value type.
+    pub(crate) fn tag(self) -> u64 {
         self.0 >> PAYLOAD_BITS
     }
 
@@ -131,6 +132,19 @@ impl Cell {
             TAG_DATE => Some(ValueType::Date),
             TAG_STRING => Some(ValueType::String),
             TAG_REF => Some(ValueType::Ref),
+            _ => None,
+        }
+    }
+
+    /// The value of a cell that needs no table, if this is one. Cells of one tag that have such
+    /// values are ordered as these.
+    pub(crate) fn to_inline(self) -> Option<Value> {
+        match self.tag() {
+            TAG_BOOLEAN => Some(Value::Boolean(self.payload() != 0)),
+            TAG_INT => Some(Value::int(self.signed())),
+            TAG_DATE => {
+                Some(Value::Date(Date::from_ms(self.signed()).expect("it was made of a date")))
+            }
             _ => None,
         }
     }
@@ -299,6 +313,11 @@ impl Dictionary {
     /// When the cell is none of this dictionary: a scratch cell, or one of another dictionary.
     pub fn value(&self, cell: Cell) -> Value {
         self.tables.read().value(cell)
+    }
+
+    /// Whether this is the same dictionary, so that its cells mean the same.
+    pub(crate) fn is_same(&self, other: &Dictionary) -> bool {
+        Arc::ptr_eq(&self.tables, &other.tables)
     }
 
     /// The dictionary held open for many look-ups: one lock instead of one for each. Whoever holds

@@ -35,7 +35,7 @@ pub(crate) fn run(
     inputs: &[Input],
 ) -> Result<Vec<Row>, Refused> {
     let answer = query.run(snapshot, inputs, &Budget::unlimited());
-    answer.map(|answer| answer.rows).map_err(|error| Refused(error.to_string()))
+    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
 }
 
 /// What the engine answers when it evaluates goals in an order drawn from a seed, or in its own.
