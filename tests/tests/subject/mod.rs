@@ -47,7 +47,7 @@ fn run_in_order(
 ) -> Result<Vec<Row>, Refused> {
     let Some(seed) = seed else { return run(query, snapshot, inputs) };
     let answer = query.run_with_order_seed(snapshot, inputs, &Budget::unlimited(), seed);
-    answer.map(|answer| answer.rows).map_err(|error| Refused(error.to_string()))
+    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
 }
 
 /// The store that holds some transactions.
