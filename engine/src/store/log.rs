@@ -93,7 +93,7 @@ fn fact_changes(mut touches: Vec<Touch>, view: &Snapshot) -> Vec<FactChange> {
     touches.sort_by_key(|touch| (entity(touch), ranks[touch.attribute.0 as usize], touch.pair));
     let mut groups: Vec<(EntityId, &[Touch])> = touches
         .chunk_by(|a, b| entity(a) == entity(b))
-        .map(|touches| (reader.entity(entity(&touches[0])), touches))
+        .map(|touches| (reader.entity(entity(&touches[0])).clone(), touches))
         .collect();
     groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut changes: Vec<FactChange> = Vec::with_capacity(touches.len());
