@@ -46,6 +46,12 @@ impl Meter {
         self.look()
     }
 
+    /// Takes note of more rows.
+    pub(crate) fn made_rows(&mut self, n_rows: u64) -> Result<(), QueryError> {
+        self.work.n_rows_made += n_rows;
+        self.look()
+    }
+
     /// Takes note of one more row of a batch that is being made, and of the bytes it has now.
     pub(crate) fn made_row_in(&mut self, batch_bytes: u64) -> Result<(), QueryError> {
         self.room_for(batch_bytes)?;

@@ -118,7 +118,7 @@ impl Query {
         let answer = Answer {
             columns: Arc::clone(columns),
             form: program.form(),
-            rows: rows.into(),
+            rows,
             n_without_result: evaluator.meter.n_without_result,
             work: evaluator.meter.work,
         };

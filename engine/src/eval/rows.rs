@@ -43,6 +43,10 @@ impl Rows {
         self.n_rows == 0
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.n_rows
+    }
+
     pub(crate) fn n_bytes(&self) -> u64 {
         self.cells.len() as u64 * CELL_BYTES
     }
