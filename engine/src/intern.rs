@@ -75,6 +75,35 @@ impl Cell {
         self.payload() as i64 - OFFSET
     }
 
+    /// The entity symbol of a reference: a dense 32-bit key, equal exactly when the cells are. None
+    /// for cells of other types, whose numbers would be mistaken for entities.
+    #[inline]
+    pub fn narrow(self) -> Option<u32> {
+        self.is_ref().then_some(self.0 as u32)
+    }
+
+    /// The reference whose [`Cell::narrow`] this is.
+    #[inline]
+    pub fn from_narrow(entity: u32) -> Cell {
+        Cell::new(TAG_REF, u64::from(entity))
+    }
+
+    /// The upper and the lower half. Among cells with equal upper halves, as columns of one type
+    /// mostly have, the lower halves are 32-bit keys that are equal and ordered as the cells are.
+    #[inline]
+    pub fn halves(self) -> (u32, u32) {
+        ((self.0 >> 32) as u32, self.0 as u32)
+    }
+
+    /// The cell of two [`Cell::halves`].
+    #[inline]
+    pub fn from_halves(upper: u32, lower: u32) -> Cell {
+        Cell(u64::from(upper) << 32 | u64::from(lower))
+    }
+
+    /// The least cell that refers: every reference is at or above it, every value below it.
+    pub(crate) const REFS: Cell = Cell(TAG_REF << PAYLOAD_BITS);
+
     /// The cell after this one in the order of cells: the end of a range of one key.
     pub(crate) fn after(self) -> Cell {
         Cell(self.0.checked_add(1).expect("no value has the last cell"))

@@ -10,19 +10,16 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::batch::Rows;
 use super::order::{By, Found, Ordered, Source};
-use super::rows::{CELL_BYTES, Rows};
+use super::rows::CELL_BYTES;
 use super::{Evaluator, functions};
 use crate::answer::{AnswerRows, Columns, Output, Row};
 use crate::error::QueryError;
-use crate::intern::Cell;
 use crate::program::functions::Function;
 use crate::program::raw::{RawHaving, RawHavingTerm, RawOrder};
 use crate::program::{FindElement, Program, Var};
 use crate::value::Value;
-
-/// Rows gathered between two looks at the limits.
-const BLOCK: usize = 1_024;
 
 /// How many times the window's rows there must be before the first are picked out instead of
 /// ordering all.
@@ -30,17 +27,13 @@ const PICK_FACTOR: usize = 8;
 
 impl Evaluator<'_> {
     /// The rows of the answer, given those of the body.
-    pub(super) fn find(
-        &mut self,
-        program: &Program,
-        rows: &Rows,
-    ) -> Result<AnswerRows, QueryError> {
+    pub(super) fn find(&mut self, program: &Program, rows: Rows) -> Result<AnswerRows, QueryError> {
         "the result".clone_into(&mut self.meter.place);
         let mut found = if program.find.iter().any(is_aggregate) {
             self.groups(program, rows)?
         } else {
             let vars: Vec<Var> = program.find.iter().map(FindElement::var).collect();
-            self.project(program, &vars, rows)?
+            project(program, &vars, rows)
         };
         for (having, function) in program.having.iter().zip(&program.having_functions) {
             let holds = |row: &u32| self.holds(having, *function, &found, *row as usize);
@@ -70,41 +63,6 @@ impl Evaluator<'_> {
         }
         let end = window.end.min(ordered.len());
         self.rows(program, &ordered, window.start.min(end)..end)
-    }
-
-    /// The columns of some variables.
-    pub(super) fn project(
-        &mut self,
-        program: &Program,
-        vars: &[Var],
-        rows: &Rows,
-    ) -> Result<Found, QueryError> {
-        let mut distinct: Vec<Var> = Vec::with_capacity(vars.len());
-        for var in vars {
-            if !distinct.contains(var) {
-                distinct.push(*var);
-            }
-        }
-        let n_rows = rows.len();
-        self.meter.room_for(n_rows as u64 * distinct.len() as u64 * CELL_BYTES)?;
-        let mut columns: Vec<Vec<Cell>> =
-            distinct.iter().map(|_| Vec::with_capacity(n_rows)).collect();
-        for start in (0..n_rows).step_by(BLOCK) {
-            let block = start..n_rows.min(start + BLOCK);
-            for (var, column) in distinct.iter().zip(&mut columns) {
-                column.extend(block.clone().map(|row| rows.row(row)[var.column()]));
-            }
-            self.meter.check()?;
-        }
-        let column = |element: &FindElement| {
-            let place = distinct.iter().position(|var| *var == element.var());
-            place.expect("the variables of find are among those asked for")
-        };
-        Ok(Found {
-            n_rows,
-            sources: columns.into_iter().map(Source::Cells).collect(),
-            elements: program.find.iter().map(column).collect(),
-        })
     }
 
     /// Rows of the answer without trees.
@@ -195,6 +153,24 @@ impl Evaluator<'_> {
         let args: Option<Vec<Value>> = having.args.iter().map(arg).collect();
         args.is_some_and(|args| functions::call(function, &args) == Some(Value::Boolean(true)))
     }
+}
+
+/// The rows as columns of some variables, none of them twice, which are all that find asks for.
+pub(super) fn project(program: &Program, vars: &[Var], rows: Rows) -> Found {
+    let mut distinct: Vec<Var> = Vec::with_capacity(vars.len());
+    for var in vars {
+        if !distinct.contains(var) {
+            distinct.push(*var);
+        }
+    }
+    let column = |element: &FindElement| {
+        let place = distinct.iter().position(|var| *var == element.var());
+        place.expect("the variables of find are among those asked for")
+    };
+    let elements = program.find.iter().map(column).collect();
+    let n_rows = rows.len();
+    let sources = rows.into_columns(&distinct).into_iter().map(Source::Cells).collect();
+    Found { n_rows, sources, elements }
 }
 
 /// The columns of `:order-by`.

@@ -10,10 +10,11 @@ use std::ops::Range;
 
 use super::Evaluator;
 use super::aggregate::Members;
-use super::find::{is_aggregate, row_bytes, values_bytes};
+use super::batch::Rows;
+use super::find::{is_aggregate, project, row_bytes, values_bytes};
 use super::meter::Meter;
 use super::order::{By, Found, Ordered, Source};
-use super::rows::{CELL_BYTES, Rows};
+use super::rows::CELL_BYTES;
 use crate::answer::Output;
 use crate::error::QueryError;
 use crate::program::raw::FindForm;
@@ -22,14 +23,14 @@ use crate::value::Value;
 
 impl Evaluator<'_> {
     /// One row for each group that has results.
-    pub(super) fn groups(&mut self, program: &Program, rows: &Rows) -> Result<Found, QueryError> {
+    pub(super) fn groups(&mut self, program: &Program, rows: Rows) -> Result<Found, QueryError> {
         let keys = program.find.iter().filter(|element| !is_aggregate(element));
         let keys: BTreeSet<Var> = keys.map(FindElement::var).collect();
         let find = program.find.iter().map(FindElement::var);
         let others: BTreeSet<Var> =
             find.chain(program.with.iter().copied()).filter(|var| !keys.contains(var)).collect();
         let vars: Vec<Var> = keys.iter().chain(&others).copied().collect();
-        let found = self.project(program, &vars, rows)?;
+        let found = project(program, &vars, rows);
         let n_bytes = found.n_rows as u64 * vars.len() as u64 * CELL_BYTES;
         self.meter.hold(n_bytes)?;
         let by: Vec<By> = (0..vars.len()).map(|source| By { source, descending: false }).collect();
