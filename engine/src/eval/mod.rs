@@ -8,6 +8,7 @@
 //!
 //! Source: Abiteboul, Hull & Vianu, ch. 13 (semi-naive evaluation, query-subquery).
 
+mod access;
 mod aggregate;
 mod batch;
 mod calls;
