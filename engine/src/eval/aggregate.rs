@@ -32,7 +32,7 @@ impl<'g> Members<'g> {
         scratch: &'g Scratch<'g>,
     ) -> Members<'g> {
         let source = ordered.source_of(element);
-        let integer_base = ordered.coded(source).0.integer_base();
+        let integer_base = ordered.coding(source).integer_base();
         Members { ordered, source, scratch, integer_base }
     }
 
@@ -70,13 +70,11 @@ impl<'g> Members<'g> {
 
     /// The cell of one row.
     pub(super) fn cell(&self, row: usize) -> Cell {
-        let (coding, source) = self.ordered.coded(self.source);
-        coding.cell(source, self.ordered.code(row, self.source))
+        self.ordered.coding(self.source).cell(self.ordered.code(row, self.source))
     }
 
     fn value(&self, code: u64) -> Value {
-        let (coding, source) = self.ordered.coded(self.source);
-        coding.value(source, code, self.scratch)
+        self.ordered.coding(self.source).value(code, self.scratch)
     }
 
     fn list(&self, codes: Vec<u64>) -> Output {

@@ -8,7 +8,6 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use super::batch::Rows;
 use super::order::{By, Found, Ordered, Source};
@@ -80,7 +79,6 @@ impl Evaluator<'_> {
             n_rows: rows.len(),
             columns: elements.map(column).collect(),
             dictionary: self.snapshot.dictionary().clone(),
-            texts: OnceLock::new(),
         }))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! One value has one code, so codes stand for values wherever rows are sorted, compared and told
 //! apart. Where the cells of a column are ordered as their values, a code is the distance from the
-//! least cell; texts have the ranks of the dictionary; anything else gets codes of its own, and
+//! least cell; texts have the ranks that the dictionary gives them; anything else gets codes of its own, and
 //! only then are values compared. How codes are packed is left out.
 
 use std::cmp::Ordering;
@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::answer::{Column, Output};
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
-use crate::value::Value;
+use crate::value::{Value, ValueType};
 
 /// A column of rows that are not ordered yet.
 pub(crate) enum Source {
@@ -56,16 +56,31 @@ pub(crate) struct Coding {
 enum Kind {
     /// Cells that are ordered as their values: the distance from the least one.
     Distance { least: Cell },
-    /// Codes of this column alone: for each row, and for each code a row that has it.
-    Own { codes: Vec<u32>, rows: Vec<u32> },
+    /// A code for each row, and what it stands for.
+    Own { codes: Vec<u32>, table: Table },
 }
+
+/// What codes stand for, by code.
+enum Table {
+    /// Cells; [`NO_CELL`] where no row has the code.
+    Cells(Vec<Cell>),
+    /// A row that has the code.
+    Rows(Vec<u32>),
+}
+
+/// No value has this cell.
+const NO_CELL: Cell = Cell::MIN;
+
+/// The most places of a table for each row: where ranks lie further apart, the column gets codes
+/// of its own.
+const SPARSE_MAX: usize = 16;
 
 impl Coding {
     pub(crate) fn of(source: &Source, scratch: &Scratch<'_>) -> Coding {
         match source {
-            Source::Cells(cells) => {
-                distances(cells).unwrap_or_else(|| own_of_cells(cells, scratch))
-            }
+            Source::Cells(cells) => distances(cells)
+                .or_else(|| ranks(cells, scratch))
+                .unwrap_or_else(|| own_of_cells(cells, scratch)),
             Source::Outputs(outputs) => own_of_outputs(outputs),
         }
     }
@@ -134,14 +149,14 @@ impl Coding {
             (Kind::Distance { least }, _) => {
                 Column::Cells(codes.into_iter().map(|code| Cell(least.0 + code)).collect())
             }
-            (Kind::Own { rows, .. }, Source::Cells(cells))
-                if rows.iter().all(|row| cells[*row as usize].as_scratch().is_none()) =>
+            (Kind::Own { table: Table::Cells(cells), .. }, _)
+                if cells.iter().all(|cell| cell.as_scratch().is_none()) =>
             {
-                Column::of_cells(codes.into_iter().map(|code| self.cell(source, code)).collect())
+                Column::of_cells(codes.into_iter().map(|code| cells[code as usize]).collect())
             }
             // Outputs that rows share are kept once.
-            (Kind::Own { rows, .. }, _) if rows.len() <= codes.len() => {
-                let outputs = 0..rows.len() as u64;
+            (Kind::Own { .. }, _) if self.last < codes.len() as u64 => {
+                let outputs = 0..=self.last;
                 let outputs = outputs.map(|code| self.output(source, code, scratch)).collect();
                 Column::Coded { outputs, codes: narrow(&codes) }
             }
@@ -153,27 +168,28 @@ impl Coding {
     }
 
     /// The cell that has a code; the source is of cells.
-    pub(crate) fn cell(&self, source: &Source, code: u64) -> Cell {
-        match (&self.kind, source) {
-            (Kind::Distance { least }, _) => Cell(least.0 + code),
-            (Kind::Own { rows, .. }, Source::Cells(cells)) => cells[rows[code as usize] as usize],
-            (_, Source::Outputs(_)) => unreachable!("outputs have no cells"),
+    #[inline]
+    pub(crate) fn cell(&self, code: u64) -> Cell {
+        match &self.kind {
+            Kind::Distance { least } => Cell(least.0 + code),
+            Kind::Own { table: Table::Cells(cells), .. } => cells[code as usize],
+            Kind::Own { table: Table::Rows(_), .. } => unreachable!("outputs have no cells"),
         }
     }
 
     /// The output that has a code.
     pub(crate) fn output(&self, source: &Source, code: u64, scratch: &Scratch<'_>) -> Output {
         match (&self.kind, source) {
-            (Kind::Own { rows, .. }, Source::Outputs(outputs)) => {
+            (Kind::Own { table: Table::Rows(rows), .. }, Source::Outputs(outputs)) => {
                 outputs[rows[code as usize] as usize].clone()
             }
-            _ => Output::Value(self.value(source, code, scratch)),
+            _ => Output::Value(self.value(code, scratch)),
         }
     }
 
     /// The value that has a code; the source is of cells.
-    pub(crate) fn value(&self, source: &Source, code: u64, scratch: &Scratch<'_>) -> Value {
-        let cell = self.cell(source, code);
+    pub(crate) fn value(&self, code: u64, scratch: &Scratch<'_>) -> Value {
+        let cell = self.cell(code);
         cell.to_inline().unwrap_or_else(|| scratch.value(cell))
     }
 
@@ -191,6 +207,13 @@ impl Coding {
             Output::Value(found) => found.cmp(value),
             Output::List(_) | Output::Tree(_) => Ordering::Greater,
         };
+        if let Kind::Own { table: Table::Cells(cells), .. } = &self.kind {
+            let used: Vec<u64> =
+                (0..=self.last).filter(|code| cells[*code as usize] != NO_CELL).collect();
+            let place = used.partition_point(|code| compare(*code).is_lt());
+            let code = used.get(place).copied();
+            return (code.unwrap_or(self.last + 1), code.is_some_and(|code| compare(code).is_eq()));
+        }
         let (mut below, mut above) = (0, self.last + 1);
         while below < above {
             let middle = below + (above - below) / 2;
@@ -215,21 +238,47 @@ fn distances(cells: &[Cell]) -> Option<Coding> {
     is_ordered.then(|| Coding { kind: Kind::Distance { least }, last: greatest.0 - least.0 })
 }
 
+/// Where all cells are strings, or references, that have a rank: the distance from the least.
+fn ranks(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
+    let tag = cells.first()?.tag();
+    let is_text = matches!(cells[0].value_type()?, ValueType::String | ValueType::Ref);
+    if !is_text || cells.len() < 2 || cells.iter().any(|cell| cell.tag() != tag) {
+        return None;
+    }
+    let ranks = scratch.ranks_for(cells.len())?;
+    // Keys of cells with one tag differ in the ranks alone.
+    let codes: Option<Vec<u32>> =
+        cells.iter().map(|cell| ranks.key(*cell).map(|key| key as u32)).collect();
+    let mut codes = codes?;
+    let (least, greatest) = (*codes.iter().min()?, *codes.iter().max()?);
+    let n_places = (greatest - least) as usize + 1;
+    if n_places > SPARSE_MAX * cells.len() {
+        return None;
+    }
+    let mut table = vec![NO_CELL; n_places];
+    for (code, cell) in codes.iter_mut().zip(cells) {
+        *code -= least;
+        table[*code as usize] = *cell;
+    }
+    let last = u64::from(greatest - least);
+    Some(Coding { kind: Kind::Own { codes, table: Table::Cells(table) }, last })
+}
+
 /// Each different cell is compared by value only here.
 fn own_of_cells(cells: &[Cell], scratch: &Scratch<'_>) -> Coding {
     let mut codes_of: FxHashMap<Cell, u32> = FxHashMap::default();
-    let mut values: Vec<(Value, u32)> = Vec::new();
+    let mut distinct: Vec<Cell> = Vec::new();
     let mut codes = Vec::with_capacity(cells.len());
-    for (row, cell) in (0_u32..).zip(cells) {
+    for cell in cells {
         let code = *codes_of.entry(*cell).or_insert_with(|| {
-            values.push((scratch.value(*cell), row));
-            values.len() as u32 - 1
+            distinct.push(*cell);
+            distinct.len() as u32 - 1
         });
         codes.push(code);
     }
-    let mut order: Vec<(u64, u32)> =
-        values.iter().map(|(value, _)| prefix(value)).zip(0..).collect();
-    let value = |index: u32| &values[index as usize].0;
+    let values: Vec<Value> = distinct.iter().map(|cell| scratch.value(*cell)).collect();
+    let mut order: Vec<(u64, u32)> = values.iter().map(prefix).zip(0..).collect();
+    let value = |index: u32| &values[index as usize];
     order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| value(a.1).cmp(value(b.1))));
     let mut places = vec![0_u32; order.len()];
     for (place, (_, index)) in (0..).zip(&order) {
@@ -238,9 +287,9 @@ fn own_of_cells(cells: &[Cell], scratch: &Scratch<'_>) -> Coding {
     for code in &mut codes {
         *code = places[*code as usize];
     }
-    let rows: Vec<u32> = order.iter().map(|(_, index)| values[*index as usize].1).collect();
-    let last = rows.len().saturating_sub(1) as u64;
-    Coding { kind: Kind::Own { codes, rows }, last }
+    let table: Vec<Cell> = order.iter().map(|(_, index)| distinct[*index as usize]).collect();
+    let last = table.len().saturating_sub(1) as u64;
+    Coding { kind: Kind::Own { codes, table: Table::Cells(table) }, last }
 }
 
 /// A word that is ordered as values are, but for values that it cannot tell apart: most are told
@@ -275,5 +324,5 @@ fn own_of_outputs(outputs: &[Output]) -> Coding {
         codes[row as usize] = rows.len() as u32 - 1;
     }
     let last = rows.len().saturating_sub(1) as u64;
-    Coding { kind: Kind::Own { codes, rows }, last }
+    Coding { kind: Kind::Own { codes, table: Table::Rows(rows) }, last }
 }

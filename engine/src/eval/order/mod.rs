@@ -390,15 +390,15 @@ impl Ordered {
         self.found.elements[element]
     }
 
-    /// A column with its codes.
-    pub(super) fn coded(&self, source: usize) -> (&Coding, &Source) {
-        (&self.codings[source], &self.found.sources[source])
+    /// The codes of a column.
+    pub(super) fn coding(&self, source: usize) -> &Coding {
+        &self.codings[source]
     }
 
     /// The output that a row has for a find element.
     pub(super) fn output(&self, row: usize, element: usize, scratch: &Scratch<'_>) -> Output {
         let source = self.source_of(element);
-        let (coding, found) = self.coded(source);
+        let (coding, found) = (self.coding(source), &self.found.sources[source]);
         coding.output(found, self.code(row, source), scratch)
     }
 
@@ -410,7 +410,7 @@ impl Ordered {
         scratch: &Scratch<'_>,
     ) -> Column {
         let source = self.source_of(element);
-        let (coding, found) = self.coded(source);
+        let (coding, found) = (self.coding(source), &self.found.sources[source]);
         let mut codes = Vec::with_capacity(rows.len());
         self.for_each_code(rows, source, |code| codes.push(code));
         coding.column(found, codes, scratch)
