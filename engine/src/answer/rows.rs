@@ -8,9 +8,7 @@
 //! reader's code runs. What the rows mean, and how they got their order, is left out.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 use super::{Output, OutputRef, Row, ValueRef};
 use crate::intern::{Cell, Dictionary};
@@ -39,8 +37,6 @@ pub(crate) struct Columns {
     pub(crate) columns: Vec<Column>,
     /// What the cells are of.
     pub(crate) dictionary: Dictionary,
-    /// The texts of the columns' cells, taken from the dictionary when the first is read.
-    pub(crate) texts: OnceLock<FxHashMap<Cell, Value>>,
 }
 
 /// The outputs of one find element.
@@ -96,25 +92,23 @@ impl Columns {
             Some(Value::Boolean(flag)) => ValueRef::Boolean(flag),
             Some(Value::Number(number)) => ValueRef::Number(number),
             Some(Value::Date(date)) => ValueRef::Date(date),
-            _ => ValueRef::from(&self.texts()[&cell]),
+            _ => self.symbol(cell),
         }
     }
 
-    fn texts(&self) -> &FxHashMap<Cell, Value> {
-        self.texts.get_or_init(|| {
-            let reader = self.dictionary.read();
-            let mut texts = FxHashMap::default();
-            for column in &self.columns {
-                for index in 0..self.n_rows {
-                    if let Item::Cell(cell) = column.item(index)
-                        && cell.to_inline().is_none()
-                    {
-                        texts.entry(cell).or_insert_with(|| reader.value(cell));
-                    }
-                }
-            }
-            texts
-        })
+    /// The value of a cell that is a symbol of the dictionary.
+    fn symbol(&self, cell: Cell) -> ValueRef<'_> {
+        let reader = self.dictionary.read();
+        if cell.is_ref() {
+            return ValueRef::Ref(reader.entity(cell).as_str());
+        }
+        if let Some(text) = reader.string(cell) {
+            return ValueRef::String(text);
+        }
+        match reader.value(cell) {
+            Value::Number(number) => ValueRef::Number(number),
+            value => unreachable!("{value} is inline or a text"),
+        }
     }
 
     fn to_output(&self, column: usize, index: usize) -> Output {

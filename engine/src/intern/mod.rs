@@ -154,7 +154,7 @@ impl Cell {
     }
 
     /// The cell of a value that needs no table, if this is one.
-    fn inline(value: &Value) -> Option<Cell> {
+    pub(crate) fn inline(value: &Value) -> Option<Cell> {
         match value {
             Value::Boolean(flag) => Some(Cell::new(TAG_BOOLEAN, u64::from(*flag))),
             Value::Date(date) => Some(Cell::new(TAG_DATE, (date.ms() + OFFSET) as u64)),
