@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::Path;
 
+use tercet_engine::program::functions::{FUNCTIONS, Gives};
 use tercet_query_lang::{
     QuerySource, Report, compile, from_json, inputs_from_json, inputs_from_text, parse, parse_any,
     print, to_json,
@@ -158,13 +159,35 @@ fn every_example_of_the_language_page_is_valid() {
     assert!(n_queries >= 10 && n_clauses >= 6, "{n_queries} queries, {n_clauses} clauses");
 }
 
+/// The tables of functions as the language page has them, one for each group.
+fn function_tables() -> String {
+    let (mut text, mut group) = (String::new(), "");
+    for signature in FUNCTIONS {
+        if signature.group != group {
+            group = signature.group;
+            text += &format!("\n### {group}\n\n| function | result |\n| --- | --- |\n");
+        }
+        let [name, others @ ..] = signature.names else { panic!("a function has a name") };
+        let call = |other: &&str| format!(" `{}`", signature.usage.replacen(name, other, 1));
+        let others: String = others.iter().map(call).collect();
+        let truth = if signature.gives == Gives::Truth { "whether " } else { "" };
+        let (usage, meaning) = (signature.usage, signature.meaning);
+        text += &format!("| `{usage}`{others} | {truth}{meaning} |\n");
+    }
+    text
+}
+
 #[test]
-fn every_function_of_the_engine_is_on_the_language_page() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/query-language.md");
-    let page = fs::read_to_string(page).unwrap();
-    let (_, rest) = page.split_once("<!-- functions:").unwrap();
-    let (table, _) = rest.split_once("<!-- end of functions -->").unwrap();
-    for function in tercet_engine::program::functions::FUNCTIONS {
-        assert!(table.contains(&format!("`({} ", function.name)), "{}", function.name);
+fn the_language_page_has_the_table_of_functions() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/query-language.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (begin, end) = ("<!-- functions -->\n", "\n<!-- end of functions -->");
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (table, after) = rest.split_once(end).unwrap();
+    let expected = function_tables();
+    if std::env::var_os("TERCET_BLESS").is_some() {
+        fs::write(&path, [before, begin, &expected, end, after].concat()).unwrap();
+    } else {
+        assert_eq!(table, expected, "TERCET_BLESS=1 writes the table into the page");
     }
 }

@@ -17,6 +17,7 @@ use crate::answer::{Output, Row};
 use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::program::functions::Function;
+use crate::program::pattern::Patterns;
 use crate::program::raw::{FindForm, RawHaving, RawHavingTerm};
 use crate::program::{Aggregate, FindElement, Program};
 use crate::value::Value;
@@ -37,7 +38,8 @@ impl Evaluator<'_> {
         };
         drop(tuples);
         for (having, function) in program.having.iter().zip(&program.having_functions) {
-            found.retain(|row| holds(having, *function, row));
+            let patterns = &mut self.patterns;
+            found.retain(|row| holds(having, *function, row, patterns));
         }
         order_by(program, &mut found);
         drop_up_to_after(program, &mut found);
@@ -228,7 +230,7 @@ fn of_nothing(program: &Program) -> Option<Row> {
 }
 
 /// Whether a row passes a predicate of `:having`; a list or tree is never a value.
-fn holds(having: &RawHaving, function: Function, row: &Row) -> bool {
+fn holds(having: &RawHaving, function: Function, row: &Row, patterns: &mut Patterns) -> bool {
     let args: Option<Vec<Value>> = having
         .args
         .iter()
@@ -240,7 +242,8 @@ fn holds(having: &RawHaving, function: Function, row: &Row) -> bool {
             },
         })
         .collect();
-    args.is_some_and(|args| functions::call(function, &args) == Some(Value::Boolean(true)))
+    let result = args.and_then(|args| functions::call(function, &args, patterns));
+    result == Some(Value::Boolean(true))
 }
 
 /// Compares rows by the keys of `:order-by` alone.

@@ -110,6 +110,7 @@ impl Query {
         let sizes = RuleSizes::of_rules(&stratified.rules, snapshot);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &sizes, meter, records_reads);
+        evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
         let plan =
             body_plan(&stratified.body, &input_vars(program), self.context(snapshot, &sizes));

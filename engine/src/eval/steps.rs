@@ -329,6 +329,21 @@ impl Evaluator<'_> {
         Ok(values)
     }
 
+    /// What a function gives for a row.
+    fn result(
+        &mut self,
+        function: Function,
+        args: &[Operand],
+        row: &[Cell],
+    ) -> Result<Option<Value>, QueryError> {
+        let values = self.values(args, row)?;
+        let result = functions::call(function, &values, &mut self.patterns);
+        if self.patterns.has_compiled() {
+            self.check()?;
+        }
+        Ok(result)
+    }
+
     fn predicate(
         &mut self,
         function: Function,
@@ -340,10 +355,7 @@ impl Evaluator<'_> {
         for row in rows.iter() {
             let holds = match self.compare_cells(function, &args, row) {
                 Some(holds) => holds,
-                None => {
-                    let result = functions::call(function, &self.values(&args, row)?);
-                    result == Some(Value::Boolean(true))
-                }
+                None => self.result(function, &args, row)? == Some(Value::Boolean(true)),
             };
             if holds {
                 out.push(row);
@@ -388,7 +400,7 @@ impl Evaluator<'_> {
         let mut out = Rows::new(rows.width());
         for row in rows.iter() {
             self.meter.made_row_in(out.n_bytes())?;
-            let Some(value) = functions::call(function, &self.values(&args, row)?) else {
+            let Some(value) = self.result(function, &args, row)? else {
                 self.meter.n_without_result += 1;
                 continue;
             };

@@ -12,6 +12,7 @@ pub(crate) mod check;
 mod error;
 pub mod functions;
 pub(crate) mod lower;
+pub(crate) mod pattern;
 pub mod raw;
 mod safety;
 mod strata;
@@ -24,6 +25,7 @@ pub use error::ProgramError;
 use crate::ids::{Attribute, Name};
 use crate::value::Value;
 use functions::Function;
+use pattern::Patterns;
 use raw::{ClauseId, FindForm, PullId, RawHaving, RawOrder, RawProgram};
 
 /// A variable: a column of the rows of its scope.
@@ -62,6 +64,8 @@ pub(crate) struct Program {
     pub(crate) with: Vec<Var>,
     pub(crate) having: Vec<RawHaving>,
     pub(crate) having_functions: Vec<Function>,
+    /// The regular expressions that stand in it as constants.
+    pub(crate) patterns: Patterns,
 }
 
 impl Program {
