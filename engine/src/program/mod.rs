@@ -12,6 +12,7 @@ pub(crate) mod check;
 mod error;
 pub mod functions;
 pub(crate) mod lower;
+mod lint;
 pub(crate) mod pattern;
 pub mod raw;
 mod safety;
@@ -71,6 +72,11 @@ pub(crate) struct Program {
 impl Program {
     pub(crate) fn form(&self) -> FindForm {
         self.raw.find_form
+    }
+
+    /// What is valid and yet may not be what was meant, whatever the facts are.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        lint::warnings(self)
     }
 
     pub(crate) fn order_by(&self) -> &[RawOrder] {
@@ -263,6 +269,11 @@ impl Aggregate {
 
     pub(crate) fn find(name: &str) -> Option<Aggregate> {
         Aggregate::ALL.iter().find(|(known, _)| *known == name).map(|(_, aggregate)| *aggregate)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        let found = Aggregate::ALL.iter().find(|(_, known)| *known == self);
+        found.expect("every aggregate is in the list").0
     }
 
     /// Whether `(name n ?x)` is allowed.
