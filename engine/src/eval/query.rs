@@ -10,15 +10,12 @@ use super::meter::Meter;
 use super::reads::Reads;
 use crate::answer::Answer;
 use crate::error::{ProgramError, QueryError};
-use crate::ids::{Attribute, EntityId};
+use crate::ids::EntityId;
 use crate::limits::Budget;
 use crate::plan::{Adornment, Choice, PlanText, Planner};
-use crate::program::check::nearest;
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
-use crate::program::{
-    Atom, AttributeTerm, FindElement, InputColumn, InputShape, Program, RuleId, Var, visit_clauses,
-};
+use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -129,6 +126,7 @@ impl Query {
         let planner = Planner::new(stratified, snapshot, choice);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
+        evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
         let plan = planner.body(rows.vars(), &asked_vars(program));
         let rows = evaluator.run(&plan, 0, rows, None)?;
@@ -195,35 +193,6 @@ impl Query {
             return error(Place::Query, "query_live_limit", message, hint);
         }
         Ok(())
-    }
-
-    /// A warning for each attribute that nobody has written, with the nearest known one.
-    pub fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut unknown = BTreeSet::new();
-        for body in self.program().bodies() {
-            visit_clauses(body, &mut |clause| {
-                if let Atom::Pattern { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::Missing { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::GetElse { attribute: AttributeTerm::Const(attribute), .. } = &clause.atom
-                {
-                    let id = snapshot.find_attribute(attribute);
-                    if id.is_none_or(|id| snapshot.count(id) == 0) {
-                        unknown.insert(attribute.clone());
-                    }
-                }
-            });
-        }
-        let known: Vec<&str> = snapshot
-            .attributes()
-            .filter(|id| snapshot.count(*id) > 0)
-            .map(|id| snapshot.attribute(id).as_str())
-            .collect();
-        let warning = |attribute: &Attribute| {
-            let near = nearest(attribute.as_str(), known.iter().copied());
-            let hint = near.map(|near| format!("; did you mean :{near}?")).unwrap_or_default();
-            format!("no fact has attribute :{attribute}{hint}")
-        };
-        unknown.iter().map(warning).collect()
     }
 }
 
