@@ -59,6 +59,7 @@ impl Query {
                 hint: None,
             }]);
         }
+        let stratified = stratified.inlined();
         let plans = PlanCache::new(&stratified);
         let columns = column_names(&program.raw);
         Ok(Query(Arc::new(Prepared { program, stratified, plans, columns })))
