@@ -48,7 +48,7 @@ impl Meter {
         self.made_rows(1)
     }
 
-    /// Takes note of more rows, a block at most.
+    /// Takes note of more rows.
     pub(crate) fn made_rows(&mut self, n_rows: u64) -> Result<(), QueryError> {
         self.work.n_rows_made += n_rows;
         self.look()
