@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::error::{ProgramError, QueryError};
 use crate::ids::EntityId;
 use crate::limits::Budget;
-use crate::plan::{Adornment, Choice, PlanText, Planner};
+use crate::plan::{Adornment, Choice, PlanCache, PlanText, Planner};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
 use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
@@ -30,6 +30,7 @@ pub struct Query(Arc<Prepared>);
 struct Prepared {
     program: Program,
     stratified: Stratified,
+    plans: PlanCache,
     columns: Arc<[Arc<str>]>,
 }
 
@@ -55,8 +56,10 @@ impl Query {
                 hint: None,
             }]);
         }
+        let stratified = stratified.inlined();
+        let plans = PlanCache::new(&stratified);
         let columns = column_names(&program.raw);
-        Ok(Query(Arc::new(Prepared { program, stratified, columns })))
+        Ok(Query(Arc::new(Prepared { program, stratified, plans, columns })))
     }
 
     /// The program as it was given.
@@ -122,8 +125,8 @@ impl Query {
         choice: Choice,
         records_reads: bool,
     ) -> Result<Watched, QueryError> {
-        let Prepared { program, stratified, columns } = &*self.0;
-        let planner = Planner::new(stratified, snapshot, choice);
+        let Prepared { program, stratified, plans, columns } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, choice);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
         evaluator.patterns = program.patterns.clone();
@@ -143,8 +146,8 @@ impl Query {
 
     /// The order in which the query's own body is evaluated, one numbered step a line.
     pub fn explain(&self, snapshot: &Snapshot) -> String {
-        let Prepared { program, stratified, .. } = &*self.0;
-        let planner = Planner::new(stratified, snapshot, Choice::Cheapest);
+        let Prepared { program, stratified, plans, .. } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, Choice::Cheapest);
         let plan = planner.body(&input_vars(program), &asked_vars(program));
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
@@ -253,7 +256,8 @@ impl Evaluator<'_> {
             let live = [rows.vars(), &vars].concat();
             rows = rows.continued(out, &live);
         }
-        Ok(rows)
+        // A string and the id that it stands for may both have been given.
+        Ok(if rows.len() > 1 { rows.maybe_repeated() } else { rows })
     }
 }
 
