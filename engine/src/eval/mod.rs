@@ -28,6 +28,7 @@ mod rows;
 mod scratch;
 mod steps;
 mod table;
+mod top;
 
 use std::collections::BTreeMap;
 
