@@ -4,16 +4,19 @@
 //! of the engine, only its data types (values, facts, operations, programs, answers) are used.
 //! Modules in reading order: what a case is made of (`random`, `tree`, `text`), what is right
 //! (`oracle`, `sql`, `datascript`), what is tried (`generate`, `workload`), and how a failure is told (`case`,
-//! `minimize`). Subjects of the tests (stores, databases) appear only in `tests/tests`.
+//! `minimize`, `shrink`). What is judged, the engine, appears in `subject` alone.
 
 pub mod case;
 pub mod datascript;
+pub mod fuzz;
 pub mod generate;
 pub mod minimize;
 pub mod oracle;
 pub mod random;
+mod shrink;
 #[cfg(feature = "system")]
 pub mod sql;
+pub mod subject;
 pub mod text;
 pub mod tree;
 pub mod workload;
