@@ -37,7 +37,7 @@ fn rows(text: &str, snapshot: &Snapshot) -> Vec<Row> {
 }
 
 /// A value of a kind that an index orders, or once in a while one that it does not.
-fn value(random: &mut Random, n_values: u64, has_others: bool) -> Value {
+fn value(random: &mut Random, n_values: usize, has_others: bool) -> Value {
     let number = random.below(n_values) as i64;
     match random.below(40) {
         0 => Value::Boolean(number % 2 == 0),
@@ -52,10 +52,10 @@ fn value(random: &mut Random, n_values: u64, has_others: bool) -> Value {
 #[test]
 fn a_window_shows_what_all_rows_show_there() {
     check_cases("a_window_shows_what_all_rows_show_there", 60, |random| {
-        let n_values = [3, 40, 5_000][random.below(3) as usize];
+        let n_values = [3, 40, 5_000][random.below(3)];
         let has_others = random.below(4) == 0;
         let mut ops = Vec::new();
-        for entity in 0..300 + random.below(400) as usize {
+        for entity in 0..300 + random.below(400) {
             for _ in 0..=random.below(2) {
                 ops.push(op(entity, "a/v", value(random, n_values, has_others)));
             }
@@ -63,7 +63,7 @@ fn a_window_shows_what_all_rows_show_there() {
         }
         let snapshot = snapshot(ops);
         for _ in 0..12 {
-            let direction = ["", ":desc"][random.below(2) as usize];
+            let direction = ["", ":desc"][random.below(2)];
             let body = [
                 "[?e :a/v ?v]",
                 "[?e :a/v ?v] [?e :a/w ?w]",
@@ -71,19 +71,14 @@ fn a_window_shows_what_all_rows_show_there() {
                 "[?e :a/v ?v] [?e :a/w ?w] [(> ?w 2)]",
                 "[?e :a/v ?v] [?e :a/w ?w] [(= ?w ?v)]",
                 "[?e :a/v ?v] [(missing? $ ?e :a/none)]",
-            ][random.below(6) as usize];
-            let find = [
-                "?e ?v",
-                "?v",
-                "?v ?e",
-                "(pull ?e [:a/w]) ?v",
-            ][random.below(4) as usize];
+            ][random.below(6)];
+            let find = ["?e ?v", "?v", "?v ?e", "(pull ?e [:a/w]) ?v"][random.below(4)];
             let order = match random.below(3) {
                 0 if find.contains("?e ?v") => format!("[[?v {direction}] [?e :desc]]"),
                 _ => format!("[[?v {direction}]]"),
             };
             let all = rows(&format!("[:find {find} :where {body} :order-by {order}]"), &snapshot);
-            let (offset, limit) = (random.below(9) as usize, random.below(12) as usize);
+            let (offset, limit) = (random.below(9), random.below(12) as usize);
             let after = random.below(n_values) as i64 - 5;
             let has_after = random.below(3) == 0 && !order.contains("?e");
             let is_after = |row: &&Row| {
