@@ -31,6 +31,7 @@ mod rows;
 mod scratch;
 mod steps;
 mod table;
+mod top;
 mod warnings;
 
 use std::collections::BTreeMap;

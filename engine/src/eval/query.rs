@@ -8,7 +8,7 @@ use super::Evaluator;
 use super::batch::{Matches, Rows};
 use super::meter::Meter;
 use super::reads::Reads;
-use crate::answer::Answer;
+use crate::answer::{Answer, AnswerRows};
 use crate::error::{ProgramError, QueryError};
 use crate::ids::EntityId;
 use crate::limits::Budget;
@@ -131,9 +131,10 @@ impl Query {
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
         evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
-        let plan = planner.body(rows.vars(), &asked_vars(program));
-        let rows = evaluator.run(&plan, 0, rows, None)?;
-        let rows = evaluator.find(program, rows)?;
+        let rows = match evaluator.top(program, &planner, &rows)? {
+            Some(rows) => rows,
+            None => evaluator.rows_of(program, &planner, rows)?,
+        };
         let answer = Answer {
             columns: Arc::clone(columns),
             form: program.form(),
@@ -229,6 +230,18 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 }
 
 impl Evaluator<'_> {
+    /// The rows of the answer for some bindings of the body.
+    pub(super) fn rows_of(
+        &mut self,
+        program: &Program,
+        planner: &Planner<'_>,
+        bound: Rows,
+    ) -> Result<AnswerRows, QueryError> {
+        let plan = planner.body(bound.vars(), &asked_vars(program));
+        let rows = self.run(&plan, 0, bound, None)?;
+        self.find(program, rows)
+    }
+
     /// One row for each combination of what the inputs give.
     fn input_rows(&mut self, program: &Program, inputs: &[Input]) -> Result<Rows, QueryError> {
         if inputs.len() != program.inputs.len() {
