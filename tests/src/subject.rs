@@ -42,7 +42,7 @@ pub fn prepare(program: &Program) -> Result<Query, Refused> {
 /// When it refuses the inputs.
 pub fn run(query: &Query, snapshot: &Snapshot, inputs: &[Input]) -> Result<Vec<Row>, Refused> {
     let answer = query.run(snapshot, inputs, &Budget::unlimited());
-    answer.map(|answer| answer.rows).map_err(|error| Refused(error.to_string()))
+    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
 }
 
 /// What the engine answers when it evaluates goals in an order drawn from a seed, or in its own.
@@ -54,7 +54,7 @@ fn run_in_order(
 ) -> Result<Vec<Row>, Refused> {
     let Some(seed) = seed else { return run(query, snapshot, inputs) };
     let answer = query.run_with_order_seed(snapshot, inputs, &Budget::unlimited(), seed);
-    answer.map(|answer| answer.rows).map_err(|error| Refused(error.to_string()))
+    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
 }
 
 /// The store that holds some transactions.

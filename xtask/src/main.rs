@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Setup => setup::run(),
         Task::Data(options) => data::run(&options, &repository()),
-        Task::Bench(options) => bench::run(&options),
+        Task::Bench(options) => bench::run(&options, &repository()),
         Task::Crash(options) => crash::run(&options),
         Task::FuzzQuery(options) => fuzz_query::run(&options),
     };

@@ -68,6 +68,18 @@ impl Rows {
         &self.columns[column.expect("a variable is live until its last use")]
     }
 
+    /// The cells of some variables, each named once, one for each row.
+    ///
+    /// # Panics
+    /// When a variable is not live.
+    pub(crate) fn into_columns(mut self, vars: &[Var]) -> Vec<Vec<Cell>> {
+        let column = |var: &Var| {
+            let column = self.vars.iter().position(|other| other == var);
+            std::mem::take(&mut self.columns[column.expect("find asks for live variables")])
+        };
+        vars.iter().map(column).collect()
+    }
+
     /// Puts the cells of a row, in the order of the variables, into `row`.
     pub(crate) fn read_row(&self, index: usize, row: &mut Vec<Cell>) {
         row.clear();

@@ -8,6 +8,7 @@
 //!
 //! Source: Abiteboul, Hull & Vianu, ch. 13 (semi-naive evaluation, query-subquery).
 
+mod access;
 mod aggregate;
 mod batch;
 mod calls;
@@ -16,7 +17,9 @@ mod filters;
 mod find;
 mod fixpoint;
 mod functions;
+mod groups;
 mod meter;
+mod order;
 mod patterns;
 mod pull;
 pub(crate) mod query;

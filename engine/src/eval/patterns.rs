@@ -1,6 +1,7 @@
 //! Steps that read facts: patterns, `missing?` and `get-else`.
-
-use rustc_hash::FxHashSet;
+//!
+//! They say which facts fit a row and what was read; how the facts of one attribute are reached is
+//! in `access`.
 
 use super::Evaluator;
 use super::batch::{Matches, Rows};
@@ -24,101 +25,33 @@ impl Evaluator<'_> {
         let AttributeSlot::Const(attribute) = attribute else {
             return self.any_attribute(entity, attribute, value, rows);
         };
-        let emit = Emit::new(&[entity, value]);
-        let mut out = emit.matches();
-        let Some(id) = self.attribute_id(attribute) else { return Ok(out) };
+        let Some(id) = self.attribute_id(attribute) else {
+            return Ok(Emit::new(&[entity, value]).matches());
+        };
         if self.reads.is_some() {
             for row in 0..rows.len() {
                 self.record(id, read_key(entity.known(row), value.known(row)));
             }
         }
-        for row in 0..rows.len() {
-            self.facts(id, entity, value, &emit, row, &mut out)?;
+        self.facts(id, entity, value, rows.len())
+    }
+
+    /// The rows that no fact fits.
+    pub(super) fn absent(
+        &mut self,
+        entity: &Slot,
+        attribute: &AttributeSlot,
+        value: &Slot,
+        rows: &Rows,
+    ) -> Result<Matches, QueryError> {
+        let present = self.pattern(entity, attribute, value, rows)?;
+        let mut is_present = vec![false; rows.len()];
+        for row in present.from {
+            is_present[row as usize] = true;
         }
+        let mut out = Matches::new(Vec::new());
+        out.from.extend((0..rows.len() as u32).filter(|row| !is_present[*row as usize]));
         Ok(out)
-    }
-
-    /// Continues a row by each fact of the attribute that fits what is known; once where a position
-    /// is blank and the others do not tell the facts apart.
-    fn facts(
-        &mut self,
-        id: AttributeId,
-        entity: Operand<'_>,
-        value: Operand<'_>,
-        emit: &Emit,
-        row: usize,
-        out: &mut Matches,
-    ) -> Result<(), QueryError> {
-        let snapshot = self.snapshot;
-        match (entity.known(row), value.known(row)) {
-            (Some(entity), Some(value)) => {
-                self.meter.read_facts(1)?;
-                if snapshot.contains(id, entity, value) {
-                    self.found(out, emit, row, [entity, value])?;
-                }
-            }
-            (Some(entity), None) => {
-                let n_max = if matches!(value, Operand::Blank) { 1 } else { usize::MAX };
-                for value in snapshot.values(id, entity).take(n_max) {
-                    self.meter.read_facts(1)?;
-                    self.found(out, emit, row, [entity, value])?;
-                }
-            }
-            (None, Some(value)) => {
-                let n_max = if matches!(entity, Operand::Blank) { 1 } else { usize::MAX };
-                for entity in snapshot.entities(id, value).take(n_max) {
-                    self.meter.read_facts(1)?;
-                    self.found(out, emit, row, [entity, value])?;
-                }
-            }
-            (None, None) => self.scan(id, entity, value, emit, row, out)?,
-        }
-        Ok(())
-    }
-
-    /// Continues a row by all facts of an attribute, or by their different entities or values.
-    fn scan(
-        &mut self,
-        id: AttributeId,
-        entity: Operand<'_>,
-        value: Operand<'_>,
-        emit: &Emit,
-        row: usize,
-        out: &mut Matches,
-    ) -> Result<(), QueryError> {
-        let mut facts = self.snapshot.facts(id);
-        match (entity, value) {
-            (Operand::Blank, Operand::Blank) => {
-                if let Some((entity, value)) = facts.next() {
-                    self.found(out, emit, row, [entity, value])?;
-                }
-            }
-            (_, Operand::Blank) => {
-                let mut last = None;
-                for (entity, value) in facts {
-                    self.meter.read_facts(1)?;
-                    if last.replace(entity) != Some(entity) {
-                        self.found(out, emit, row, [entity, value])?;
-                    }
-                }
-            }
-            (Operand::Blank, _) => {
-                let mut seen = FxHashSet::default();
-                for (entity, value) in facts {
-                    self.meter.read_facts(1)?;
-                    if seen.insert(value) {
-                        self.found(out, emit, row, [entity, value])?;
-                    }
-                }
-            }
-            _ => {
-                for (entity, value) in facts {
-                    self.meter.read_facts(1)?;
-                    self.found(out, emit, row, [entity, value])?;
-                }
-            }
-        }
-        Ok(())
     }
 
     fn found<const N: usize>(
@@ -204,22 +137,18 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Whether the field of each row's entity is empty.
+    /// The rows whose entity has an empty field.
     pub(super) fn missing(
         &mut self,
         entity: &Slot,
         attribute: &AttributeSlot,
         rows: &Rows,
     ) -> Result<Matches, QueryError> {
+        let mut out = self.absent(entity, attribute, &Slot::Blank, rows)?;
+        // What is no entity has no fields that could be empty.
         let entity = self.operand(entity, rows);
-        let mut out = Matches::new(Vec::new());
-        for row in 0..rows.len() {
-            let field = self.field(entity.known(row), attribute, rows, row)?;
-            if field.is_some_and(|values| values.is_empty()) {
-                out.from.push(row as u32);
-                self.meter.made_row_in(out.n_bytes())?;
-            }
-        }
+        out.from
+            .retain(|row| entity.known(*row as usize).is_none_or(|cell| self.scratch.is_ref(cell)));
         Ok(out)
     }
 

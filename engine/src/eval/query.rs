@@ -132,7 +132,7 @@ impl Query {
         let rows = evaluator.input_rows(program, inputs)?;
         let plan = planner.body(rows.vars(), &asked_vars(program));
         let rows = evaluator.run(&plan, 0, rows, None)?;
-        let rows = evaluator.find(program, &rows)?;
+        let rows = evaluator.find(program, rows)?;
         let answer = Answer {
             columns: Arc::clone(columns),
             form: program.form(),

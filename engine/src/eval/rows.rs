@@ -39,11 +39,6 @@ impl RowSet {
         &self.cells[position * self.rows_width..(position + 1) * self.rows_width]
     }
 
-    /// The bytes it holds: cells, and five of the hash table for each row.
-    pub(crate) fn n_bytes(&self) -> u64 {
-        self.cells.len() as u64 * CELL_BYTES + self.n_rows as u64 * 5
-    }
-
     /// Adds a row; whether it is new.
     pub(crate) fn insert(&mut self, row: &[Cell]) -> bool {
         debug_assert_eq!(row.len(), self.rows_width, "rows of one set have one width");

@@ -146,6 +146,9 @@ impl Evaluator<'_> {
             Action::Pattern { entity, attribute, value } => {
                 self.pattern(entity, attribute, value, rows)
             }
+            Action::Absent { entity, attribute, value } => {
+                self.absent(entity, attribute, value, rows)
+            }
             Action::Predicate { function, args } => self.predicate(*function, args, rows),
             Action::Function { function, args, out } => self.function(*function, args, out, rows),
             Action::Ground { rows: constants, out } => self.ground(constants, out, rows),

@@ -27,7 +27,7 @@ pub(super) fn mark(plan: &mut Plan, kept: &[Var]) {
     let mut before: VarSet = plan.start.iter().copied().collect();
     for step in &mut plan.steps {
         let after: VarSet = step.live.iter().copied().collect();
-        let makes_equal = step.action.has_blank() || before.iter().any(|var| !after.contains(var));
+        let makes_equal = step.action.may_repeat() || before.iter().any(|var| !after.contains(var));
         step.merges &= makes_equal;
         before = after;
     }
@@ -95,7 +95,8 @@ impl Action {
             slots.iter_mut().map(Position::Term).collect()
         }
         match self {
-            Action::Pattern { entity, attribute, value } => {
+            Action::Pattern { entity, attribute, value }
+            | Action::Absent { entity, attribute, value } => {
                 vec![Position::Term(entity), Position::Attribute(attribute), Position::Term(value)]
             }
             Action::Predicate { args, .. } => terms(args),
@@ -116,7 +117,13 @@ impl Action {
         }
     }
 
-    fn has_blank(&mut self) -> bool {
-        self.positions().iter().any(Position::is_blank)
+    /// Whether a row may be continued twice in the same way, because of a blank.
+    fn may_repeat(&mut self) -> bool {
+        match self {
+            // One attribute tells with a blank only whether there is a fact.
+            Action::Pattern { attribute: AttributeSlot::Const(_), .. } => false,
+            Action::Absent { .. } | Action::Missing { .. } => false,
+            _ => self.positions().iter().any(Position::is_blank),
+        }
     }
 }

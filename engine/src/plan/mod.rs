@@ -73,12 +73,40 @@ pub(crate) enum AttributeSlot {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    Pattern { entity: Slot, attribute: AttributeSlot, value: Slot },
-    Predicate { function: Function, args: Vec<Slot> },
-    Function { function: Function, args: Vec<Slot>, out: Slot },
-    Ground { rows: Vec<Vec<Value>>, out: Vec<Slot> },
-    Missing { entity: Slot, attribute: AttributeSlot },
-    GetElse { entity: Slot, attribute: AttributeSlot, default: Slot, out: Slot },
+    Pattern {
+        entity: Slot,
+        attribute: AttributeSlot,
+        value: Slot,
+    },
+    /// The rows that no fact fits: `not` around one pattern.
+    Absent {
+        entity: Slot,
+        attribute: AttributeSlot,
+        value: Slot,
+    },
+    Predicate {
+        function: Function,
+        args: Vec<Slot>,
+    },
+    Function {
+        function: Function,
+        args: Vec<Slot>,
+        out: Slot,
+    },
+    Ground {
+        rows: Vec<Vec<Value>>,
+        out: Vec<Slot>,
+    },
+    Missing {
+        entity: Slot,
+        attribute: AttributeSlot,
+    },
+    GetElse {
+        entity: Slot,
+        attribute: AttributeSlot,
+        default: Slot,
+        out: Slot,
+    },
     Call(Call),
 }
 
@@ -176,6 +204,10 @@ impl PlanText<'_> {
                 };
                 let (entity, value) = (self.slot(entity), self.slot(value));
                 format!("{way} [{entity} {} {value}]", self.attribute(attribute))
+            }
+            Action::Absent { entity, attribute, value } => {
+                let (entity, value) = (self.slot(entity), self.slot(value));
+                format!("without [{entity} {} {value}]", self.attribute(attribute))
             }
             Action::Predicate { function, args } => {
                 format!("filter ({} {})", function.name(), self.slots(args))
