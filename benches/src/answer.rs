@@ -1,7 +1,6 @@
 //! Reading answers: the one place that looks at the rows of an [`Answer`].
 
-use tercet_engine::answer::{Answer, Branch, Output, Tree};
-use tercet_engine::value::Value;
+use tercet_engine::answer::{Answer, Branch, OutputRef, Tree, ValueRef};
 
 use crate::digest::{Digest, RowDigest};
 
@@ -10,7 +9,7 @@ pub fn digest(answer: &Answer) -> Digest {
     let mut digest = Digest::default();
     for row in &answer.rows {
         let mut row_digest = RowDigest::default();
-        for output in row {
+        for output in row.iter() {
             read_output(output, &mut row_digest);
         }
         digest += row_digest;
@@ -18,11 +17,11 @@ pub fn digest(answer: &Answer) -> Digest {
     digest
 }
 
-fn read_output(output: &Output, row: &mut RowDigest) {
+fn read_output(output: OutputRef<'_>, row: &mut RowDigest) {
     match output {
-        Output::Value(value) => read_value(value, row),
-        Output::List(values) => values.iter().for_each(|value| read_value(value, row)),
-        Output::Tree(tree) => read_tree(tree, row),
+        OutputRef::Value(value) => read_value(value, row),
+        OutputRef::List(values) => values.iter().for_each(|value| read_value(value.into(), row)),
+        OutputRef::Tree(tree) => read_tree(tree, row),
     }
 }
 
@@ -35,21 +34,21 @@ fn read_tree(tree: &Tree, row: &mut RowDigest) {
 
 fn read_branch(branch: &Branch, row: &mut RowDigest) {
     match branch {
-        Branch::Value(value) => read_value(value, row),
+        Branch::Value(value) => read_value(value.into(), row),
         Branch::List(branches) => branches.iter().for_each(|branch| read_branch(branch, row)),
         Branch::Tree(tree) => read_tree(tree, row),
     }
 }
 
-fn read_value(value: &Value, row: &mut RowDigest) {
+fn read_value(value: ValueRef<'_>, row: &mut RowDigest) {
     match value {
-        Value::Boolean(flag) => row.integer(i64::from(*flag)),
-        Value::Number(number) => match number.as_i64() {
+        ValueRef::Boolean(flag) => row.integer(i64::from(flag)),
+        ValueRef::Number(number) => match number.as_i64() {
             Some(integer) => row.integer(integer),
             None => row.double(number.to_f64()),
         },
-        Value::Date(date) => row.integer(date.ms()),
-        Value::String(text) => row.text(text),
-        Value::Ref(entity) => row.text(entity.as_str()),
+        ValueRef::Date(date) => row.integer(date.ms()),
+        ValueRef::String(text) => row.text(text),
+        ValueRef::Ref(id) => row.text(id),
     }
 }

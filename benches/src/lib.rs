@@ -45,6 +45,9 @@ pub const BENCHMARKS: &[Benchmark] = &[
     store::WRITE,
     store::PREPARE,
     Benchmark { ids: query::people::IDS, run: query::people::run },
+    Benchmark { ids: query::wordnet::IDS, run: query::wordnet::run },
+    Benchmark { ids: query::shapes::GRAPH_IDS, run: query::shapes::run_graph },
+    Benchmark { ids: query::shapes::TREE_IDS, run: query::shapes::run_tree },
     #[cfg(feature = "system")]
     sync::PROPAGATE,
 ];

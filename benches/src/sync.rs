@@ -136,7 +136,12 @@ async fn rounds(storage: StorageChoice, commits: &Commits) -> Result<Vec<Round>>
 /// Waits until the subscription shows the value.
 async fn see(watched: &mut Subscription, value: &Output) -> Result<()> {
     while let Some(change) = watched.next().await {
-        if change?.answer.rows.first().is_some_and(|row| row.first() == Some(value)) {
+        if change?
+            .answer
+            .rows
+            .first()
+            .is_some_and(|row| row.get(0).is_some_and(|shown| shown == *value))
+        {
             return Ok(());
         }
     }

@@ -61,7 +61,8 @@ impl Cell {
         Cell::new(tag, u64::from(symbol))
     }
 
-    fn tag(self) -> u64 {
+    /// What kind of cell it is: cells with one tag are of one value type.
+    pub(crate) fn tag(self) -> u64 {
         self.0 >> PAYLOAD_BITS
     }
 
@@ -73,6 +74,35 @@ impl Cell {
     fn signed(self) -> i64 {
         self.payload() as i64 - OFFSET
     }
+
+    /// The entity symbol of a reference: a dense 32-bit key, equal exactly when the cells are. None
+    /// for cells of other types, whose numbers would be mistaken for entities.
+    #[inline]
+    pub fn narrow(self) -> Option<u32> {
+        self.is_ref().then_some(self.0 as u32)
+    }
+
+    /// The reference whose [`Cell::narrow`] this is.
+    #[inline]
+    pub fn from_narrow(entity: u32) -> Cell {
+        Cell::new(TAG_REF, u64::from(entity))
+    }
+
+    /// The upper and the lower half. Among cells with equal upper halves, as columns of one type
+    /// mostly have, the lower halves are 32-bit keys that are equal and ordered as the cells are.
+    #[inline]
+    pub fn halves(self) -> (u32, u32) {
+        ((self.0 >> 32) as u32, self.0 as u32)
+    }
+
+    /// The cell of two [`Cell::halves`].
+    #[inline]
+    pub fn from_halves(upper: u32, lower: u32) -> Cell {
+        Cell(u64::from(upper) << 32 | u64::from(lower))
+    }
+
+    /// The least cell that refers: every reference is at or above it, every value below it.
+    pub(crate) const REFS: Cell = Cell(TAG_REF << PAYLOAD_BITS);
 
     /// The cell after this one in the order of cells: the end of a range of one key.
     pub(crate) fn after(self) -> Cell {
@@ -102,6 +132,19 @@ impl Cell {
             TAG_DATE => Some(ValueType::Date),
             TAG_STRING => Some(ValueType::String),
             TAG_REF => Some(ValueType::Ref),
+            _ => None,
+        }
+    }
+
+    /// The value of a cell that needs no table, if this is one. Cells of one tag that have such
+    /// values are ordered as these.
+    pub(crate) fn to_inline(self) -> Option<Value> {
+        match self.tag() {
+            TAG_BOOLEAN => Some(Value::Boolean(self.payload() != 0)),
+            TAG_INT => Some(Value::int(self.signed())),
+            TAG_DATE => {
+                Some(Value::Date(Date::from_ms(self.signed()).expect("it was made of a date")))
+            }
             _ => None,
         }
     }
@@ -270,6 +313,11 @@ impl Dictionary {
     /// When the cell is none of this dictionary: a scratch cell, or one of another dictionary.
     pub fn value(&self, cell: Cell) -> Value {
         self.tables.read().value(cell)
+    }
+
+    /// Whether this is the same dictionary, so that its cells mean the same.
+    pub(crate) fn is_same(&self, other: &Dictionary) -> bool {
+        Arc::ptr_eq(&self.tables, &other.tables)
     }
 
     /// The dictionary held open for many look-ups: one lock instead of one for each. Whoever holds

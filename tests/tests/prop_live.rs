@@ -49,7 +49,7 @@ impl Watched {
 
     fn compare(&self, instance: InstanceId, case: &Case, rows: &[Row]) {
         let answer = self.db.answer(instance).unwrap();
-        assert!(answer.rows == rows, "{}", self.tell(case, &answer.rows, rows));
+        assert!(answer.rows == *rows, "{}", self.tell(case, &answer.rows.to_vec(), rows));
     }
 
     fn tell(&self, case: &Case, live: &[Row], rows: &[Row]) -> String {

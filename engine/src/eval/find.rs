@@ -11,7 +11,8 @@ use std::collections::btree_map::Entry;
 
 use rustc_hash::FxHashMap;
 
-use super::rows::{CELL_BYTES, RowSet, Rows};
+use super::batch::Rows;
+use super::rows::{CELL_BYTES, RowSet};
 use super::{Evaluator, aggregate, functions};
 use crate::answer::{Output, Row};
 use crate::error::QueryError;
@@ -82,17 +83,17 @@ impl Evaluator<'_> {
     /// The distinct tuples of the find elements' variables and those of `:with`.
     fn tuples(&mut self, program: &Program, rows: &Rows) -> Result<RowSet, QueryError> {
         let find = program.find.iter().map(FindElement::var);
-        let columns: Vec<usize> =
-            find.chain(program.with.iter().copied()).map(|var| var.column()).collect();
+        let columns: Vec<&[Cell]> =
+            find.chain(program.with.iter().copied()).map(|var| rows.column(var)).collect();
         // Without aggregates `:with` changes nothing: the answer is a set of rows.
         let has_aggregate =
             program.find.iter().any(|element| matches!(element, FindElement::Aggregate { .. }));
         let columns = if has_aggregate { columns } else { columns[..program.find.len()].to_vec() };
         let mut tuples = RowSet::new(columns.len());
         let mut tuple = Vec::with_capacity(columns.len());
-        for row in rows.iter() {
+        for row in 0..rows.len() {
             tuple.clear();
-            tuple.extend(columns.iter().map(|column| row[*column]));
+            tuple.extend(columns.iter().map(|column| column[row]));
             if tuples.insert(&tuple) {
                 self.meter.made_row()?;
                 self.meter.room_for(tuples.n_bytes())?;

@@ -33,10 +33,26 @@ impl Holders {
         if value.is_ref() || value.as_scratch().is_some() {
             return &self.refs;
         }
-        self.others.get_or_init(|| {
+        let [others, _] = self.both(visible);
+        others
+    }
+
+    /// The trees of the values that do not refer, and of those that do.
+    pub(super) fn both(&self, visible: &Tree<Pair, Mark>) -> [&Tree<Pair, ()>; 2] {
+        let others = self.others.get_or_init(|| {
+            // Where every value refers there is nothing to build, nor to keep up for anyone.
+            if self.refs.len() == visible.len() {
+                return Tree::default();
+            }
             self.is_wanted.store(true, Ordering::Relaxed);
             build(visible)
-        })
+        });
+        [others, &self.refs]
+    }
+
+    /// The tree of the values that refer.
+    pub(super) fn refs(&self) -> &Tree<Pair, ()> {
+        &self.refs
     }
 
     /// To be called before `visible` is written: builds what other versions were asked for.

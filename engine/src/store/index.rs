@@ -10,11 +10,14 @@
 //!   the floor itself (`set`, same stamp): then it is that entry. Fields written by `set` alone,
 //!   the common case, so cost no entry in `floors`.
 
+use std::sync::OnceLock;
+
 use crate::fact::{Kind, Mark};
 use crate::hlc::Stamp;
 use crate::intern::Cell;
 use crate::merge::{Floor, Life, Standing};
 
+use super::estimate;
 use super::holders::Holders;
 use super::log::ChangeLog;
 use super::tree::{Range, Tree};
@@ -77,6 +80,8 @@ pub(crate) struct AttributeIndex {
     hidden_targets: Tree<Pair, ()>,
     floors: Tree<Cell, Floor>,
     removed: Tree<Pair, Stamp>,
+    /// What was estimated of this version.
+    distinct: OnceLock<(u64, u64)>,
 }
 
 /// The entries whose key begins with `first`.
@@ -106,6 +111,46 @@ impl AttributeIndex {
 
     pub(crate) fn field_len(&self, entity: Cell) -> usize {
         group_len(&self.visible, entity)
+    }
+
+    /// The tree of the visible facts.
+    pub(super) fn visible(&self) -> &Tree<Pair, Mark> {
+        &self.visible
+    }
+
+    /// (value, entity) of the visible facts: of values that do not refer, and of those that do,
+    /// which sort behind them.
+    pub(super) fn both_holders(&self) -> (&Tree<Pair, ()>, &Tree<Pair, ()>) {
+        let [others, refs] = self.holders.both(&self.visible);
+        (others, refs)
+    }
+
+    /// The trees of [`AttributeIndex::both_holders`] that can have values in `from..until`.
+    pub(super) fn holders_between(&self, from: Cell, until: Cell) -> [Option<&Tree<Pair, ()>>; 2] {
+        let refs = (until > Cell::REFS).then(|| self.holders.refs());
+        let others = (from < until.min(Cell::REFS)).then(|| self.both_holders().0);
+        [others, refs]
+    }
+
+    /// Roughly how many different entities the facts have.
+    pub(super) fn n_entities(&self) -> u64 {
+        self.distinct().0
+    }
+
+    /// Roughly how many different values the facts have.
+    pub(super) fn n_values(&self) -> u64 {
+        self.distinct().1
+    }
+
+    /// Estimates of entities and values; made once for each version of the attribute.
+    fn distinct(&self) -> (u64, u64) {
+        *self.distinct.get_or_init(|| {
+            let refs = self.holders.refs();
+            let n_others = self.visible.len() - refs.len();
+            let others = estimate::distinct_others(&self.visible, n_others);
+            let values = others + estimate::distinct_firsts(refs);
+            (estimate::distinct_firsts(&self.visible), values)
+        })
     }
 
     /// (value, entity) of visible facts of one value, by entity.
@@ -239,6 +284,7 @@ impl AttributeIndex {
         standing: Standing,
         log: &mut ChangeLog<'_>,
     ) {
+        self.distinct.take();
         self.holders.prepare(&self.visible);
         match standing {
             Standing::Visible => {

@@ -8,7 +8,9 @@
 //!
 //! Left out: the log, limits on what may come in, and who is listening.
 
+mod cursor;
 mod effects;
+mod estimate;
 mod holders;
 mod index;
 mod install;
@@ -22,6 +24,7 @@ mod tree;
 mod write;
 
 pub use crate::delta::StoreDelta;
+pub use cursor::{Cursor, Order};
 pub use snapshot::{AttributeId, Snapshot};
 
 use crate::fact::{Effect, Install, Op, Transaction};

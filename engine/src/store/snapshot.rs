@@ -143,6 +143,18 @@ impl Snapshot {
         self.index(a).holders_len(v) as u64
     }
 
+    /// Roughly how many different entities have facts of the attribute; exact for small ones. For
+    /// planners: no answer may depend on it.
+    pub fn n_entities(&self, a: AttributeId) -> u64 {
+        self.index(a).n_entities()
+    }
+
+    /// Roughly how many different values the facts of the attribute have; exact for small ones.
+    /// For planners: no answer may depend on it.
+    pub fn n_values(&self, a: AttributeId) -> u64 {
+        self.index(a).n_values()
+    }
+
     /// All visible facts with their marks, by attribute (in text order), then entity and value
     /// cells.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, Mark)> + '_ {

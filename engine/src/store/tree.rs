@@ -318,16 +318,48 @@ impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
 
     /// All entries, ascending.
     pub(crate) fn iter(&self) -> Range<'_, Key, Item> {
-        let mut range = Range::new(&self.root, None);
-        range.enter(None);
-        range
+        let mut position = Position::new(&self.root);
+        position.enter(None);
+        Range { position, until: None }
     }
 
     /// The entries in `from..until`, ascending. O(log n) to begin, no allocation.
     pub(crate) fn range(&self, from: &Key, until: Key) -> Range<'_, Key, Item> {
-        let mut range = Range::new(&self.root, Some(until));
-        range.enter(Some(from));
-        range
+        let mut position = Position::new(&self.root);
+        position.enter(Some(from));
+        Range { position, until: Some(until) }
+    }
+
+    /// The place before the first entry.
+    pub(crate) fn begin(&self) -> Position<'_, Key, Item> {
+        let mut position = Position::new(&self.root);
+        position.enter(None);
+        position.settle();
+        position
+    }
+
+    /// The place with `rank` entries before it, or the end. O(log n).
+    pub(crate) fn at(&self, rank: usize) -> Position<'_, Key, Item> {
+        let mut position = Position::new(&self.root);
+        let (mut node, mut rank) = (position.root, rank);
+        loop {
+            match node {
+                Node::Branch(branch) => {
+                    let mut index = 0;
+                    while rank >= branch.counts[index] && index + 1 < branch.counts.len() {
+                        rank -= branch.counts[index];
+                        index += 1;
+                    }
+                    position.fence = branch.splits.get(index).or(position.fence);
+                    node = &branch.children[index];
+                }
+                Node::Leaf(leaf) => {
+                    (position.keys, position.items) = (&leaf.keys, &leaf.items);
+                    position.next = rank.min(leaf.keys.len());
+                    return position;
+                }
+            }
+        }
     }
 }
 
@@ -369,25 +401,26 @@ fn parents<Key: Ord + Clone, Item: Clone>(level: Vec<Split<Key, Item>>) -> Vec<S
     above
 }
 
-/// The entries of a range, ascending; borrows the tree, holds no stack.
+/// A place between the entries of a tree that moves forward; borrows the tree, holds no stack.
 ///
-/// It remembers one leaf and the *fence* after it, the least key that a later leaf can hold; the
-/// next leaf is found by a descent to the fence, once every [`CAPACITY`] entries or so.
-pub(crate) struct Range<'tree, Key, Item> {
+/// It remembers one leaf and the *fence* after it, the least key that a later leaf can hold. What
+/// lies in the leaf is reached by galloping (Bentley & Yao, "An almost optimal algorithm for
+/// unbounded searching", 1976); what lies behind the fence by a descent from the root. So moves
+/// that ascend cost like a merge where they are dense, and a search each where they are not.
+pub(crate) struct Position<'tree, Key, Item> {
     root: &'tree Node<Key, Item>,
     keys: &'tree [Key],
     items: &'tree [Item],
     next: usize,
     fence: Option<&'tree Key>,
-    until: Option<Key>,
 }
 
-impl<'tree, Key: Ord + Clone, Item: Clone> Range<'tree, Key, Item> {
-    fn new(root: &'tree Node<Key, Item>, until: Option<Key>) -> Self {
-        Range { root, keys: &[], items: &[], next: 0, fence: None, until }
+impl<'tree, Key: Ord + Clone, Item: Clone> Position<'tree, Key, Item> {
+    fn new(root: &'tree Node<Key, Item>) -> Self {
+        Position { root, keys: &[], items: &[], next: 0, fence: None }
     }
 
-    /// Goes to the first key that is not below `from`, from the root.
+    /// Goes to the first key that is not below `from`, from the root. It may lie behind the fence.
     fn enter(&mut self, from: Option<&Key>) {
         let mut node = self.root;
         self.fence = None;
@@ -407,6 +440,58 @@ impl<'tree, Key: Ord + Clone, Item: Clone> Range<'tree, Key, Item> {
         }
     }
 
+    /// Goes on to the next leaf when this one is used up and there is one.
+    #[inline]
+    fn settle(&mut self) {
+        while self.next == self.keys.len() {
+            let Some(fence) = self.fence else { return };
+            self.enter(Some(fence));
+        }
+    }
+
+    /// The entry after this place; none at the end.
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<(&'tree Key, &'tree Item)> {
+        self.keys.get(self.next).map(|key| (key, &self.items[self.next]))
+    }
+
+    /// Goes behind the entry; stays at the end.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        if self.next < self.keys.len() {
+            self.next += 1;
+            self.settle();
+        }
+    }
+
+    /// Goes forward to the first key that is not below `key`; stays if it has passed it.
+    pub(crate) fn seek(&mut self, key: &Key) {
+        if self.fence.is_some_and(|fence| fence <= key) {
+            self.enter(Some(key));
+        } else {
+            self.next += gallop(&self.keys[self.next..], key);
+        }
+        self.settle();
+    }
+}
+
+/// How many of the keys are below `key`: looks 1, 2, 4, … keys ahead, then searches in between.
+fn gallop<Key: Ord>(keys: &[Key], key: &Key) -> usize {
+    let mut end = 1;
+    while keys.get(end - 1).is_some_and(|other| other < key) {
+        end *= 2;
+    }
+    let (begin, end) = (end / 2, end.min(keys.len()));
+    begin + keys[begin..end].partition_point(|other| other < key)
+}
+
+/// The entries of a range, ascending.
+pub(crate) struct Range<'tree, Key, Item> {
+    position: Position<'tree, Key, Item>,
+    until: Option<Key>,
+}
+
+impl<Key: Ord, Item> Range<'_, Key, Item> {
     /// Whether `key` lies behind the end of the range.
     fn is_behind(&self, key: &Key) -> bool {
         self.until.as_ref().is_some_and(|until| key >= until)
@@ -418,16 +503,14 @@ impl<'tree, Key: Ord + Clone, Item: Clone> Iterator for Range<'tree, Key, Item> 
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while self.next == self.keys.len() {
-            let fence = self.fence.filter(|fence| !self.is_behind(fence))?;
-            self.enter(Some(fence));
+        // A leaf that ends with the range is not left: the descent would be for nothing.
+        while self.position.next == self.position.keys.len() {
+            let fence = self.position.fence.filter(|fence| !self.is_behind(fence))?;
+            self.position.enter(Some(fence));
         }
-        let key = &self.keys[self.next];
-        if self.is_behind(key) {
-            return None;
-        }
-        self.next += 1;
-        Some((key, &self.items[self.next - 1]))
+        let entry = self.position.entry().filter(|(key, _)| !self.is_behind(key))?;
+        self.position.next += 1;
+        Some(entry)
     }
 }
 
@@ -530,6 +613,16 @@ mod tests {
                 let expected: Vec<_> = model.range(from.min(until)..until).collect();
                 prop_assert_eq!(tree.count(&from, &until), expected.len());
                 prop_assert_eq!(tree.range(&from, until).collect::<Vec<_>>(), expected);
+                let rank = from as usize;
+                prop_assert_eq!(tree.at(rank).entry(), model.iter().nth(rank));
+                let mut position = tree.at(rank);
+                position.seek(&until);
+                let reached = model.iter().nth(rank).map(|(key, _)| *key.max(&until));
+                let expected = reached.and_then(|key| model.range(key..).next());
+                prop_assert_eq!(position.entry(), expected);
+                position.advance();
+                let next = expected.and_then(|(key, _)| model.range(key + 1..).next());
+                prop_assert_eq!(position.entry(), next);
             }
         }
 

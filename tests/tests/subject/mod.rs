@@ -35,7 +35,19 @@ pub(crate) fn run(
     inputs: &[Input],
 ) -> Result<Vec<Row>, Refused> {
     let answer = query.run(snapshot, inputs, &Budget::unlimited());
-    answer.map(|answer| answer.rows).map_err(|error| Refused(error.to_string()))
+    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
+}
+
+/// What the engine answers when it evaluates goals in an order drawn from a seed, or in its own.
+fn run_in_order(
+    query: &Query,
+    snapshot: &Snapshot,
+    inputs: &[Input],
+    seed: Option<u64>,
+) -> Result<Vec<Row>, Refused> {
+    let Some(seed) = seed else { return run(query, snapshot, inputs) };
+    let answer = query.run_with_order_seed(snapshot, inputs, &Budget::unlimited(), seed);
+    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
 }
 
 /// The store that holds some transactions.
@@ -75,12 +87,16 @@ fn judge(trial: &Trial) -> Verdict {
         return Verdict::Void;
     };
     let snapshot = store(&trial.transactions).snapshot();
-    match catch(|| run(&prepare(program)?, &snapshot, inputs)) {
-        Ok(Ok(engine)) if engine == oracle => Verdict::Agree,
-        Ok(Ok(engine)) => Verdict::Differ { engine, oracle },
-        Ok(Err(Refused(why))) => Verdict::Refuse(why),
-        Err(message) => Verdict::Panic(message),
+    let orders = [None, Some(0), Some(facts.len() as u64)];
+    for order in orders {
+        match catch(|| run_in_order(&prepare(program)?, &snapshot, inputs, order)) {
+            Ok(Ok(engine)) if engine == oracle => {}
+            Ok(Ok(engine)) => return Verdict::Differ { engine, oracle },
+            Ok(Err(Refused(why))) => return Verdict::Refuse(why),
+            Err(message) => return Verdict::Panic(message),
+        }
     }
+    Verdict::Agree
 }
 
 /// Checks that the engine answers a case as the oracle does.
