@@ -3,7 +3,8 @@
 //! Entities and attributes are numbers, as inside any triple store that cares for speed; strings
 //! are text. The primary key (e, a, v) gives the fields of an entity, the index (a, v, e) the
 //! entities of a value, in order; both cover, so the table is never looked up beside them.
-//! `ANALYZE` has seen all facts. [`PLAIN`] asks as one would write it; [`BY_HAND`] is helped where
+//! `ANALYZE` has seen all facts. Columns have no type: SQLite would compare a typed one with `v` only
+//! after a conversion, and then not by the index. [`PLAIN`] asks as one would write it; [`BY_HAND`] is helped where
 //! SQLite does not find the good plan itself. Prepared statements; the cache that finds them by
 //! their text costs some 50 ns a run.
 
@@ -243,7 +244,7 @@ impl Sql {
         connection.set_prepared_statement_cache_capacity(256);
         connection.execute_batch(
             "PRAGMA cache_size = -4000000;
-             CREATE TABLE fact (e INTEGER, a INTEGER, v, PRIMARY KEY (e, a, v)) WITHOUT ROWID;
+             CREATE TABLE fact (e, a, v, PRIMARY KEY (e, a, v)) WITHOUT ROWID;
              BEGIN",
         )?;
         let mut attributes = Vec::new();

@@ -16,8 +16,9 @@ use crate::data::DataSet;
 use crate::digest::Digest;
 use crate::measure::{Took, once};
 use crate::peers::{Peers, parameter};
-use crate::race::{Contestant, Standing, race};
+use crate::race::{Contestant, Run, Standing, race};
 use crate::row::{Better, Limit, Peer, Row, standings};
+use crate::script::{self, Script};
 use crate::{Wanted, answer};
 
 /// What Tercet may take: more is hopeless, and would make everybody else wait.
@@ -96,9 +97,15 @@ pub fn ask_all(
     if let Some(peers) = peers.as_deref_mut() {
         peers.load(facts.name, &facts.ops)?;
     }
+    let is_asked = |question: &Question| script::columns(question.id).is_some();
+    let mut script =
+        match questions.iter().any(|question| wanted.is(question.id) && is_asked(question)) {
+            true => Script::start(&facts.ops)?,
+            false => None,
+        };
     let mut rows = Vec::new();
     for question in questions.iter().filter(|question| wanted.is(question.id)) {
-        let row = ask(question, facts, peers.as_deref_mut())
+        let row = ask(question, facts, peers.as_deref_mut(), script.as_mut())
             .with_context(|| format!("{} failed", question.id))?;
         eprint!("{}", standings(&row));
         rows.push(row);
@@ -107,30 +114,50 @@ pub fn ask_all(
 }
 
 /// Asks a question of everybody who can answer it.
-fn ask(question: &Question, facts: &DataSet, peers: Option<&mut Peers>) -> Result<Row> {
+fn ask(
+    question: &Question,
+    facts: &DataSet,
+    mut peers: Option<&mut Peers>,
+    script: Option<&mut Script>,
+) -> Result<Row> {
     let query = tercet_query_lang::compile(question.text, None)?;
     let ours = Contestant {
         name: "Tercet".to_owned(),
         run: Box::new(|n_runs| run(&query, &facts.snapshot, &question.inputs, n_runs)),
     };
-    let Some(peers) = peers else {
-        return row(question, facts.name, race(vec![ours])?);
-    };
     let parameters = parameters(&question.inputs)?;
-    let names = peers.contestants(question.id)?;
+    let names = match &mut peers {
+        Some(peers) => peers.contestants(question.id)?,
+        None => Vec::new(),
+    };
     // Turns are taken one after another, so one process serves all.
-    let peers = RefCell::new(peers);
+    let peers = peers.map(RefCell::new);
     let mut contestants = vec![ours];
+    if let (Some(script), Some(columns)) = (script, script::columns(question.id)) {
+        contestants.push(by_script(question, script, columns)?);
+    }
     for name in &names {
-        let (peers, parameters) = (&peers, &parameters);
-        contestants.push(Contestant {
-            name: name.clone(),
-            run: Box::new(move |n_runs| {
-                peers.borrow_mut().run(question.id, name, n_runs, parameters).map(Some)
-            }),
+        let (Some(peers), parameters) = (&peers, &parameters) else { continue };
+        let run: Run<'_> = Box::new(move |n_runs| {
+            peers.borrow_mut().run(question.id, name, n_runs, parameters).map(Some)
         });
+        contestants.push(Contestant { name: name.clone(), run });
     }
     row(question, facts.name, race(contestants)?)
+}
+
+/// DataScript, whose answer is read once and then only timed.
+fn by_script<'a>(
+    question: &'a Question,
+    script: &'a mut Script,
+    columns: &[script::Column],
+) -> Result<Contestant<'a>> {
+    let inputs = values(&question.inputs).into_iter().map(script::plain);
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    let digest = script.digest(question.text, &inputs, columns)?;
+    let run: Run<'a> =
+        Box::new(move |n_runs| Ok(Some((script.time(question.text, &inputs, n_runs)?, digest))));
+    Ok(Contestant { name: script::NAME.to_owned(), run })
 }
 
 /// Tercet answers, and every value is read; none when that is hopeless.
@@ -162,6 +189,10 @@ fn run(
 
 /// Inputs as the peers take them, one after another.
 fn parameters(inputs: &[Input]) -> Result<Vec<String>> {
+    values(inputs).into_iter().map(parameter).collect()
+}
+
+fn values(inputs: &[Input]) -> Vec<&Value> {
     let mut values: Vec<&Value> = Vec::new();
     for input in inputs {
         match input {
@@ -170,7 +201,7 @@ fn parameters(inputs: &[Input]) -> Result<Vec<String>> {
             Input::Relation(rows) => values.extend(rows.iter().flatten()),
         }
     }
-    values.into_iter().map(parameter).collect()
+    values
 }
 
 fn row(question: &Question, facts: &str, standings: Vec<Standing>) -> Result<Row> {
