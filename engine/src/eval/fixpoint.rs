@@ -52,7 +52,12 @@ impl Evaluator<'_> {
                 adornment.columns().into_iter().map(|column| definition.head[column]).collect();
             body_plan(&definition.body, &asked, context)
         };
-        let plans = flat.definitions.iter().map(plan).collect();
+        // What is searched needs no plans.
+        let is_searched = self.program.recursions[rule.index()].is_some();
+        let plans = match is_searched {
+            true => Vec::new(),
+            false => flat.definitions.iter().map(plan).collect(),
+        };
         let index = self.tables.len();
         self.tables.push(Table::new(rule, flat.arity, adornment.clone(), plans));
         self.table_of.insert((rule, adornment.clone()), index);
@@ -70,6 +75,9 @@ impl Evaluator<'_> {
 
     /// Evaluates a rule, and those it recurses with, until all demand is answered.
     pub(super) fn complete(&mut self, rule: RuleId) -> Result<(), QueryError> {
+        if let Some(recursion) = &self.program.recursions[rule.index()] {
+            return self.search(rule, recursion);
+        }
         let stratum = self.program.stratum_of[rule.index()];
         let mut n_rounds = 0;
         loop {

@@ -46,6 +46,12 @@ impl Meter {
         self.look()
     }
 
+    /// Takes note of rows made together, which should be few enough to stop behind.
+    pub(crate) fn made_rows(&mut self, n_rows: u64) -> Result<(), QueryError> {
+        self.work.n_rows_made += n_rows;
+        self.look()
+    }
+
     /// Takes note of one more row of a batch that is being made, and of the bytes it has now.
     pub(crate) fn made_row_in(&mut self, batch_bytes: u64) -> Result<(), QueryError> {
         self.room_for(batch_bytes)?;
@@ -63,6 +69,11 @@ impl Meter {
     pub(crate) fn read_facts(&mut self, n_facts: u64) -> Result<(), QueryError> {
         self.work.n_facts_read += n_facts;
         self.look()
+    }
+
+    /// Takes note of nodes that a search went through.
+    pub(crate) fn went_through_nodes(&mut self, n_nodes: u64) -> Result<(), QueryError> {
+        self.went_through(n_nodes * BYTES_AS_ROW)
     }
 
     fn look(&mut self) -> Result<(), QueryError> {

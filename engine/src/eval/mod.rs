@@ -9,11 +9,17 @@
 //! Source: Abiteboul, Hull & Vianu, ch. 13 (semi-naive evaluation, query-subquery).
 
 mod aggregate;
+mod arcs;
+mod around;
+mod closure;
+mod components;
 mod exact;
 mod find;
 mod fixpoint;
 mod functions;
+mod groups;
 mod meter;
+mod nodes;
 mod pull;
 pub(crate) mod query;
 pub(crate) mod reads;

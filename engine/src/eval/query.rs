@@ -16,6 +16,7 @@ use crate::plan::{Context, PlanText, RuleSizes, body_plan};
 use crate::program::check::nearest;
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
+use crate::program::recursion::RecursionText;
 use crate::program::{
     Atom, AttributeTerm, FindElement, InputColumn, InputShape, Program, VarSet, visit_clauses,
 };
@@ -144,7 +145,12 @@ impl Query {
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
         let mut out = text.to_string();
-        for rule in &stratified.rules {
+        for (rule, recursion) in stratified.rules.iter().zip(&stratified.recursions) {
+            if let Some(recursion) = recursion {
+                let text = RecursionText { recursion, rules: &stratified.rules };
+                let _ = writeln!(out, "rule {}: {text}", rule.name);
+                continue;
+            }
             for definition in &rule.definitions {
                 let bound: VarSet =
                     rule.needed.iter().map(|column| definition.head[*column]).collect();

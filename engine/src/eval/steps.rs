@@ -25,7 +25,7 @@ pub(super) enum Operand {
 
 impl Operand {
     /// What is known of it in a row.
-    fn known(self, row: &[Cell]) -> Option<Cell> {
+    pub(super) fn known(self, row: &[Cell]) -> Option<Cell> {
         match self {
             Operand::Cell(cell) => Some(cell),
             Operand::Column(column) => Some(row[column]),
@@ -41,7 +41,7 @@ impl Operand {
         }
     }
 
-    fn is_known(self) -> bool {
+    pub(super) fn is_known(self) -> bool {
         matches!(self, Operand::Cell(_) | Operand::Column(_))
     }
 }
@@ -469,6 +469,9 @@ impl Evaluator<'_> {
         range: Range<usize>,
         rows: &Rows,
     ) -> Result<Rows, QueryError> {
+        if self.tables[table].groups.is_some() {
+            return self.join_groups(call, table, rows);
+        }
         let args = self.operands(&call.args);
         let known: Vec<usize> = (0..args.len()).filter(|arg| args[*arg].is_known()).collect();
         let emit = Emit::new(&args);

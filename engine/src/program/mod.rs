@@ -13,6 +13,7 @@ mod error;
 pub mod functions;
 pub(crate) mod lower;
 pub mod raw;
+pub(crate) mod recursion;
 mod safety;
 mod strata;
 
