@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use super::Evaluator;
-use super::meter::Meter;
+use super::meter::{BLOCK, Meter};
 use super::nodes::Nodes;
 use super::reads::Key;
 use crate::error::QueryError;
@@ -19,9 +19,6 @@ use crate::plan::Adornment;
 use crate::program::RuleId;
 use crate::program::recursion::{Relation, Union};
 use crate::store::{AttributeId, Order};
-
-/// Arcs between two looks at the meter.
-const ARCS_PER_CHECK: usize = 1_024;
 
 /// One relation, opened in one direction.
 #[derive(Debug, Clone, Copy)]
@@ -120,19 +117,19 @@ impl Arcs {
 /// Counts what is read, and looks at the limits now and then.
 struct Toll<'m> {
     meter: &'m mut Meter,
-    n_unpaid: usize,
+    n_unpaid: u64,
 }
 
 impl Toll<'_> {
     #[inline]
     fn pass(&mut self) -> ControlFlow<QueryError> {
         self.n_unpaid += 1;
-        if self.n_unpaid < ARCS_PER_CHECK { ControlFlow::Continue(()) } else { self.pay() }
+        if self.n_unpaid < BLOCK { ControlFlow::Continue(()) } else { self.pay() }
     }
 
     #[inline(never)]
     fn pay(&mut self) -> ControlFlow<QueryError> {
-        let n_facts = std::mem::take(&mut self.n_unpaid) as u64;
+        let n_facts = std::mem::take(&mut self.n_unpaid);
         match self.meter.read_facts(n_facts) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -244,7 +241,7 @@ impl Evaluator<'_> {
             }
         };
         result(flow)?;
-        let n_unpaid = toll.n_unpaid as u64;
+        let n_unpaid = toll.n_unpaid;
         self.meter.read_facts(n_unpaid)
     }
 
@@ -304,7 +301,7 @@ impl Evaluator<'_> {
                 }
             };
             result(flow)?;
-            let n_unpaid = toll.n_unpaid as u64;
+            let n_unpaid = toll.n_unpaid;
             self.meter.read_facts(n_unpaid)?;
             self.meter.room_for(n_bytes(pairs.capacity()))?;
         }

@@ -17,9 +17,9 @@ use rustc_hash::FxHashSet;
 
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
-use super::groups::Groups;
-use super::meter::Meter;
+use super::meter::{BLOCK, Meter};
 use super::nodes::Nodes;
+use super::reached::Reached;
 use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::program::recursion::{Recursion, Step};
@@ -28,8 +28,6 @@ use crate::program::recursion::{Recursion, Step};
 const BITS_BYTES_MIN: usize = 1 << 24;
 /// The most bytes of bits for each pair, beyond that.
 const BITS_BYTES_PER_PAIR: usize = 64;
-/// Pairs between two looks at the meter.
-const PAIRS_PER_CHECK: usize = 1_024;
 const UNSEEN: u32 = u32::MAX;
 
 /// One recursive definition, as seen from the column that is asked for.
@@ -128,7 +126,7 @@ impl Evaluator<'_> {
         steps: &[Step],
         forward: bool,
         sources: Option<&[Cell]>,
-        groups: &mut Groups,
+        groups: &mut Reached,
     ) -> Result<(), QueryError> {
         let base = self.open(&if forward { recursion.base.clone() } else { recursion.base.flip() });
         let mut turns: Vec<Turn> = steps.iter().map(|step| self.turn(step, forward)).collect();
@@ -239,9 +237,10 @@ impl Evaluator<'_> {
     ) -> Result<Pairs, QueryError> {
         let mut pairs = Pairs::default();
         for start in 0..n_starts {
+            let n_before = pairs.list.len();
             pairs.insert_all(start as u32, base.of(start), ends.len());
+            self.meter.made_rows((pairs.list.len() - n_before) as u64)?;
         }
-        self.meter.made_rows(pairs.list.len() as u64)?;
         let (mut n_carried, mut n_rounds) = (0, 0);
         while n_carried < pairs.list.len() {
             n_rounds += 1;
@@ -262,7 +261,7 @@ impl Evaluator<'_> {
                     for x in xs {
                         pairs.insert_all(*x, ys, ends.len());
                         unpaid.n_tried += ys.len();
-                        if unpaid.n_tried >= PAIRS_PER_CHECK {
+                        if unpaid.n_tried >= BLOCK as usize {
                             unpaid.pay(&pairs, &mut self.meter)?;
                         }
                     }

@@ -17,7 +17,7 @@
 //! - *single pairs*: searched from the end that has fewer different nodes.
 //!
 //! A node reaches itself only by a way that leads back, because no way is empty unless the base is.
-//! Answers are kept in groups by the node asked for (`groups`).
+//! Answers are kept in groups by the node asked for (`reached`).
 //!
 //! What it counts: a search is one round; where steps are answers of rules, one round for each
 //! level of the search instead, so that a limit on rounds stops steps that make new values without
@@ -26,9 +26,9 @@
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
 use super::components::Components;
-use super::groups::Groups;
-use super::meter::Meter;
+use super::meter::{BLOCK, Meter};
 use super::nodes::Nodes;
+use super::reached::Reached;
 use super::rows::CELL_BYTES;
 use crate::error::QueryError;
 use crate::intern::Cell;
@@ -39,8 +39,6 @@ use crate::program::recursion::{Form, Recursion, Union};
 const FACTS_PER_LOOKUP: u64 = 24;
 /// Fewer nodes than this are always looked up one by one.
 const LOOKUPS_MIN: u64 = 64;
-/// Nodes between two looks at the meter.
-const NODES_PER_CHECK: usize = 1_024;
 /// How many searches for single pairs share a graph, so that their answers are not held at once.
 const SOURCES_PER_GRAPH: usize = 64;
 
@@ -144,8 +142,10 @@ impl Search {
         let Search { seeds, nodes, graph, last, met, answered, stack } = self;
         if let Graph::Met = graph {
             let reached = last.as_ref().map_or(&*nodes, |(_, reached)| reached);
-            out.extend_from_slice(reached.cells());
-            return meter.made_rows(reached.len() as u64);
+            return reached.cells().chunks(BLOCK as usize).try_for_each(|cells| {
+                out.extend_from_slice(cells);
+                meter.made_rows(cells.len() as u64)
+            });
         }
         met.clear(match graph {
             Graph::Components(components) => components.len(),
@@ -200,7 +200,7 @@ impl Unpaid {
     #[inline]
     fn pass(&mut self, n_met: usize, out: &[Cell], meter: &mut Meter) -> Result<(), QueryError> {
         self.n_met += n_met;
-        if self.n_met < NODES_PER_CHECK { Ok(()) } else { self.pay(out, meter) }
+        if self.n_met < BLOCK as usize { Ok(()) } else { self.pay(out, meter) }
     }
 
     #[inline(never)]
@@ -234,13 +234,13 @@ impl Evaluator<'_> {
             demand.recent().map(|position| demand.row(position).to_vec()).collect();
         match columns[..] {
             [] => {
-                let mut groups = Groups::new(usize::from(!leads_forward(recursion)));
+                let mut groups = Reached::new(usize::from(!leads_forward(recursion)));
                 self.reach_all(recursion, &mut groups)?;
                 self.keep_groups(table, groups, 0)
             }
             [column] => {
-                let groups = self.tables[table].groups.take();
-                let mut groups = groups.unwrap_or_else(|| Groups::new(column));
+                let groups = self.tables[table].reached.take();
+                let mut groups = groups.unwrap_or_else(|| Reached::new(column));
                 let n_bytes_before = groups.n_bytes();
                 let sources: Vec<Cell> =
                     asked.iter().map(|key| key[0]).filter(|source| !groups.has(*source)).collect();
@@ -254,16 +254,16 @@ impl Evaluator<'_> {
     fn keep_groups(
         &mut self,
         table: usize,
-        groups: Groups,
+        groups: Reached,
         n_bytes_before: u64,
     ) -> Result<(), QueryError> {
         let n_bytes = groups.n_bytes().saturating_sub(n_bytes_before);
-        self.tables[table].groups = Some(groups);
+        self.tables[table].reached = Some(groups);
         self.meter.hold(n_bytes)
     }
 
     /// Every pair of the recursion.
-    fn reach_all(&mut self, recursion: &Recursion, groups: &mut Groups) -> Result<(), QueryError> {
+    fn reach_all(&mut self, recursion: &Recursion, groups: &mut Reached) -> Result<(), QueryError> {
         if let Form::Around(steps) = &recursion.form {
             return self.around(recursion, steps, true, None, groups);
         }
@@ -295,7 +295,7 @@ impl Evaluator<'_> {
         recursion: &Recursion,
         forward: bool,
         sources: &[Cell],
-        groups: &mut Groups,
+        groups: &mut Reached,
     ) -> Result<(), QueryError> {
         if let Form::Around(steps) = &recursion.form {
             return self.around(recursion, steps, forward, Some(sources), groups);
@@ -310,7 +310,7 @@ impl Evaluator<'_> {
         mut search: Search,
         sources: &[Cell],
         is_asked: bool,
-        groups: &mut Groups,
+        groups: &mut Reached,
     ) -> Result<(), QueryError> {
         let n_bytes = search.n_bytes();
         self.meter.hold(n_bytes)?;
@@ -390,7 +390,7 @@ impl Evaluator<'_> {
             return Ok((Arcs::of_pairs(nodes.len(), &pairs), reached));
         }
         let mut arcs = Arcs::new();
-        for cells in nodes.cells().to_vec().chunks(NODES_PER_CHECK) {
+        for cells in nodes.cells().to_vec().chunks(BLOCK as usize) {
             self.follow(ways, cells, &mut arcs, &mut reached)?;
         }
         Ok((arcs, reached))
@@ -416,7 +416,7 @@ impl Evaluator<'_> {
             asked.iter().map(|pair| (pair[near], pair[far])).collect();
         wanted.sort_unstable();
         for sources in sources.chunks(SOURCES_PER_GRAPH) {
-            let mut groups = Groups::new(near);
+            let mut groups = Reached::new(near);
             self.reach_from(recursion, forward, sources, &mut groups)?;
             for source in sources {
                 let start = wanted.partition_point(|(from, _)| from < source);

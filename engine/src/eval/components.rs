@@ -6,12 +6,10 @@
 //! an explicit stack, because chains are as long as the data.
 
 use super::arcs::Arcs;
-use super::meter::Meter;
+use super::meter::{BLOCK, Meter};
 use crate::error::QueryError;
 
 const UNSEEN: u32 = u32::MAX;
-/// Nodes between two looks at the meter.
-const NODES_PER_CHECK: usize = 1_024;
 
 /// The components of a graph, in an order in which each leads to lower ones only.
 #[derive(Debug)]
@@ -139,9 +137,9 @@ impl Tarjan {
                 self.close(node);
             }
             n_unchecked += 1;
-            if n_unchecked == NODES_PER_CHECK {
+            if n_unchecked == BLOCK {
                 n_unchecked = 0;
-                meter.went_through_nodes(NODES_PER_CHECK as u64)?;
+                meter.went_through_nodes(BLOCK)?;
             }
         }
         Ok(())

@@ -1,188 +1,126 @@
-//! Answers of a search: pairs in groups that share one end.
+//! Groups: rows that agree in the find elements that are no aggregates.
 //!
-//! A search gives all that is reached from one node at once and nothing twice, so its answers need
-//! no set of rows: a group for each node asked for, one vector of the other ends. Invariants: no
-//! two groups have one key; a group has no member twice.
+//! Members of a group are distinct tuples of the find and `:with` variables. They are brought
+//! together by sorting, group first, which also makes them distinct, and groups are then runs: no
+//! list of members is kept. Where the rows are known to be distinct, only the groups are sorted.
+//! What an aggregate makes of its members is left out: see `aggregate`.
 
-use std::ops::ControlFlow;
-
-use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::Evaluator;
-use super::rows::Rows;
-use super::steps::{Emit, Operand};
+use super::aggregate::Members;
+use super::batch::Rows;
+use super::find::{is_aggregate, project, row_bytes, values_bytes};
+use super::meter::Meter;
+use super::order::{By, Found, Ordered, Source};
+use super::rows::CELL_BYTES;
+use crate::answer::Output;
 use crate::error::QueryError;
-use crate::intern::Cell;
-use crate::plan::Call;
-
-/// Rows between two looks at the meter.
-const ROWS_PER_CHECK: usize = 512;
-
-/// Pairs grouped by one of their columns.
-#[derive(Debug)]
-pub(crate) struct Groups {
-    /// The column that a group shares: 0 or 1.
-    key_column: usize,
-    keys: Vec<Cell>,
-    /// Where the members of each group begin, and where the last ones end.
-    starts: Vec<usize>,
-    members: Vec<Cell>,
-    /// Groups by key, of the first so many groups.
-    by_key: FxHashMap<Cell, u32>,
-}
-
-impl Groups {
-    pub(super) fn new(key_column: usize) -> Groups {
-        Groups {
-            key_column,
-            keys: Vec::new(),
-            starts: vec![0],
-            members: Vec::new(),
-            by_key: FxHashMap::default(),
-        }
-    }
-
-    pub(super) fn n_pairs(&self) -> usize {
-        self.members.len()
-    }
-
-    pub(super) fn n_bytes(&self) -> u64 {
-        let per_key = size_of::<Cell>() + size_of::<usize>() + size_of::<(Cell, u32)>() + 1;
-        (self.members.len() * size_of::<Cell>() + self.keys.len() * per_key) as u64
-    }
-
-    /// The members of all groups, to append those of a group that is then closed.
-    pub(super) fn members_mut(&mut self) -> &mut Vec<Cell> {
-        &mut self.members
-    }
-
-    /// Whether there is a group of this key; one without members counts if it was asked for.
-    pub(super) fn has(&self, key: Cell) -> bool {
-        self.by_key.contains_key(&key)
-    }
-
-    /// Makes a group of the members appended since the last one. `is_asked` says that the group
-    /// will be looked for by its key.
-    pub(super) fn close(&mut self, key: Cell, is_asked: bool) {
-        if is_asked {
-            let group = u32::try_from(self.keys.len()).expect("fewer than 2^32 keys fit memory");
-            let before = self.by_key.insert(key, group);
-            debug_assert!(before.is_none(), "no two groups have one key");
-        }
-        self.keys.push(key);
-        self.starts.push(self.members.len());
-    }
-
-    fn group(&self, group: usize) -> (Cell, &[Cell]) {
-        (self.keys[group], &self.members[self.starts[group]..self.starts[group + 1]])
-    }
-
-    /// The group of a key, and its members.
-    pub(super) fn find(&self, key: Cell) -> &[Cell] {
-        self.by_key.get(&key).map_or(&[], |group| self.group(*group as usize).1)
-    }
-
-    #[inline]
-    fn pair(&self, key: Cell, member: Cell) -> [Cell; 2] {
-        if self.key_column == 0 { [key, member] } else { [member, key] }
-    }
-
-    /// Hands over each pair whose `columns` are `key`, until told to stop. Either no column is
-    /// given or the one that groups share.
-    pub(super) fn try_for_each<Break>(
-        &self,
-        columns: &[usize],
-        key: &[Cell],
-        mut take: impl FnMut([Cell; 2]) -> ControlFlow<Break>,
-    ) -> ControlFlow<Break> {
-        if let [key] = *key {
-            assert_eq!(columns, [self.key_column], "groups are found by what they share");
-            return self.find(key).iter().try_for_each(|member| take(self.pair(key, *member)));
-        }
-        assert!(columns.is_empty(), "pairs that are asked for one by one are a set of rows");
-        (0..self.keys.len()).try_for_each(|group| {
-            let (key, members) = self.group(group);
-            members.iter().try_for_each(|member| take(self.pair(key, *member)))
-        })
-    }
-}
+use crate::program::raw::FindForm;
+use crate::program::{Aggregate, FindElement, Program, Var};
+use crate::value::Value;
 
 impl Evaluator<'_> {
-    /// Joins rows with the groups of a table; keeps those without a match where the call is
-    /// negated.
-    pub(super) fn join_groups(
+    /// One row for each group that has results.
+    pub(super) fn groups(&mut self, program: &Program, rows: Rows) -> Result<Found, QueryError> {
+        let keys = program.find.iter().filter(|element| !is_aggregate(element));
+        let keys: BTreeSet<Var> = keys.map(FindElement::var).collect();
+        let find = program.find.iter().map(FindElement::var);
+        let others: BTreeSet<Var> =
+            find.chain(program.with.iter().copied()).filter(|var| !keys.contains(var)).collect();
+        let vars: Vec<Var> = keys.iter().chain(&others).copied().collect();
+        let found = project(program, &vars, rows);
+        let n_bytes = found.n_rows as u64 * vars.len() as u64 * CELL_BYTES;
+        self.meter.hold(n_bytes)?;
+        let by: Vec<By> = (0..vars.len()).map(|source| By { source, descending: false }).collect();
+        let key = &by[..keys.len()];
+        let (members, starts) = if found.is_distinct() {
+            found.group(key, &self.scratch, &self.meter)?
+        } else {
+            let ordered = found.order(&by, &self.scratch, &self.meter)?;
+            let starts = ordered.starts(key);
+            (ordered, starts)
+        };
+        self.meter.made_rows(members.len() as u64)?;
+        let groups = self.rows_of_groups(program, &members, &starts)?;
+        self.meter.release(n_bytes);
+        Ok(groups)
+    }
+
+    fn rows_of_groups(
         &mut self,
-        call: &Call,
-        table: usize,
-        rows: &Rows,
-    ) -> Result<Rows, QueryError> {
-        let args = self.operands(&call.args);
-        let emit = Emit::new(&args);
-        let groups = self.tables[table].groups.as_ref().expect("the caller has looked");
-        let known = args.iter().position(|arg: &Operand| arg.is_known());
-        assert!(known.is_none_or(|column| column == groups.key_column), "groups answer by key");
-        let mut out = Rows::new(rows.width());
-        for row in rows.iter() {
-            let key = known.and_then(|column| args[column].known(row));
-            if call.negated {
-                let has_match = match key {
-                    Some(key) => !groups.find(key).is_empty(),
-                    None => groups.n_pairs() > 0,
-                };
-                if !has_match {
-                    out.push(row);
-                }
-                self.meter.made_row_in(out.n_bytes())?;
+        program: &Program,
+        members: &Ordered,
+        starts: &[usize],
+    ) -> Result<Found, QueryError> {
+        let width = program.find.len();
+        let columns: Vec<Members<'_>> =
+            (0..width).map(|element| Members::new(members, element, &self.scratch)).collect();
+        let source = |element: &FindElement| match element {
+            FindElement::Aggregate { .. } => Source::Outputs(Vec::new()),
+            FindElement::Variable(_) | FindElement::Pull { .. } => Source::Cells(Vec::new()),
+        };
+        let mut sources: Vec<Source> = program.find.iter().map(source).collect();
+        let ends = starts.iter().skip(1).copied().chain([members.len()]);
+        let mut n_rows = 0;
+        for (start, end) in starts.iter().copied().zip(ends) {
+            self.meter.made_rows(1)?;
+            let Some(results) = results(program, &columns, start..end, &mut self.meter)? else {
+                self.meter.n_without_result += 1;
                 continue;
-            }
-            let range = match key {
-                Some(key) => groups.by_key.get(&key).map_or(0..0, |group| {
-                    let group = *group as usize;
-                    group..group + 1
-                }),
-                None => 0..groups.keys.len(),
             };
-            for group in range {
-                let (key, members) = groups.group(group);
-                for members in members.chunks(ROWS_PER_CHECK) {
-                    for member in members {
-                        emit.push(&mut out, row, &groups.pair(key, *member));
-                    }
-                    self.meter.room_for(out.n_bytes())?;
-                    self.meter.made_rows(members.len() as u64)?;
+            self.meter.hold(row_bytes(width))?;
+            let mut results = results.into_iter();
+            for (source, column) in sources.iter_mut().zip(&columns) {
+                match source {
+                    Source::Cells(cells) => cells.push(column.cell(start)),
+                    Source::Outputs(outputs) => outputs.extend(results.next()),
                 }
             }
-            self.meter.read_facts(0)?;
+            n_rows += 1;
         }
-        Ok(out)
+        if starts.is_empty() && gives_zero(program) {
+            sources = vec![Source::Outputs(vec![Output::Value(Value::int(0))])];
+            n_rows = 1;
+        }
+        let sources = sources.into_iter().map(Source::narrow).collect();
+        Ok(Found { n_rows, sources, elements: (0..width).collect() })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pairs(groups: &Groups, columns: &[usize], key: &[Cell]) -> Vec<[u64; 2]> {
-        let mut pairs = Vec::new();
-        let flow: ControlFlow<()> = groups.try_for_each(columns, key, |[a, b]| {
-            pairs.push([a.0, b.0]);
-            ControlFlow::Continue(())
-        });
-        assert!(flow.is_continue());
-        pairs
+/// What the aggregates of one group result in; nothing where one of them has no result.
+fn results(
+    program: &Program,
+    columns: &[Members<'_>],
+    group: Range<usize>,
+    meter: &mut Meter,
+) -> Result<Option<Vec<Output>>, QueryError> {
+    let n_members = group.len() as u64;
+    let mut results = Vec::new();
+    for (element, column) in program.find.iter().zip(columns) {
+        let FindElement::Aggregate { function, n, .. } = element else { continue };
+        meter.room_for(values_bytes(function.n_values_max(*n, n_members)))?;
+        meter.went_through(values_bytes(n_members))?;
+        let Some(result) = column.aggregate(*function, *n, group.clone()) else {
+            return Ok(None);
+        };
+        if let Output::List(values) = &result {
+            meter.hold(values_bytes(values.len() as u64))?;
+        }
+        results.push(result);
     }
+    Ok(Some(results))
+}
 
-    #[test]
-    fn pairs_are_found_by_what_they_share() {
-        let mut groups = Groups::new(1);
-        groups.members_mut().extend([Cell(5), Cell(6)]);
-        groups.close(Cell(1), true);
-        groups.close(Cell(2), true);
-        groups.members_mut().push(Cell(5));
-        groups.close(Cell(3), true);
-        assert_eq!(pairs(&groups, &[], &[]), [[5, 1], [6, 1], [5, 3]]);
-        assert_eq!(pairs(&groups, &[1], &[Cell(1)]), [[5, 1], [6, 1]]);
-        assert!(groups.has(Cell(2)) && pairs(&groups, &[1], &[Cell(2)]).is_empty());
-        assert!(!groups.has(Cell(9)) && pairs(&groups, &[1], &[Cell(9)]).is_empty());
-    }
+/// Whether the query asks for a scalar count or sum, which is 0 of nothing.
+fn gives_zero(program: &Program) -> bool {
+    let is_zero = matches!(
+        program.find.as_slice(),
+        [FindElement::Aggregate {
+            function: Aggregate::Count | Aggregate::CountDistinct | Aggregate::Sum,
+            ..
+        }]
+    );
+    program.form() == FindForm::Scalar && is_zero
 }

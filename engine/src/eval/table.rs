@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use super::groups::Groups;
+use super::reached::Reached;
 use super::rows::{KeyIndex, RowSet};
 use crate::intern::Cell;
 use crate::plan::{Adornment, Plan};
@@ -86,7 +86,7 @@ pub(crate) struct Table {
     /// Rows of the rule; for every stable demand all of them, once the fixpoint is reached.
     pub(crate) answers: AgedSet,
     /// The answers instead, where searches give them.
-    pub(crate) groups: Option<Groups>,
+    pub(crate) reached: Option<Reached>,
     /// One for each definition of the rule.
     pub(crate) plans: Arc<Vec<Plan>>,
     /// The rows that have reached a recursive call and wait for more of its answers, by
@@ -95,14 +95,19 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(rule: RuleId, arity: usize, adornment: Adornment, plans: Vec<Plan>) -> Table {
+    pub(crate) fn new(
+        rule: RuleId,
+        arity: usize,
+        adornment: Adornment,
+        plans: Arc<Vec<Plan>>,
+    ) -> Table {
         Table {
             rule,
             demand: AgedSet::new(adornment.columns().len()),
             adornment,
             answers: AgedSet::new(arity),
-            groups: None,
-            plans: Arc::new(plans),
+            reached: None,
+            plans,
             waiting: BTreeMap::new(),
         }
     }
@@ -116,7 +121,7 @@ impl Table {
 
     /// To be called before [`Table::try_for_each`] for these columns.
     pub(crate) fn prepare(&mut self, columns: &[usize]) {
-        if self.groups.is_none() && !columns.is_empty() {
+        if self.reached.is_none() && !columns.is_empty() {
             self.answers.prepare_index(columns);
         }
     }
@@ -129,8 +134,8 @@ impl Table {
         mut take: impl FnMut(&[Cell]) -> ControlFlow<Break>,
     ) -> ControlFlow<Break> {
         let answers = &self.answers;
-        if let Some(groups) = &self.groups {
-            groups.try_for_each(columns, key, |pair| take(&pair))
+        if let Some(reached) = &self.reached {
+            reached.try_for_each(columns, key, |pair| take(&pair))
         } else if columns.is_empty() {
             answers.all().try_for_each(|position| take(answers.row(position)))
         } else {

@@ -11,12 +11,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::fact::Mark;
 use crate::intern::Cell;
 
-use super::index::Pair;
+use super::pairs::{Marks, Pair, PairSet, Pairs};
 use super::snapshot::{AttributeId, Snapshot};
-use super::tree::{Position, Tree};
+use super::tree::{Entries, Position, Range, Units};
 
 /// Which cell of a fact comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,11 +60,11 @@ pub struct Cursor<'s> {
 }
 
 enum Place<'s> {
-    ByEntity(Position<'s, Pair, Mark>),
+    ByEntity(Position<'s, Pairs, Marks>),
     ByValue {
-        at: Position<'s, Pair, ()>,
+        at: Position<'s, Pairs, Units>,
         /// The references, while the cursor stands before them.
-        refs: Option<&'s Tree<Pair, ()>>,
+        refs: Option<&'s PairSet>,
     },
 }
 
@@ -74,7 +73,7 @@ impl<'s> Place<'s> {
     #[inline]
     fn settle(&mut self) {
         if let Place::ByValue { at, refs } = self
-            && at.entry().is_none()
+            && at.key().is_none()
             && let Some(refs) = refs.take()
         {
             *at = refs.begin();
@@ -87,8 +86,8 @@ impl Cursor<'_> {
     #[inline]
     pub fn current(&self) -> Option<(Cell, Cell)> {
         let pair = match &self.place {
-            Place::ByEntity(at) => at.entry().map(|(pair, _)| pair),
-            Place::ByValue { at, .. } => at.entry().map(|(pair, ())| pair),
+            Place::ByEntity(at) => at.key(),
+            Place::ByValue { at, .. } => at.key(),
         };
         pair.map(|pair| (pair.first(), pair.second()))
     }
@@ -107,12 +106,12 @@ impl Cursor<'_> {
     pub fn seek(&mut self, first: Cell, second: Cell) {
         let pair = Pair::new(first, second);
         match &mut self.place {
-            Place::ByEntity(at) => at.seek(&pair),
+            Place::ByEntity(at) => at.seek(pair),
             Place::ByValue { at, refs } => {
                 if let Some(refs) = refs.take_if(|_| first >= Cell::REFS) {
                     *at = refs.begin();
                 }
-                at.seek(&pair);
+                at.seek(pair);
             }
         }
         self.place.settle();
@@ -132,11 +131,11 @@ impl Cursor<'_> {
 }
 
 /// Hands each pair to `take` until told to stop.
-fn visit<'s, Item: 's, Break>(
-    entries: impl IntoIterator<Item = (&'s Pair, &'s Item)>,
+fn visit<I: Entries, Break>(
+    range: Range<'_, Pairs, I>,
     mut take: impl FnMut(Cell, Cell) -> ControlFlow<Break>,
 ) -> ControlFlow<Break> {
-    entries.into_iter().try_for_each(|(pair, _)| take(pair.first(), pair.second()))
+    range.for_each_leaf(|pairs, places| pairs.visit(places, &mut take))
 }
 
 /// Reads for operators. What `take` answers decides whether the reading goes on; what it breaks
@@ -203,7 +202,7 @@ impl Snapshot {
     ) -> ControlFlow<Break> {
         let (begin, end) = (Pair::new(from, Cell::MIN), Pair::new(until, Cell::MIN));
         for tree in self.index(a).holders_between(from, until).into_iter().flatten() {
-            visit(tree.range(&begin, end), &mut take)?;
+            visit(tree.range(begin, end), &mut take)?;
         }
         ControlFlow::Continue(())
     }
@@ -212,7 +211,7 @@ impl Snapshot {
     pub fn count_between(&self, a: AttributeId, from: Cell, until: Cell) -> u64 {
         let (begin, end) = (Pair::new(from, Cell::MIN), Pair::new(until, Cell::MIN));
         let trees = self.index(a).holders_between(from, until).into_iter().flatten();
-        trees.map(|tree| tree.count(&begin, &end) as u64).sum()
+        trees.map(|tree| tree.count(begin, end) as u64).sum()
     }
 }
 

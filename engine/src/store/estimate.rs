@@ -11,8 +11,8 @@
 
 use crate::intern::Cell;
 
-use super::index::Pair;
-use super::tree::Tree;
+use super::pairs::{Pair, Pairs};
+use super::tree::{Entries, Tree};
 
 /// How many facts are looked at, at most.
 const SAMPLE: usize = 1_024;
@@ -20,7 +20,7 @@ const SAMPLE: usize = 1_024;
 const RUN: usize = 16;
 
 /// Keys of a tree: all, or runs of [`RUN`] of them, each key with the one before it in its run.
-fn sample<Item: Clone>(tree: &Tree<Pair, Item>) -> Vec<(Option<Pair>, Pair)> {
+fn sample<I: Entries>(tree: &Tree<Pairs, I>) -> Vec<(Option<Pair>, Pair)> {
     let n_runs = SAMPLE / RUN;
     let starts: Vec<usize> = match tree.len() <= SAMPLE {
         true => vec![0],
@@ -32,11 +32,11 @@ fn sample<Item: Clone>(tree: &Tree<Pair, Item>) -> Vec<(Option<Pair>, Pair)> {
     for start in starts {
         let (mut position, mut before) = (tree.at(start), None);
         for _ in 0..n_each {
-            let Some((pair, _)) = position.entry() else { break };
+            let Some(pair) = position.key() else { break };
             if before.is_some() || start == 0 {
-                keys.push((before, *pair));
+                keys.push((before, pair));
             }
-            before = Some(*pair);
+            before = Some(pair);
             position.advance();
         }
     }
@@ -50,7 +50,7 @@ fn scaled(n: usize, part: usize, whole: usize) -> u64 {
 }
 
 /// How many different first cells the keys of a tree have.
-pub(super) fn distinct_firsts<Item: Clone>(tree: &Tree<Pair, Item>) -> u64 {
+pub(super) fn distinct_firsts<I: Entries>(tree: &Tree<Pairs, I>) -> u64 {
     let keys = sample(tree);
     let is_new = |(before, pair): &&(Option<Pair>, Pair)| {
         before.is_none_or(|before| before.first() != pair.first())
@@ -59,7 +59,7 @@ pub(super) fn distinct_firsts<Item: Clone>(tree: &Tree<Pair, Item>) -> u64 {
 }
 
 /// How many different second cells that do not refer the keys of a tree have; `n` of all do not.
-pub(super) fn distinct_others<Item: Clone>(tree: &Tree<Pair, Item>, n: usize) -> u64 {
+pub(super) fn distinct_others<I: Entries>(tree: &Tree<Pairs, I>, n: usize) -> u64 {
     let seconds = sample(tree).into_iter().map(|(_, pair)| pair.second());
     let mut values: Vec<Cell> = seconds.filter(|value| !value.is_ref()).collect();
     values.sort_unstable();
@@ -81,11 +81,12 @@ pub(super) fn distinct_others<Item: Clone>(tree: &Tree<Pair, Item>, n: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::pairs::PairSet;
 
-    fn tree(n: u64, second: impl Fn(u64) -> u64, per_first: u64) -> Tree<Pair, ()> {
-        (0..n)
-            .map(|i| (Pair::new(Cell(i / per_first), Cell(second(i) + i % per_first)), ()))
-            .collect()
+    fn tree(n: u64, second: impl Fn(u64) -> u64, per_first: u64) -> PairSet {
+        let pair = |i| Pair::new(Cell(i / per_first), Cell(second(i) + i % per_first));
+        let pairs: Vec<Pair> = (0..n).map(pair).collect();
+        PairSet::from_sorted(&pairs, &vec![(); pairs.len()])
     }
 
     #[test]

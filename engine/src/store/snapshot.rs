@@ -109,7 +109,7 @@ impl Snapshot {
         a: AttributeId,
         e: Cell,
     ) -> impl Iterator<Item = (Cell, Mark)> + '_ {
-        self.index(a).field(e).map(|(pair, mark)| (pair.second(), *mark))
+        self.index(a).field(e).map(|(pair, mark)| (pair.second(), mark))
     }
 
     /// Entities whose field has this value, in order of cells. The first question about values
@@ -161,7 +161,7 @@ impl Snapshot {
         self.names.by_text.iter().flat_map(move |&a| {
             self.index(a)
                 .facts()
-                .map(move |(pair, mark)| (self.fact(a, pair.first(), pair.second()), *mark))
+                .map(move |(pair, mark)| (self.fact(a, pair.first(), pair.second()), mark))
         })
     }
 
