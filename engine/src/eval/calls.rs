@@ -56,6 +56,9 @@ impl Evaluator<'_> {
         range: Range<usize>,
         rows: &Rows,
     ) -> Result<Matches, QueryError> {
+        if self.tables[table].reached.is_some() {
+            return self.join_reached(call, table, rows);
+        }
         let args = self.operands(&call.args, rows);
         let known: Vec<usize> = (0..args.len()).filter(|arg| args[*arg].is_known()).collect();
         let emit = Emit::new(&args);

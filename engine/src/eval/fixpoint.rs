@@ -40,7 +40,11 @@ impl Evaluator<'_> {
             return *table;
         }
         let arity = self.program.rules[rule.index()].arity;
-        let plans = self.planner.rule(rule, adornment);
+        let plans = match &self.program.recursions[rule.index()] {
+            // What is searched needs none.
+            Some(_) => Arc::default(),
+            None => self.planner.rule(rule, adornment),
+        };
         let index = self.tables.len();
         self.tables.push(Table::new(rule, arity, adornment.clone(), plans));
         self.table_of.insert((rule, adornment.clone()), index);
@@ -58,6 +62,9 @@ impl Evaluator<'_> {
 
     /// Evaluates a rule, and those it recurses with, until all demand is answered.
     pub(super) fn complete(&mut self, rule: RuleId) -> Result<(), QueryError> {
+        if let Some(recursion) = &self.program.recursions[rule.index()] {
+            return self.search(rule, recursion);
+        }
         let stratum = self.program.stratum_of[rule.index()];
         let mut n_rounds = 0;
         loop {

@@ -73,6 +73,11 @@ impl Meter {
         self.look()
     }
 
+    /// Takes note of nodes that a search went through.
+    pub(crate) fn went_through_nodes(&mut self, n_nodes: u64) -> Result<(), QueryError> {
+        self.went_through(n_nodes * BYTES_AS_ROW)
+    }
+
     fn look(&mut self) -> Result<(), QueryError> {
         let n_bytes_as_rows = self.n_bytes_gone_through / BYTES_AS_ROW;
         let n_done = self.work.n_rows_made + self.work.n_facts_read + n_bytes_as_rows;

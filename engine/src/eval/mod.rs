@@ -10,8 +10,12 @@
 
 mod access;
 mod aggregate;
+mod arcs;
+mod around;
 mod batch;
 mod calls;
+mod closure;
+mod components;
 mod exact;
 mod filters;
 mod find;
@@ -21,11 +25,13 @@ mod generic;
 mod groups;
 mod hash_join;
 mod meter;
+mod nodes;
 mod order;
 mod patterns;
 mod pull;
 pub(crate) mod query;
 mod range;
+mod reached;
 pub(crate) mod reads;
 mod rows;
 mod scratch;

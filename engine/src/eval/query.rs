@@ -15,6 +15,7 @@ use crate::limits::Budget;
 use crate::plan::{Adornment, Choice, PlanCache, PlanText, Planner};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
+use crate::program::recursion::RecursionText;
 use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
@@ -154,6 +155,11 @@ impl Query {
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
         let mut out = text.to_string();
         for (index, rule) in stratified.rules.iter().enumerate() {
+            if let Some(recursion) = &stratified.recursions[index] {
+                let text = RecursionText { recursion, rules: &stratified.rules };
+                let _ = writeln!(out, "rule {}: {text}", rule.name);
+                continue;
+            }
             let needed = (0..rule.arity).map(|column| rule.needed.contains(&column)).collect();
             let plans = planner.rule(RuleId(index as u32), &Adornment(needed));
             for (definition, plan) in rule.definitions.iter().zip(plans.iter()) {

@@ -75,6 +75,11 @@ impl Emit {
         Matches::new(self.vars.clone())
     }
 
+    /// The position that each variable takes, unless one takes two, which must then be equal.
+    pub(super) fn positions(&self) -> Option<&[usize]> {
+        self.equal.is_empty().then_some(&self.positions[..])
+    }
+
     /// Whether positions that are one variable are equal.
     pub(super) fn fits(&self, cells: &[Cell]) -> bool {
         self.equal.iter().all(|(a, b)| cells[*a] == cells[*b])

@@ -6,9 +6,10 @@
 //! when nothing is recent any more. This is what datafrog calls a variable.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use super::reached::Reached;
 use super::rows::{KeyIndex, RowSet};
 use crate::intern::Cell;
 use crate::plan::{Adornment, Plan};
@@ -84,6 +85,8 @@ pub(crate) struct Table {
     pub(crate) demand: AgedSet,
     /// Rows of the rule; for every stable demand all of them, once the fixpoint is reached.
     pub(crate) answers: AgedSet,
+    /// The answers instead, where searches give them.
+    pub(crate) reached: Option<Reached>,
     /// One for each definition of the rule.
     pub(crate) plans: Arc<Vec<Plan>>,
     /// The rows that have reached a recursive call and wait for more of its answers, by
@@ -103,6 +106,7 @@ impl Table {
             demand: AgedSet::new(adornment.columns().len()),
             adornment,
             answers: AgedSet::new(arity),
+            reached: None,
             plans,
             waiting: BTreeMap::new(),
         }
@@ -113,5 +117,30 @@ impl Table {
         let new_demand = self.demand.advance();
         let new_answers = self.answers.advance();
         new_demand || new_answers
+    }
+
+    /// To be called before [`Table::try_for_each`] for these columns.
+    pub(crate) fn prepare(&mut self, columns: &[usize]) {
+        if self.reached.is_none() && !columns.is_empty() {
+            self.answers.prepare_index(columns);
+        }
+    }
+
+    /// Hands over each answer whose `columns` are `key`, until told to stop.
+    pub(crate) fn try_for_each<Break>(
+        &self,
+        columns: &[usize],
+        key: &[Cell],
+        mut take: impl FnMut(&[Cell]) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        let answers = &self.answers;
+        if let Some(reached) = &self.reached {
+            reached.try_for_each(columns, key, |pair| take(&pair))
+        } else if columns.is_empty() {
+            answers.all().try_for_each(|position| take(answers.row(position)))
+        } else {
+            let found = answers.find(columns, key, &answers.all());
+            found.iter().try_for_each(|position| take(answers.row(*position as usize)))
+        }
     }
 }

@@ -55,7 +55,7 @@ impl Evaluator<'_> {
         inputs: &Rows,
     ) -> Result<Option<AnswerRows>, QueryError> {
         let Some(limit) = program.raw.limit else { return Ok(None) };
-        let Some(scan) = self.scan(program, inputs.vars()) else { return Ok(None) };
+        let Some(scan) = self.value_scan(program, inputs.vars()) else { return Ok(None) };
         let n_most = self.snapshot.count(scan.attribute) / PART_MAX;
         let n_rows = program.raw.offset.saturating_add(limit);
         let mut n_facts = n_rows.saturating_mul(FACTS_A_ROW).max(FACTS_MIN);
@@ -76,7 +76,7 @@ impl Evaluator<'_> {
     }
 
     /// The facts to begin with, if there are such.
-    fn scan(&mut self, program: &Program, inputs: &[Var]) -> Option<Scan> {
+    fn value_scan(&mut self, program: &Program, inputs: &[Var]) -> Option<Scan> {
         let key = program.order_by().first()?;
         let FindElement::Variable(value) = program.find[key.element as usize] else { return None };
         let is_cheap = |atom: &Atom| {

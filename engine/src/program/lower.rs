@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::functions::Function;
 use super::raw::ClauseId;
+use super::recursion::{self, Recursion};
 use super::strata::{self, Stratum};
 use super::{Atom, AttributeTerm, Body, Program, RuleId, Scope, Term, Var};
 use crate::value::Value;
@@ -23,10 +24,12 @@ pub(crate) struct Stratified {
     pub(crate) strata: Vec<Stratum>,
     /// The stratum of each rule.
     pub(crate) stratum_of: Vec<usize>,
+    /// For each rule what kind of recursion it is, where that was recognized.
+    pub(crate) recursions: Vec<Option<Recursion>>,
 }
 
 /// A rule with flat bodies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FlatRule {
     /// Its name, or what stands in for one: `not`, `or`.
     pub(crate) name: String,
@@ -36,7 +39,7 @@ pub(crate) struct FlatRule {
     pub(crate) definitions: Vec<FlatDefinition>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FlatDefinition {
     pub(crate) head: Vec<Var>,
     pub(crate) scope: Scope,
@@ -51,7 +54,7 @@ pub(crate) struct Goal {
     pub(crate) kind: GoalKind,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum GoalKind {
     Pattern { entity: Term, attribute: AttributeTerm, value: Term },
     Predicate { function: Function, args: Vec<Term> },
@@ -83,16 +86,20 @@ impl Stratified {
             });
         }
         let body = lowering.body(&program.body, &program.scope);
-        let rules: Vec<FlatRule> =
+        let mut rules: Vec<FlatRule> =
             lowering.rules.into_iter().map(|rule| rule.expect("every place is filled")).collect();
-        let strata = strata::of_flat(&rules);
+        let (mut strata, n_rules) = (strata::of_flat(&rules), rules.len());
+        let recursions = recursion::recognize(&mut rules, &strata, program.rules.len());
+        if rules.len() > n_rules {
+            strata = strata::of_flat(&rules);
+        }
         let mut stratum_of = vec![0; rules.len()];
         for (index, stratum) in strata.iter().enumerate() {
             for rule in &stratum.rules {
                 stratum_of[rule.index()] = index;
             }
         }
-        Stratified { scope: program.scope.clone(), body, rules, strata, stratum_of }
+        Stratified { scope: program.scope.clone(), body, rules, strata, stratum_of, recursions }
     }
 }
 
@@ -101,6 +108,9 @@ impl Stratified {
     pub(crate) fn call_depth(&self) -> usize {
         let mut depth = vec![1; self.strata.len()];
         for (index, stratum) in self.strata.iter().enumerate() {
+            // What a recognized recursion calls, it may call by way of a step.
+            let is_recognized = |rule: &RuleId| self.recursions[rule.index()].is_some();
+            let by_step = if stratum.rules.iter().any(is_recognized) { 2 } else { 1 };
             let bodies = stratum.rules.iter().flat_map(|rule| {
                 self.rules[rule.index()].definitions.iter().flat_map(|definition| &definition.body)
             });
@@ -108,7 +118,7 @@ impl Stratified {
                 if let GoalKind::Call { rule, .. } = goal.kind {
                     let callee = self.stratum_of[rule.index()];
                     if callee != index {
-                        depth[index] = depth[index].max(depth[callee] + 1);
+                        depth[index] = depth[index].max(depth[callee] + by_step);
                     }
                 }
             }
@@ -205,6 +215,45 @@ impl GoalKind {
                     .collect()
             }
         }
+    }
+
+    /// Its terms, but for the attribute.
+    fn terms_mut(&mut self) -> Vec<&mut Term> {
+        match self {
+            GoalKind::Pattern { entity, value, .. } => vec![entity, value],
+            GoalKind::Predicate { args, .. } | GoalKind::Call { args, .. } => {
+                args.iter_mut().collect()
+            }
+            GoalKind::Function { args, out, .. } => args.iter_mut().chain([out]).collect(),
+            GoalKind::Ground { out, .. } => out.iter_mut().collect(),
+            GoalKind::Missing { entity, .. } => vec![entity],
+            GoalKind::GetElse { entity, default, out, .. } => vec![entity, default, out],
+        }
+    }
+
+    /// Gives each variable another number, in order of place.
+    pub(crate) fn rename(&mut self, number: &mut impl FnMut(Var) -> Var) {
+        if let GoalKind::Pattern { attribute: AttributeTerm::Var(var), .. }
+        | GoalKind::Missing { attribute: AttributeTerm::Var(var), .. }
+        | GoalKind::GetElse { attribute: AttributeTerm::Var(var), .. } = self
+        {
+            *var = number(*var);
+        }
+        for term in self.terms_mut() {
+            if let Term::Var(var) = term {
+                *var = number(*var);
+            }
+        }
+    }
+
+    /// Every variable that occurs in it.
+    pub(crate) fn vars(&self) -> BTreeSet<Var> {
+        let mut vars = BTreeSet::new();
+        self.clone().rename(&mut |var| {
+            vars.insert(var);
+            var
+        });
+        vars
     }
 
     /// The variables it binds.

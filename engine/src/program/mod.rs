@@ -16,6 +16,7 @@ pub(crate) mod lower;
 mod lint;
 pub(crate) mod pattern;
 pub mod raw;
+pub(crate) mod recursion;
 mod safety;
 mod strata;
 
