@@ -18,7 +18,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::OnceLock;
 
 use hashbrown::HashTable;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
 /// log2 of the size of the first chunk.
 const FIRST_BITS: u32 = 6;
@@ -110,19 +110,17 @@ impl<Item: Clone + Eq + Hash> Symbols<Item> {
     /// The symbol of an item, which gets the next one if it is new.
     pub(super) fn intern(&self, item: &Item) -> u32 {
         let hash = Symbols::hash(item);
-        if let Some(symbol) = self.find_hashed(&self.index.read(), hash, item) {
+        // Readers go on beside this, another writer does not: what is not found stays absent.
+        let index = self.index.upgradable_read();
+        if let Some(symbol) = self.find_hashed(&index, hash, item) {
             return symbol;
         }
-        let mut index = self.index.write();
-        // Another writer may have come first.
-        self.find_hashed(&index, hash, item).unwrap_or_else(|| {
-            let symbol =
-                u32::try_from(index.len()).expect("a dictionary has fewer than 2^32 symbols");
-            self.put(symbol, item.clone());
-            let spread = |entry: &Entry| Entry::spread(entry.hash);
-            index.insert_unique(Entry::spread(hash), Entry { hash, symbol }, spread);
-            symbol
-        })
+        let symbol = u32::try_from(index.len()).expect("a dictionary has fewer than 2^32 symbols");
+        self.put(symbol, item.clone());
+        let spread = |entry: &Entry| Entry::spread(entry.hash);
+        let mut index = RwLockUpgradableReadGuard::upgrade(index);
+        index.insert_unique(Entry::spread(hash), Entry { hash, symbol }, spread);
+        symbol
     }
 
     fn put(&self, symbol: u32, item: Item) {
@@ -130,7 +128,7 @@ impl<Item: Clone + Eq + Hash> Symbols<Item> {
         let chunk = self.chunks[chunk]
             .get_or_init(|| (0..chunk_len(chunk)).map(|_| OnceLock::new()).collect());
         let is_free = chunk[offset].set(item).is_ok();
-        assert!(is_free, "a symbol is given once, under the index's lock");
+        assert!(is_free, "a symbol is given once: there is one writer at a time");
     }
 }
 

@@ -184,14 +184,15 @@ impl<'store> Writer<'store> {
         let index = self.index(field.attribute);
         let current = index.floor_over(field.entity, holding);
         let greatest = floor.max(current, self.dictionary);
-        let values = match holding {
-            _ if current == Some(greatest) => Vec::new(),
-            Holding::Nothing => Vec::new(),
-            Holding::One(value, _) => vec![value],
-            Holding::Many => index.held_values(field.entity),
-        };
-        for value in values {
-            self.settle_held(field, Some(greatest), value);
+        match holding {
+            _ if current == Some(greatest) => {}
+            Holding::Nothing => {}
+            Holding::One(value, held) => self.settle(field, Some(greatest), value, held),
+            Holding::Many => {
+                for value in index.held_values(field.entity) {
+                    self.settle_held(field, Some(greatest), value);
+                }
+            }
         }
         greatest
     }

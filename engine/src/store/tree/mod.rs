@@ -8,8 +8,9 @@
 //!
 //! Invariants: keys ascend strictly through all leaves; all leaves have one depth; a leaf has at
 //! most [`LEAF_MAX`] entries and a branch at most [`BRANCH_MAX`] children, and, but for an empty
-//! root, at least one; the keys of child `i` lie in `splits[i - 1]..splits[i]`; `counts[i]` is the
-//! number of entries under child `i`. Nodes that a removal leaves less than a quarter full are
+//! root, at least one; the keys of a child are not below its `from` and below that of the next one,
+//! but nothing holds for the first `from` of a branch; `count` is the number of entries under the
+//! child. Nodes that a removal leaves less than a quarter full are
 //! filled from a neighbor; a node split by an append leaves its left half full, so ascending loads
 //! make dense trees.
 //!
@@ -56,9 +57,27 @@ struct Leaf<K, I> {
 }
 
 struct Branch<K: Keys, I: Entries> {
-    splits: Vec<Key<K>>,
-    children: Vec<Arc<Node<K, I>>>,
-    counts: Vec<usize>,
+    children: Vec<Child<K, I>>,
+}
+
+/// A child and what its parent knows of it, side by side: a search that has found the one key has
+/// the node at hand.
+struct Child<K: Keys, I: Entries> {
+    from: Key<K>,
+    count: usize,
+    node: Arc<Node<K, I>>,
+}
+
+impl<K: Keys, I: Entries> Clone for Child<K, I> {
+    fn clone(&self) -> Self {
+        Child { from: self.from, count: self.count, node: Arc::clone(&self.node) }
+    }
+}
+
+impl<K: Keys, I: Entries> Child<K, I> {
+    fn new(from: Key<K>, node: Arc<Node<K, I>>) -> Self {
+        Child { from, count: node.count(), node }
+    }
 }
 
 /// A vector's clone with room for some more entries: it is copied because it is written.
@@ -78,54 +97,42 @@ fn insert_tight<T>(entries: &mut Vec<T>, index: usize, entry: T) {
 
 impl<K: Keys, I: Entries> Clone for Branch<K, I> {
     fn clone(&self) -> Self {
-        Branch {
-            splits: clone_with_slack(&self.splits),
-            children: clone_with_slack(&self.children),
-            counts: clone_with_slack(&self.counts),
-        }
+        Branch { children: clone_with_slack(&self.children) }
     }
 }
-
-/// A right half split off, and the key that parts it from the left one.
-type Split<K, I> = (Key<K>, Arc<Node<K, I>>);
 
 impl<K: Keys, I: Entries> Branch<K, I> {
     /// The child whose range holds `key`.
     #[inline]
     fn child_of(&self, key: Key<K>) -> usize {
-        self.splits.partition_point(|split| *split <= key)
+        self.children[1..].partition_point(|child| child.from <= key)
     }
 
-    fn insert_child(&mut self, index: usize, (key, child): Split<K, I>) {
-        insert_tight(&mut self.counts, index, child.count());
-        insert_tight(&mut self.children, index, child);
-        insert_tight(&mut self.splits, index - 1, key);
+    /// The least key that children behind this one can hold.
+    #[inline]
+    fn fence_of(&self, index: usize) -> Option<Key<K>> {
+        self.children.get(index + 1).map(|child| child.from)
     }
 
     /// Fills the child from its neighbor: joins the two, and parts them again if they are too
     /// many for one node. An empty child goes; an only child stays as it is.
     fn refill(&mut self, index: usize) {
-        let right = index.max(1);
-        if self.children[index].width() == 0 {
+        if self.children[index].node.width() == 0 {
             self.children.remove(index);
-            self.counts.remove(index);
-            if !self.splits.is_empty() {
-                self.splits.remove(right - 1);
-            }
             return;
         }
         if self.children.len() == 1 {
             return;
         }
-        let split = self.splits.remove(right - 1);
-        let node = Arc::unwrap_or_clone(self.children.remove(right));
-        self.counts.remove(right);
-        let left = Arc::make_mut(&mut self.children[right - 1]);
-        left.append(split, node);
-        let overflow = left.is_overfull().then(|| left.split_off(left.width() / 2));
-        self.counts[right - 1] = left.count();
+        let right = index.max(1);
+        let Child { from, node, .. } = self.children.remove(right);
+        let left = &mut self.children[right - 1];
+        let joined = Arc::make_mut(&mut left.node);
+        joined.append(from, Arc::unwrap_or_clone(node));
+        let overflow = joined.is_overfull().then(|| joined.split_off(joined.width() / 2));
+        left.count = left.node.count();
         if let Some(split) = overflow {
-            self.insert_child(right, split);
+            insert_tight(&mut self.children, right, split);
         }
     }
 }
@@ -160,41 +167,36 @@ impl<K: Keys, I: Entries> Node<K, I> {
     fn count(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.keys.len(),
-            Node::Branch(branch) => branch.counts.iter().sum(),
+            Node::Branch(branch) => branch.children.iter().map(|child| child.count).sum(),
         }
     }
 
     /// Parts the node before its entry or child `at`.
-    fn split_off(&mut self, at: usize) -> Split<K, I> {
+    fn split_off(&mut self, at: usize) -> Child<K, I> {
         match self {
             Node::Leaf(leaf) => {
                 let right = Leaf { keys: leaf.keys.split_off(at), items: leaf.items.split_off(at) };
-                (right.keys.entry(0), Arc::new(Node::Leaf(right)))
+                Child::new(right.keys.entry(0), Arc::new(Node::Leaf(right)))
             }
             Node::Branch(branch) => {
-                let right = Branch {
-                    splits: branch.splits.split_off(at),
-                    children: branch.children.split_off(at),
-                    counts: branch.counts.split_off(at),
-                };
-                let split = branch.splits.pop().expect("a child before `at` has a split after it");
-                (split, Arc::new(Node::Branch(right)))
+                let right = Branch { children: branch.children.split_off(at) };
+                Child::new(right.children[0].from, Arc::new(Node::Branch(right)))
             }
         }
     }
 
-    /// Takes over the entries of the right neighbor, a node of the same depth.
-    fn append(&mut self, split: Key<K>, right: Node<K, I>) {
+    /// Takes over the entries of the right neighbor, a node of the same depth whose parent knows
+    /// it by `from`.
+    fn append(&mut self, from: Key<K>, right: Node<K, I>) {
         match (self, right) {
             (Node::Leaf(left), Node::Leaf(right)) => {
                 left.keys.append(right.keys);
                 left.items.append(right.items);
             }
             (Node::Branch(left), Node::Branch(right)) => {
-                left.splits.push(split);
-                left.splits.extend(right.splits);
+                let begin = left.children.len();
                 left.children.extend(right.children);
-                left.counts.extend(right.counts);
+                left.children[begin].from = from;
             }
             _ => unreachable!("all leaves have one depth"),
         }
@@ -205,7 +207,7 @@ impl<K: Keys, I: Entries> Node<K, I> {
         self: &mut Arc<Self>,
         key: Key<K>,
         item: I::Entry,
-    ) -> (Option<I::Entry>, Option<Split<K, I>>) {
+    ) -> (Option<I::Entry>, Option<Child<K, I>>) {
         let node = Arc::make_mut(self);
         let (index, inserted) = match node {
             Node::Leaf(leaf) => match leaf.find(key) {
@@ -222,18 +224,19 @@ impl<K: Keys, I: Entries> Node<K, I> {
             },
             Node::Branch(branch) => {
                 let index = branch.child_of(key);
-                let (replaced, split) = branch.children[index].insert(key, item);
+                let child = &mut branch.children[index];
+                let (replaced, split) = child.node.insert(key, item);
                 if replaced.is_some() {
                     return (replaced, None);
                 }
                 match split {
                     None => {
-                        branch.counts[index] += 1;
+                        child.count += 1;
                         (index, false)
                     }
                     Some(split) => {
-                        branch.counts[index] = branch.children[index].count();
-                        branch.insert_child(index + 1, split);
+                        child.count = child.node.count();
+                        insert_tight(&mut branch.children, index + 1, split);
                         (index + 1, true)
                     }
                 }
@@ -260,9 +263,10 @@ impl<K: Keys, I: Entries> Node<K, I> {
             }
             Node::Branch(branch) => {
                 let index = branch.child_of(key);
-                let item = branch.children[index].remove(key);
-                branch.counts[index] -= 1;
-                if branch.children[index].is_sparse() {
+                let child = &mut branch.children[index];
+                let item = child.node.remove(key);
+                child.count -= 1;
+                if child.node.is_sparse() {
                     branch.refill(index);
                 }
                 item
@@ -305,7 +309,7 @@ impl<K: Keys, I: Entries> Tree<K, I> {
         let mut node = &*self.root;
         loop {
             match node {
-                Node::Branch(branch) => node = &branch.children[branch.child_of(key)],
+                Node::Branch(branch) => node = &branch.children[branch.child_of(key)].node,
                 Node::Leaf(leaf) => {
                     return leaf.find(key).ok().map(|index| leaf.items.entry(index));
                 }
@@ -316,11 +320,10 @@ impl<K: Keys, I: Entries> Tree<K, I> {
     /// Puts an item; returns the one it replaces. O(log n).
     pub(super) fn insert(&mut self, key: Key<K>, item: I::Entry) -> Option<I::Entry> {
         let (replaced, split) = self.root.insert(key, item);
-        if let Some((key, right)) = split {
-            let left = Arc::clone(&self.root);
-            let counts = vec![left.count(), right.count()];
-            let children = vec![left, right];
-            self.root = Arc::new(Node::Branch(Branch { splits: vec![key], children, counts }));
+        if let Some(right) = split {
+            // Nothing is asked of the first key of a branch.
+            let left = Child::new(right.from, Arc::clone(&self.root));
+            self.root = Arc::new(Node::Branch(Branch { children: vec![left, right] }));
         }
         replaced
     }
@@ -332,7 +335,7 @@ impl<K: Keys, I: Entries> Tree<K, I> {
         while let Node::Branch(branch) = &*self.root {
             match branch.children.as_slice() {
                 [] => *self = Tree::default(),
-                [only] => self.root = Arc::clone(only),
+                [only] => self.root = Arc::clone(&only.node),
                 _ => break,
             }
         }
@@ -346,8 +349,9 @@ impl<K: Keys, I: Entries> Tree<K, I> {
             match node {
                 Node::Branch(branch) => {
                     let index = branch.child_of(key);
-                    rank += branch.counts[..index].iter().sum::<usize>();
-                    node = &branch.children[index];
+                    let (before, from) = branch.children.split_at(index);
+                    rank += before.iter().map(|child| child.count).sum::<usize>();
+                    node = &from[0].node;
                 }
                 Node::Leaf(leaf) => {
                     return rank + leaf.keys.lower_bound(0, leaf.keys.len(), key);
@@ -370,28 +374,20 @@ impl<K: Keys, I: Entries> Tree<K, I> {
         assert_eq!(keys.len(), items.len(), "every key has one item");
         let leaves = keys.chunks(LEAF_MAX).zip(items.chunks(LEAF_MAX)).map(|(keys, items)| {
             let leaf = Leaf { keys: K::pack(keys), items: I::pack(items) };
-            (keys[0], Arc::new(Node::Leaf(leaf)))
+            Child::new(keys[0], Arc::new(Node::Leaf(leaf)))
         });
-        let mut level: Vec<Split<K, I>> = leaves.collect();
+        let mut level: Vec<Child<K, I>> = leaves.collect();
         while level.len() > 1 {
-            level = parents(level);
+            level = level.chunks(BRANCH_MAX).map(parent).collect();
         }
-        level.pop().map_or_else(Tree::default, |(_, root)| Tree { root })
+        level.pop().map_or_else(Tree::default, |child| Tree { root: child.node })
     }
 }
 
-/// The branches over one level of nodes, each with its least key.
-fn parents<K: Keys, I: Entries>(level: Vec<Split<K, I>>) -> Vec<Split<K, I>> {
-    let mut above = Vec::with_capacity(level.len().div_ceil(BRANCH_MAX));
-    let mut level = level.into_iter().peekable();
-    while level.peek().is_some() {
-        let (mut firsts, children): (Vec<Key<K>>, Vec<_>) = level.by_ref().take(BRANCH_MAX).unzip();
-        let counts = children.iter().map(|child| child.count()).collect();
-        let splits = firsts.split_off(1);
-        let first = firsts.pop().expect("one key stays before the split");
-        above.push((first, Arc::new(Node::Branch(Branch { splits, children, counts }))));
-    }
-    above
+/// The branch over some neighbors.
+fn parent<K: Keys, I: Entries>(children: &[Child<K, I>]) -> Child<K, I> {
+    let branch = Branch { children: children.to_vec() };
+    Child::new(children[0].from, Arc::new(Node::Branch(branch)))
 }
 
 #[cfg(test)]
@@ -420,14 +416,13 @@ mod tests {
                 (0, leaf.keys.len())
             }
             Node::Branch(branch) => {
-                assert_eq!(branch.splits.len() + 1, branch.children.len());
-                assert!(branch.splits.iter().all(is_inside));
+                assert!(branch.children[1..].iter().map(|child| &child.from).all(is_inside));
                 let mut depths = Vec::new();
                 for (index, child) in branch.children.iter().enumerate() {
-                    let from = index.checked_sub(1).map_or(from, |i| Some(branch.splits[i]));
-                    let until = branch.splits.get(index).copied().or(until);
-                    let (depth, count) = check(child, from, until);
-                    assert_eq!(count, branch.counts[index]);
+                    let from = if index == 0 { from } else { Some(child.from) };
+                    let until = branch.fence_of(index).or(until);
+                    let (depth, count) = check(&child.node, from, until);
+                    assert_eq!(count, child.count);
                     depths.push(depth);
                 }
                 depths.dedup();
@@ -534,7 +529,7 @@ mod tests {
         while let Some(node) = level.pop() {
             match node {
                 Node::Leaf(_) => n_leaves += 1,
-                Node::Branch(branch) => level.extend(branch.children.iter().map(|c| &**c)),
+                Node::Branch(branch) => level.extend(branch.children.iter().map(|c| &*c.node)),
             }
         }
         assert_eq!(n_leaves, 64_000 / LEAF_MAX);

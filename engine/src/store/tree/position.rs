@@ -29,8 +29,8 @@ impl<'tree, K: Keys, I: Entries> Position<'tree, K, I> {
             match node {
                 Node::Branch(branch) => {
                     let index = from.map_or(0, |from| branch.child_of(from));
-                    fence = branch.splits.get(index).copied().or(fence);
-                    node = &branch.children[index];
+                    fence = branch.fence_of(index).or(fence);
+                    node = &branch.children[index].node;
                 }
                 Node::Leaf(leaf) => {
                     let n = leaf.keys.len();
@@ -48,12 +48,13 @@ impl<'tree, K: Keys, I: Entries> Position<'tree, K, I> {
             match node {
                 Node::Branch(branch) => {
                     let mut index = 0;
-                    while rank >= branch.counts[index] && index + 1 < branch.counts.len() {
-                        rank -= branch.counts[index];
+                    while rank >= branch.children[index].count && index + 1 < branch.children.len()
+                    {
+                        rank -= branch.children[index].count;
                         index += 1;
                     }
-                    fence = branch.splits.get(index).copied().or(fence);
-                    node = &branch.children[index];
+                    fence = branch.fence_of(index).or(fence);
+                    node = &branch.children[index].node;
                 }
                 Node::Leaf(leaf) => {
                     let n = leaf.keys.len();
