@@ -166,6 +166,7 @@ mod tests {
     use super::*;
     use crate::eval::functions;
     use crate::intern::Dictionary;
+    use crate::program::pattern::Patterns;
     use crate::value::{Date, Value};
 
     fn any_value() -> impl Strategy<Value = Value> {
@@ -212,7 +213,7 @@ mod tests {
             for (value, cell) in values.iter().zip(&cells) {
                 let expected = bounds.iter().all(|(function, bound)| {
                     let args = [value.clone(), bound.clone()];
-                    functions::call(*function, &args) == Some(Value::Boolean(true))
+                    functions::call(*function, &args, &mut Patterns::default()) == Some(Value::Boolean(true))
                 });
                 let n_read = spans
                     .iter()
