@@ -58,17 +58,6 @@ enum Item<'a> {
 }
 
 impl Column {
-    /// A column of these cells of a dictionary, as narrow as it can be.
-    pub(crate) fn of_cells(cells: Vec<Cell>) -> Column {
-        let base = cells.iter().copied().min().unwrap_or(Cell::MIN);
-        let last = cells.iter().copied().max().unwrap_or(Cell::MIN);
-        if last.0 - base.0 > u64::from(u32::MAX) {
-            return Column::Cells(cells);
-        }
-        let code = |cell: &Cell| (cell.0 - base.0) as u32;
-        Column::Narrow { base, codes: cells.iter().map(code).collect() }
-    }
-
     fn item(&self, index: usize) -> Item<'_> {
         match self {
             Column::Narrow { base, codes } => Item::Cell(Cell(base.0 + u64::from(codes[index]))),
@@ -293,7 +282,7 @@ impl From<Vec<Row>> for AnswerRows {
             }
         }
         let columns = columns.into_iter().map(Column::Outputs).collect();
-        AnswerRows::new(Columns { n_rows, columns, ..Columns::default() })
+        AnswerRows::new(Columns { n_rows, columns, dictionary: Dictionary::default() })
     }
 }
 
@@ -339,5 +328,101 @@ impl PartialEq<AnswerRows> for Vec<Row> {
 impl fmt::Debug for AnswerRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::answer::Tree;
+
+    fn texts(dictionary: &Dictionary, texts: &[&str]) -> Column {
+        let cell = |text: &&str| dictionary.intern(&Value::from(*text));
+        Column::Cells(texts.iter().map(cell).collect())
+    }
+
+    fn rows(dictionary: &Dictionary, columns: Vec<Column>, n_rows: usize) -> AnswerRows {
+        AnswerRows::new(Columns { n_rows, columns, dictionary: dictionary.clone() })
+    }
+
+    #[test]
+    fn rows_go_to_other_threads() {
+        fn check<Rows: Clone + Send + Sync + 'static>() {}
+        check::<AnswerRows>();
+    }
+
+    /// Guards against a lock that is held while a reader's code runs, and against cells that mean
+    /// something else once the dictionary has grown.
+    #[test]
+    fn a_reader_may_write_what_it_reads() {
+        let dictionary = Dictionary::default();
+        let rows = rows(&dictionary, vec![texts(&dictionary, &["a", "b", "a"])], 3);
+        let before = rows.to_vec();
+        let mut n_new = 0;
+        for row in &rows {
+            let ValueRef::String(text) = row.value(0).unwrap() else { panic!("{row:?}") };
+            for _ in 0..1_000 {
+                dictionary.intern(&Value::from(format!("{text}{n_new}")));
+                n_new += 1;
+            }
+            assert_eq!(row.value(0), Some(ValueRef::String(text)));
+        }
+        assert_eq!(rows.to_vec(), before);
+    }
+
+    #[test]
+    fn rows_are_equal_by_value_however_they_are_kept() {
+        let dictionary = Dictionary::default();
+        let first = rows(&dictionary, vec![texts(&dictionary, &["a", "b"])], 2);
+        let other = Dictionary::default();
+        other.intern(&Value::from("b"));
+        let elsewhere = rows(&other, vec![texts(&other, &["a", "b"])], 2);
+        let output = |text: &str| Output::Value(Value::from(text));
+        let coded = Column::Coded { outputs: vec![output("b"), output("a")], codes: vec![1, 0] };
+        let coded = rows(&dictionary, vec![coded], 2);
+        let owned = AnswerRows::from(vec![vec![output("a")], vec![output("b")]]);
+        for rows in [&elsewhere, &coded, &owned] {
+            assert_eq!(&first, rows);
+            assert_eq!(rows.to_vec(), first.to_vec());
+        }
+        assert_ne!(first, rows(&dictionary, vec![texts(&dictionary, &["b", "a"])], 2));
+        assert_ne!(first, rows(&dictionary, vec![texts(&dictionary, &["a"])], 1));
+        assert_eq!(AnswerRows::default(), rows(&dictionary, vec![texts(&dictionary, &[])], 0));
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read_as_it_is() {
+        let dictionary = Dictionary::default();
+        let values = [
+            Value::from(true),
+            Value::int(-7),
+            Value::int(i64::MAX),
+            Value::double(0.5).unwrap(),
+            Value::from(crate::value::Date::from_ms(5).unwrap()),
+            Value::from("text"),
+            Value::reference("id").unwrap(),
+        ];
+        let cells = values.iter().map(|value| dictionary.intern(value)).collect();
+        let outputs = vec![
+            Output::Tree(Tree::default()),
+            Output::List(vec![Value::int(1)]),
+            Output::Value(Value::int(2)),
+        ];
+        let n_rows = values.len();
+        let codes = (0..n_rows as u32).map(|row| row % 3).collect();
+        let columns = vec![Column::Cells(cells), Column::Coded { outputs: outputs.clone(), codes }];
+        let rows = rows(&dictionary, columns, n_rows);
+        for (index, (row, value)) in rows.iter().zip(&values).enumerate() {
+            let expected = [Output::Value(value.clone()), outputs[index % 3].clone()];
+            assert_eq!(row, expected[..]);
+            assert_eq!(row.to_row(), expected);
+            assert_eq!(row.to_output(1), Some(expected[1].clone()));
+            assert_eq!(row.value(0).unwrap().to_value(), *value);
+            assert_eq!(row.value(0).unwrap().to_string(), value.to_string());
+            assert_eq!((row.get(2), row.value(1).is_some()), (None, index % 3 == 2));
+        }
+        assert_eq!(rows.iter().nth(2), rows.get(2));
+        assert_eq!(rows.get(n_rows), None);
     }
 }

@@ -139,7 +139,7 @@ impl<'g> Members<'g> {
 
     fn median(&self, group: Range<usize>) -> Option<Number> {
         let middle = group.len() / 2;
-        let is_even = group.len() % 2 == 0;
+        let is_even = group.len().is_multiple_of(2);
         if self.integer_base.is_none() {
             // One member that is no number is enough for none.
             let mut is_number = true;

@@ -298,7 +298,7 @@ mod tests {
                     if is_negative { -magnitude } else { magnitude }
                 })
                 .sum();
-            prop_assert_eq!(limbs.in_units(), expected.clone());
+            prop_assert_eq!(&limbs.in_units(), &expected);
             prop_assert_eq!(carried.in_units(), expected);
         }
 

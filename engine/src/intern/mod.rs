@@ -18,6 +18,7 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicUsize};
 
 use parking_lot::Mutex;
 
@@ -218,6 +219,8 @@ struct Tables {
     numbers: Symbols<Number>,
     /// Those made last.
     ranks: Mutex<Arc<Ranks>>,
+    /// How many cells have been sorted without ranks since.
+    n_sorted_without: AtomicUsize,
 }
 
 impl Tables {
@@ -355,15 +358,24 @@ impl Dictionary {
     }
 
     /// The same, for who wants to sort so many cells: none when comparing them by texts is
-    /// cheaper than making the ranks.
+    /// cheaper than making the ranks, even if those who came before are counted. So a small sort
+    /// that is done again and again has ranks in the end, at a cost that is never more than about
+    /// that of the sorts without.
     pub fn ranks_for(&self, n_cells: usize) -> Option<Arc<Ranks>> {
         /// So many cells must be sorted for each text that has no rank yet. A sort looks at each
         /// cell some ten times, the ranks' merge at each of all texts once.
         const TEXTS_A_CELL: usize = 4;
         let n_texts = self.tables.n_texts();
-        let is_made = n_texts > 0 && self.tables.ranks.lock().len() == n_texts;
-        let is_worth_it = n_texts / TEXTS_A_CELL < n_cells;
-        (is_made || is_worth_it).then(|| self.ranks())
+        if n_texts > 0 && self.tables.ranks.lock().len() == n_texts {
+            return Some(self.ranks());
+        }
+        let n_sorted_without = &self.tables.n_sorted_without;
+        let n_sorted = n_sorted_without.fetch_add(n_cells, atomic::Ordering::Relaxed);
+        if n_texts / TEXTS_A_CELL >= n_sorted.saturating_add(n_cells) {
+            return None;
+        }
+        n_sorted_without.store(0, atomic::Ordering::Relaxed);
+        Some(self.ranks())
     }
 }
 

@@ -6,11 +6,11 @@
 //! only then are values compared. How codes are packed is left out.
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use rustc_hash::FxHashMap;
 
-use crate::answer::{Column, Output};
+use crate::answer::Output;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
 use crate::value::{Value, ValueType};
@@ -54,10 +54,25 @@ pub(crate) struct Coding {
 }
 
 enum Kind {
-    /// Cells that are ordered as their values: the distance from the least one.
+    /// Cells that are ordered as their values, if only because they are all the same: the distance
+    /// from the least one.
     Distance { least: Cell },
     /// A code for each row, and what it stands for.
     Own { codes: Vec<u32>, table: Table },
+}
+
+/// How codes become a column of an answer.
+pub(crate) enum Decoding {
+    /// Cells, by their distance from this one, as codes are.
+    Distances(Cell),
+    /// Cells, by their distance from this one, which the table gives for each code.
+    Narrow(Cell, Vec<u32>),
+    /// Cells.
+    Cells,
+    /// Outputs by code: what codes stand for is kept once.
+    Shared,
+    /// An output for each row.
+    Outputs,
 }
 
 /// What codes stand for, by code.
@@ -78,11 +93,16 @@ const SPARSE_MAX: usize = 16;
 impl Coding {
     pub(crate) fn of(source: &Source, scratch: &Scratch<'_>) -> Coding {
         match source {
-            Source::Cells(cells) => distances(cells)
-                .or_else(|| ranks(cells, scratch))
-                .unwrap_or_else(|| own_of_cells(cells, scratch)),
+            Source::Cells(cells) => {
+                of_one_kind(cells, scratch).unwrap_or_else(|| own_of_cells(cells, scratch))
+            }
             Source::Outputs(outputs) => own_of_outputs(outputs),
         }
+    }
+
+    /// The codes there may be.
+    pub(crate) fn all(&self) -> RangeInclusive<u64> {
+        0..=self.last
     }
 
     /// How many bits every code fits.
@@ -139,31 +159,21 @@ impl Coding {
         }
     }
 
-    /// Codes as a column of an answer.
-    pub(crate) fn column(&self, source: &Source, codes: Vec<u64>, scratch: &Scratch<'_>) -> Column {
-        let narrow = |codes: &[u64]| codes.iter().map(|code| *code as u32).collect();
-        match (&self.kind, source) {
-            (Kind::Distance { least }, _) if self.last <= u64::from(u32::MAX) => {
-                Column::Narrow { base: *least, codes: narrow(&codes) }
+    /// How codes become the column of an answer that has so many rows.
+    pub(crate) fn decoding(&self, n_rows: usize) -> Decoding {
+        match &self.kind {
+            Kind::Distance { least } if self.last <= u64::from(u32::MAX) => {
+                Decoding::Distances(*least)
             }
-            (Kind::Distance { least }, _) => {
-                Column::Cells(codes.into_iter().map(|code| Cell(least.0 + code)).collect())
-            }
-            (Kind::Own { table: Table::Cells(cells), .. }, _)
+            Kind::Distance { .. } => Decoding::Cells,
+            Kind::Own { table: Table::Cells(cells), .. }
                 if cells.iter().all(|cell| cell.as_scratch().is_none()) =>
             {
-                Column::of_cells(codes.into_iter().map(|code| cells[code as usize]).collect())
+                narrow(cells).unwrap_or(Decoding::Cells)
             }
             // Outputs that rows share are kept once.
-            (Kind::Own { .. }, _) if self.last < codes.len() as u64 => {
-                let outputs = 0..=self.last;
-                let outputs = outputs.map(|code| self.output(source, code, scratch)).collect();
-                Column::Coded { outputs, codes: narrow(&codes) }
-            }
-            (Kind::Own { .. }, _) => {
-                let outputs = codes.into_iter();
-                Column::Outputs(outputs.map(|code| self.output(source, code, scratch)).collect())
-            }
+            Kind::Own { .. } if self.last < n_rows as u64 => Decoding::Shared,
+            Kind::Own { .. } => Decoding::Outputs,
         }
     }
 
@@ -227,24 +237,35 @@ impl Coding {
     }
 }
 
-/// Where all cells are inline and of one kind.
-fn distances(cells: &[Cell]) -> Option<Coding> {
+/// The distances of the cells of a table from the least of them, where they are narrow.
+fn narrow(table: &[Cell]) -> Option<Decoding> {
+    let used = || table.iter().copied().filter(|cell| *cell != NO_CELL);
+    let (least, greatest) = (used().min()?, used().max()?);
+    let is_narrow = greatest.0 - least.0 <= u64::from(u32::MAX);
+    let distance = |cell: &Cell| cell.0.saturating_sub(least.0) as u32;
+    is_narrow.then(|| Decoding::Narrow(least, table.iter().map(distance).collect()))
+}
+
+/// Where all cells are of one kind that cells or ranks order.
+fn of_one_kind(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
     let (mut least, mut greatest) = (*cells.first()?, *cells.first()?);
     for cell in cells {
         least = least.min(*cell);
         greatest = greatest.max(*cell);
     }
-    let is_ordered = least.tag() == greatest.tag() && least.to_inline().is_some();
-    is_ordered.then(|| Coding { kind: Kind::Distance { least }, last: greatest.0 - least.0 })
-}
-
-/// Where all cells are strings, or references, that have a rank: the distance from the least.
-fn ranks(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
-    let tag = cells.first()?.tag();
-    let is_text = matches!(cells[0].value_type()?, ValueType::String | ValueType::Ref);
-    if !is_text || cells.len() < 2 || cells.iter().any(|cell| cell.tag() != tag) {
+    if least.tag() != greatest.tag() {
         return None;
     }
+    let is_one = least == greatest && least.as_scratch().is_none();
+    if is_one || least.to_inline().is_some() {
+        return Some(Coding { kind: Kind::Distance { least }, last: greatest.0 - least.0 });
+    }
+    let is_text = matches!(least.value_type()?, ValueType::String | ValueType::Ref);
+    is_text.then(|| ranks(cells, scratch)).flatten()
+}
+
+/// Where all cells, which are of one kind of text, have a rank: the distance from the least.
+fn ranks(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
     let ranks = scratch.ranks_for(cells.len())?;
     // Keys of cells with one tag differ in the ranks alone.
     let codes: Option<Vec<u32>> =

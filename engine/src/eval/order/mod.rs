@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use coding::Decoding;
 pub(super) use coding::{Coding, Source};
 use keys::{Key, Least, sort, sort_distinct};
 
@@ -411,9 +412,34 @@ impl Ordered {
     ) -> Column {
         let source = self.source_of(element);
         let (coding, found) = (self.coding(source), &self.found.sources[source]);
-        let mut codes = Vec::with_capacity(rows.len());
-        self.for_each_code(rows, source, |code| codes.push(code));
-        coding.column(found, codes, scratch)
+        let output = |code| coding.output(found, code, scratch);
+        match coding.decoding(rows.len()) {
+            Decoding::Distances(base) => {
+                Column::Narrow { base, codes: self.gather(rows, source, |code| code as u32) }
+            }
+            Decoding::Narrow(base, distances) => {
+                let codes = self.gather(rows, source, |code| distances[code as usize]);
+                Column::Narrow { base, codes }
+            }
+            Decoding::Cells => Column::Cells(self.gather(rows, source, |code| coding.cell(code))),
+            Decoding::Shared => Column::Coded {
+                outputs: coding.all().map(output).collect(),
+                codes: self.gather(rows, source, |code| code as u32),
+            },
+            Decoding::Outputs => Column::Outputs(self.gather(rows, source, output)),
+        }
+    }
+
+    /// What is made of the codes that rows have in a column.
+    fn gather<Item>(
+        &self,
+        rows: Range<usize>,
+        source: usize,
+        mut make: impl FnMut(u64) -> Item,
+    ) -> Vec<Item> {
+        let mut items = Vec::with_capacity(rows.len());
+        self.for_each_code(rows, source, |code| items.push(make(code)));
+        items
     }
 }
 

@@ -129,7 +129,6 @@ proptest! {
             n_rows: ordered.len(),
             columns: columns.collect(),
             dictionary: dictionary.clone(),
-            ..crate::answer::Columns::default()
         });
         prop_assert_eq!(&rows, &expected);
         prop_assert_eq!(rows.to_vec(), expected);
