@@ -31,6 +31,8 @@ mod rows;
 mod scratch;
 mod steps;
 mod table;
+mod top;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -42,6 +44,7 @@ use crate::intern::Cell;
 use crate::plan::{Adornment, Counts, Planner};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
+use crate::program::pattern::Patterns;
 use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 use meter::Meter;
@@ -62,6 +65,8 @@ pub(crate) struct Evaluator<'s> {
     reads: Option<Recorder>,
     /// Attributes by the cell of their text.
     attributes: FxHashMap<Cell, Option<AttributeId>>,
+    /// Regular expressions, the constant ones compiled before.
+    patterns: Patterns,
 }
 
 impl<'s> Evaluator<'s> {
@@ -82,6 +87,7 @@ impl<'s> Evaluator<'s> {
             meter,
             reads: records_reads.then(Recorder::default),
             attributes: FxHashMap::default(),
+            patterns: Patterns::default(),
         }
     }
 

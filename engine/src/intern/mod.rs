@@ -16,6 +16,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -174,6 +175,12 @@ impl Cell {
             _ => None,
         }
     }
+
+    /// Where the cells of values lie that need a table. All others are ordered as their values.
+    pub(crate) const SYMBOLS: [Range<Cell>; 2] = [
+        Cell(TAG_NUMBER << PAYLOAD_BITS)..Cell(TAG_DATE << PAYLOAD_BITS),
+        Cell(TAG_STRING << PAYLOAD_BITS)..Cell::MAX,
+    ];
 
     /// The cell of a value that needs no table, if this is one.
     pub(crate) fn inline(value: &Value) -> Option<Cell> {
