@@ -63,3 +63,11 @@ fn a_mean_of_one_large_integer_is_that_integer() {
     let facts = "set a n/x 9007199254740993";
     check(facts, "[:find (avg ?x) (median ?x) (sum ?x) :where [_ :n/x ?x]]", "[]");
 }
+
+/// A variable that is only compared within its pattern left equal rows that were counted twice.
+#[test]
+fn rows_that_only_a_comparison_told_apart_are_counted_once() {
+    let facts = "add b n/edge #ref \"b\"\nadd c n/edge #ref \"c\"\nset d n/link 1";
+    check(facts, "[:find (count ?v) :where [?e :n/link ?v] [?x :n/edge ?x]]", "[]");
+    check(facts, "[:find (max 3 ?a) :where [?x ?a ?x]]", "[]");
+}

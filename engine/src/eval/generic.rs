@@ -102,40 +102,133 @@ enum Limit {
     Of(usize, usize),
 }
 
-/// The limits of each variable.
-struct Limits(Vec<Vec<Limit>>);
+/// The limits of each variable, parted by whether they stay while the variable just before it
+/// takes one candidate after the other.
+struct Limits {
+    staying: Vec<Vec<Limit>>,
+    moving: Vec<Vec<Limit>>,
+    /// By variable: later ones whose staying limits are settled when everything before it is bound.
+    settled_at: Vec<Vec<usize>>,
+}
 
-/// A join that is going on: the numbers bound so far and the candidates of each variable.
+impl Limits {
+    fn new(limits: Vec<Vec<Limit>>) -> Limits {
+        let n_vars = limits.len();
+        let mut parted = Limits {
+            staying: vec![Vec::new(); n_vars],
+            moving: vec![Vec::new(); n_vars],
+            settled_at: vec![Vec::new(); n_vars],
+        };
+        for (var, limits) in limits.into_iter().enumerate() {
+            let moves = |limit: &Limit| matches!(limit, Limit::Of(_, other) if other + 1 == var);
+            let (moving, staying): (Vec<Limit>, Vec<Limit>) =
+                limits.into_iter().partition(|limit| moves(limit));
+            let after = staying.iter().map(|limit| match limit {
+                Limit::From(_) => 0,
+                Limit::Of(_, other) => other + 1,
+            });
+            parted.settled_at[after.max().unwrap_or(0)].push(var);
+            (parted.staying[var], parted.moving[var]) = (staying, moving);
+        }
+        parted
+    }
+}
+
+/// Numbers as an ascending list and as bits.
+#[derive(Default)]
+struct NumberSet {
+    list: Vec<u32>,
+    bits: Vec<u64>,
+}
+
+impl NumberSet {
+    fn replace(&mut self, fill: impl FnOnce(&mut Vec<u32>)) {
+        for number in self.list.drain(..) {
+            self.bits[number as usize / 64] = 0;
+        }
+        fill(&mut self.list);
+        let n_words = self.list.last().map_or(0, |last| *last as usize / 64 + 1);
+        self.bits.resize(self.bits.len().max(n_words), 0);
+        for number in &self.list {
+            self.bits[*number as usize / 64] |= 1 << (number % 64);
+        }
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.bits.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// Puts the numbers that an ascending list also holds into `out`.
+    fn common(&self, list: &[u32], out: &mut Vec<u32>) {
+        if list.len() / MUCH_LONGER >= self.list.len().max(1) {
+            return intersect(&self.list, list, out);
+        }
+        // Written always and counted only where it is common: a branch here would be a guess.
+        out.resize(list.len(), 0);
+        let mut n_common = 0;
+        for number in list {
+            out[n_common] = *number;
+            n_common += usize::from(self.has(*number));
+        }
+        out.truncate(n_common);
+    }
+}
+
+/// A join that is going on: the numbers bound so far, and for each variable what its staying limits
+/// allow and its candidates.
 struct Search<'j> {
     limits: &'j Limits,
     adjacencies: &'j [Adjacency],
     bound: Vec<u32>,
+    staying: Vec<NumberSet>,
     candidates: Vec<Vec<u32>>,
 }
 
-impl Search<'_> {
+impl<'j> Search<'j> {
+    fn new(limits: &'j Limits, adjacencies: &'j [Adjacency], n_vars: usize) -> Search<'j> {
+        Search {
+            limits,
+            adjacencies,
+            bound: vec![0; n_vars],
+            staying: std::iter::repeat_with(NumberSet::default).take(n_vars).collect(),
+            candidates: vec![Vec::new(); n_vars],
+        }
+    }
+
+    fn lists(&self, limits: &[Limit]) -> Vec<&'j [u32]> {
+        let adjacencies = self.adjacencies;
+        let list = |limit: &Limit| match limit {
+            Limit::From(adjacency) => &*adjacencies[*adjacency].from,
+            Limit::Of(adjacency, other) => adjacencies[*adjacency].of(self.bound[*other]),
+        };
+        limits.iter().map(list).collect()
+    }
+
+    /// What the staying limits of a variable allow, now that those before are bound.
+    fn settle(&mut self, var: usize) {
+        let lists = self.lists(&self.limits.staying[var]);
+        self.staying[var].replace(|out| intersect_all(lists, out));
+    }
+
     /// Puts the candidates of a variable, given those before it, into their place.
     fn find_candidates(&mut self, var: usize) {
-        let mut lists: Vec<&[u32]> = Vec::with_capacity(4);
-        for limit in &self.limits.0[var] {
-            lists.push(match limit {
-                Limit::From(adjacency) => &self.adjacencies[*adjacency].from,
-                Limit::Of(adjacency, other) => self.adjacencies[*adjacency].of(self.bound[*other]),
-            });
-        }
-        lists.sort_unstable_by_key(|list| list.len());
-        let candidates = &mut self.candidates[var];
+        let limits = self.limits;
+        let mut candidates = std::mem::take(&mut self.candidates[var]);
         candidates.clear();
-        match &lists[..] {
-            [] => {}
-            [only] => candidates.extend_from_slice(only),
-            [first, second, rest @ ..] => {
-                intersect(first, second, candidates);
-                for list in rest {
-                    keep_common(candidates, list);
+        match &limits.moving[var][..] {
+            [] => candidates.extend_from_slice(&self.staying[var].list),
+            [Limit::Of(adjacency, other)] if !limits.staying[var].is_empty() => {
+                let list = self.adjacencies[*adjacency].of(self.bound[*other]);
+                self.staying[var].common(list, &mut candidates);
+            }
+            moving => {
+                intersect_all(self.lists(moving), &mut candidates);
+                if !limits.staying[var].is_empty() {
+                    candidates.retain(|number| self.staying[var].has(*number));
                 }
             }
         }
+        self.candidates[var] = candidates;
     }
 
     /// Binds the variables from one on in every way, and hands each block of ways to bind the last
@@ -143,8 +236,11 @@ impl Search<'_> {
     fn run(
         &mut self,
         var: usize,
-        take: &mut dyn FnMut(&[u32], &[u32]) -> Result<(), QueryError>,
+        take: &mut impl FnMut(&[u32], &[u32]) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
+        for settled in &self.limits.settled_at[var] {
+            self.settle(*settled);
+        }
         self.find_candidates(var);
         if var + 1 == self.candidates.len() {
             let last = &self.candidates[var];
@@ -158,6 +254,19 @@ impl Search<'_> {
         self.candidates[var] = candidates;
         // A branch that finds nothing has still been walked.
         take(&self.bound, &[])
+    }
+}
+
+/// The numbers that all of some ascending lists hold.
+fn intersect_all(mut lists: Vec<&[u32]>, out: &mut Vec<u32>) {
+    lists.sort_unstable_by_key(|list| list.len());
+    match &lists[..] {
+        [] => {}
+        [only] => out.extend_from_slice(only),
+        [first, second, rest @ ..] => {
+            intersect(first, second, out);
+            rest.iter().for_each(|list| keep_common(out, list));
+        }
     }
 }
 
@@ -250,13 +359,7 @@ impl Evaluator<'_> {
             }
             pace.read(last.len() as u64 + 1, &out, meter)
         };
-        let mut search = Search {
-            limits: &limits,
-            adjacencies: &adjacencies,
-            bound: vec![0; vars.len()],
-            candidates: vec![Vec::new(); vars.len()],
-        };
-        search.run(0, &mut take)?;
+        Search::new(&limits, &adjacencies, vars.len()).run(0, &mut take)?;
         pace.tell(&out, &mut self.meter)?;
         self.meter.release(held);
         Ok(out)
@@ -298,7 +401,7 @@ impl Evaluator<'_> {
         ids: &[AttributeId],
         codes: &Codes,
     ) -> Result<(Limits, Vec<Adjacency>), QueryError> {
-        let mut limits = Limits(vec![Vec::new(); n_vars]);
+        let mut limits = vec![Vec::new(); n_vars];
         let mut made: Vec<(AttributeId, Order)> = Vec::new();
         let mut adjacencies = Vec::new();
         for ((_, entity, value), id) in edges.iter().zip(ids) {
@@ -312,10 +415,10 @@ impl Evaluator<'_> {
                 }
             };
             let (first, second) = (*entity.min(value), *entity.max(value));
-            limits.0[first].push(Limit::From(adjacency));
-            limits.0[second].push(Limit::Of(adjacency, first));
+            limits[first].push(Limit::From(adjacency));
+            limits[second].push(Limit::Of(adjacency, first));
         }
-        Ok((limits, adjacencies))
+        Ok((Limits::new(limits), adjacencies))
     }
 
     fn adjacency(
@@ -367,6 +470,23 @@ mod tests {
             let mut kept = short.clone();
             keep_common(&mut kept, &long);
             assert_eq!(kept, expected);
+        }
+    }
+
+    #[test]
+    fn a_set_of_numbers_forgets_what_it_held() {
+        let mut set = NumberSet::default();
+        for numbers in [vec![1, 64, 200], vec![2, 65], vec![]] {
+            set.replace(|list| list.extend_from_slice(&numbers));
+            let held: Vec<u32> = (0..300).filter(|number| set.has(*number)).collect();
+            assert_eq!(held, numbers);
+            for list in [(0..300).collect::<Vec<u32>>(), vec![2, 64], vec![]] {
+                let mut common = vec![];
+                set.common(&list, &mut common);
+                let expected: Vec<u32> =
+                    list.iter().copied().filter(|number| numbers.contains(number)).collect();
+                assert_eq!(common, expected);
+            }
         }
     }
 

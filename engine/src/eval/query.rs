@@ -1,6 +1,6 @@
 //! A checked program, ready to run against any snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -146,7 +146,8 @@ impl Query {
         Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default().finish(snapshot) })
     }
 
-    /// The order in which the query's own body is evaluated, one numbered step a line.
+    /// The order in which the query's own body is evaluated, one numbered step a line, and that of
+    /// each rule which is asked on the way, as it is asked.
     pub fn explain(&self, snapshot: &Snapshot) -> String {
         let Prepared { program, stratified, plans, .. } = &*self.0;
         let planner = Planner::new(stratified, snapshot, plans, Choice::Cheapest);
@@ -154,24 +155,28 @@ impl Query {
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
         let mut out = text.to_string();
-        for (index, rule) in stratified.rules.iter().enumerate() {
-            if let Some(recursion) = &stratified.recursions[index] {
-                let text = RecursionText { recursion, rules: &stratified.rules };
-                let _ = writeln!(out, "rule {}: {text}", rule.name);
+        // Rules as they are asked, each under every adornment it is called with.
+        let mut open: VecDeque<(RuleId, Adornment)> = plan.calls().into();
+        let mut seen = BTreeSet::new();
+        while let Some((id, adornment)) = open.pop_front() {
+            if !seen.insert((id, adornment.clone())) {
                 continue;
             }
-            let needed = (0..rule.arity).map(|column| rule.needed.contains(&column)).collect();
-            let plans = planner.rule(RuleId(index as u32), &Adornment(needed));
+            let rule = &stratified.rules[id.index()];
+            if let Some(recursion) = &stratified.recursions[id.index()] {
+                let text = RecursionText { recursion, rules: &stratified.rules };
+                let _ = writeln!(out, "rule {}/{adornment}: {text}", rule.name);
+                continue;
+            }
+            let plans = planner.rule(id, &adornment);
             for (definition, plan) in rule.definitions.iter().zip(plans.iter()) {
-                let head: Vec<String> = definition
-                    .head
-                    .iter()
-                    .map(|var| format!("?{}", definition.scope.names[var.column()]))
-                    .collect();
-                let _ = writeln!(out, "rule ({} {})", rule.name, head.join(" "));
                 let scope = &definition.scope;
+                let name = |var: &Var| format!(" ?{}", scope.names[var.column()]);
+                let head: String = definition.head.iter().map(name).collect();
+                let _ = writeln!(out, "rule ({}/{adornment}{head})", rule.name);
                 let text = PlanText { plan, scope, rules: &stratified.rules, indent: 2 };
                 let _ = write!(out, "{text}");
+                open.extend(plan.calls());
             }
         }
         out

@@ -17,6 +17,8 @@ pub(super) fn mark(plan: &mut Plan, kept: &[Var]) {
         let (read, bound) = blank_unread(&mut step.action, &live);
         step.live = live.iter().copied().collect();
         step.merges = is_worth_merging;
+        // What is bound only to be compared within the step does not tell rows apart either.
+        step.repeats = bound.iter().any(|var| !live.contains(var));
         for var in bound {
             live.remove(&var);
         }
@@ -27,7 +29,7 @@ pub(super) fn mark(plan: &mut Plan, kept: &[Var]) {
     let mut before: VarSet = plan.start.iter().copied().collect();
     for step in &mut plan.steps {
         let after: VarSet = step.live.iter().copied().collect();
-        step.repeats = step.action.may_repeat() || before.iter().any(|var| !after.contains(var));
+        step.repeats |= step.action.may_repeat() || before.iter().any(|var| !after.contains(var));
         step.merges &= step.repeats;
         before = after;
     }

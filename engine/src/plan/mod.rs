@@ -35,6 +35,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The rules it calls, with what it asks of them.
+    pub(crate) fn calls(&self) -> Vec<(RuleId, Adornment)> {
+        let call = |step: &Step| match &step.action {
+            Action::Call(call) => vec![(call.rule, call.adornment.clone())],
+            Action::Join { plan, .. } => plan.calls(),
+            _ => Vec::new(),
+        };
+        self.steps.iter().flat_map(call).collect()
+    }
+
     /// The variables of the rows that arrive at a step, in the order of their columns.
     pub(crate) fn live_before(&self, step: usize) -> &[Var] {
         match step.checked_sub(1) {
