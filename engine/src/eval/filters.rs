@@ -23,6 +23,21 @@ impl Evaluator<'_> {
         Ok(values)
     }
 
+    /// What a function gives for a row.
+    fn result(
+        &mut self,
+        function: Function,
+        args: &[Operand<'_>],
+        row: usize,
+    ) -> Result<Option<Value>, QueryError> {
+        let values = self.values(args, row)?;
+        let result = functions::call(function, &values, &mut self.patterns);
+        if self.patterns.has_compiled() {
+            self.check()?;
+        }
+        Ok(result)
+    }
+
     /// The rows for which a function holds.
     pub(super) fn predicate(
         &mut self,
@@ -35,10 +50,7 @@ impl Evaluator<'_> {
         for row in 0..rows.len() {
             let holds = match self.compare_cells(function, &args, row) {
                 Some(holds) => holds,
-                None => {
-                    let result = functions::call(function, &self.values(&args, row)?);
-                    result == Some(Value::Boolean(true))
-                }
+                None => self.result(function, &args, row)? == Some(Value::Boolean(true)),
             };
             if holds {
                 out.from.push(row as u32);
@@ -84,7 +96,7 @@ impl Evaluator<'_> {
         let mut out = emit.matches();
         for row in 0..rows.len() {
             self.meter.made_row_in(out.n_bytes())?;
-            let Some(value) = functions::call(function, &self.values(&args, row)?) else {
+            let Some(value) = self.result(function, &args, row)? else {
                 self.meter.n_without_result += 1;
                 continue;
             };

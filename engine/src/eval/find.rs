@@ -35,8 +35,12 @@ impl Evaluator<'_> {
             project(program, &vars, rows)
         };
         for (having, function) in program.having.iter().zip(&program.having_functions) {
-            let holds = |row: &u32| self.holds(having, *function, &found, *row as usize);
-            let rows: Vec<u32> = (0..found.n_rows as u32).filter(holds).collect();
+            let mut rows = Vec::new();
+            for row in 0..found.n_rows as u32 {
+                if self.holds(having, *function, &found, row as usize) {
+                    rows.push(row);
+                }
+            }
             found = found.keep(&rows);
         }
         let keys = keys(program, &found);
@@ -138,7 +142,7 @@ impl Evaluator<'_> {
     }
 
     /// Whether a row passes a predicate of `:having`; a list or tree is never a value.
-    fn holds(&self, having: &RawHaving, function: Function, found: &Found, row: usize) -> bool {
+    fn holds(&mut self, having: &RawHaving, function: Function, found: &Found, row: usize) -> bool {
         let arg = |arg: &RawHavingTerm| match arg {
             RawHavingTerm::Constant(value) => Some(value.clone()),
             RawHavingTerm::Element(element) => {
@@ -149,7 +153,8 @@ impl Evaluator<'_> {
             }
         };
         let args: Option<Vec<Value>> = having.args.iter().map(arg).collect();
-        args.is_some_and(|args| functions::call(function, &args) == Some(Value::Boolean(true)))
+        let result = args.and_then(|args| functions::call(function, &args, &mut self.patterns));
+        result == Some(Value::Boolean(true))
     }
 }
 

@@ -17,17 +17,22 @@ mod filters;
 mod find;
 mod fixpoint;
 mod functions;
+mod generic;
 mod groups;
+mod hash_join;
 mod meter;
 mod order;
 mod patterns;
 mod pull;
 pub(crate) mod query;
+mod range;
 pub(crate) mod reads;
 mod rows;
 mod scratch;
 mod steps;
 mod table;
+mod top;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +44,7 @@ use crate::intern::Cell;
 use crate::plan::{Adornment, Counts, Planner};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
+use crate::program::pattern::Patterns;
 use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 use meter::Meter;
@@ -59,6 +65,8 @@ pub(crate) struct Evaluator<'s> {
     reads: Option<Recorder>,
     /// Attributes by the cell of their text.
     attributes: FxHashMap<Cell, Option<AttributeId>>,
+    /// Regular expressions, the constant ones compiled before.
+    patterns: Patterns,
 }
 
 impl<'s> Evaluator<'s> {
@@ -79,6 +87,7 @@ impl<'s> Evaluator<'s> {
             meter,
             reads: records_reads.then(Recorder::default),
             attributes: FxHashMap::default(),
+            patterns: Patterns::default(),
         }
     }
 
@@ -150,5 +159,13 @@ impl Counts for Snapshot {
     fn of_value(&self, attribute: &Attribute, value: &Value) -> u64 {
         let found = self.find_attribute(attribute).zip(self.dictionary().find(value));
         found.map_or(0, |(id, cell)| self.count_entities(id, cell))
+    }
+
+    fn n_entities(&self, attribute: &Attribute) -> u64 {
+        self.find_attribute(attribute).map_or(0, |id| Snapshot::n_entities(self, id))
+    }
+
+    fn n_values(&self, attribute: &Attribute) -> u64 {
+        self.find_attribute(attribute).map_or(0, |id| Snapshot::n_values(self, id))
     }
 }

@@ -8,17 +8,14 @@ use super::Evaluator;
 use super::batch::{Matches, Rows};
 use super::meter::Meter;
 use super::reads::Reads;
-use crate::answer::Answer;
+use crate::answer::{Answer, AnswerRows};
 use crate::error::{ProgramError, QueryError};
-use crate::ids::{Attribute, EntityId};
+use crate::ids::EntityId;
 use crate::limits::Budget;
-use crate::plan::{Adornment, Choice, PlanText, Planner};
-use crate::program::check::nearest;
+use crate::plan::{Adornment, Choice, PlanCache, PlanText, Planner};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
-use crate::program::{
-    Atom, AttributeTerm, FindElement, InputColumn, InputShape, Program, RuleId, Var, visit_clauses,
-};
+use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -33,6 +30,7 @@ pub struct Query(Arc<Prepared>);
 struct Prepared {
     program: Program,
     stratified: Stratified,
+    plans: PlanCache,
     columns: Arc<[Arc<str>]>,
 }
 
@@ -58,8 +56,10 @@ impl Query {
                 hint: None,
             }]);
         }
+        let stratified = stratified.inlined();
+        let plans = PlanCache::new(&stratified);
         let columns = column_names(&program.raw);
-        Ok(Query(Arc::new(Prepared { program, stratified, columns })))
+        Ok(Query(Arc::new(Prepared { program, stratified, plans, columns })))
     }
 
     /// The program as it was given.
@@ -125,14 +125,16 @@ impl Query {
         choice: Choice,
         records_reads: bool,
     ) -> Result<Watched, QueryError> {
-        let Prepared { program, stratified, columns } = &*self.0;
-        let planner = Planner::new(stratified, snapshot, choice);
+        let Prepared { program, stratified, plans, columns } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, choice);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
+        evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
-        let plan = planner.body(rows.vars(), &asked_vars(program));
-        let rows = evaluator.run(&plan, 0, rows, None)?;
-        let rows = evaluator.find(program, rows)?;
+        let rows = match evaluator.top(program, &planner, &rows)? {
+            Some(rows) => rows,
+            None => evaluator.rows_of(program, &planner, rows)?,
+        };
         let answer = Answer {
             columns: Arc::clone(columns),
             form: program.form(),
@@ -145,8 +147,8 @@ impl Query {
 
     /// The order in which the query's own body is evaluated, one numbered step a line.
     pub fn explain(&self, snapshot: &Snapshot) -> String {
-        let Prepared { program, stratified, .. } = &*self.0;
-        let planner = Planner::new(stratified, snapshot, Choice::Cheapest);
+        let Prepared { program, stratified, plans, .. } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, Choice::Cheapest);
         let plan = planner.body(&input_vars(program), &asked_vars(program));
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
@@ -196,35 +198,6 @@ impl Query {
         }
         Ok(())
     }
-
-    /// A warning for each attribute that nobody has written, with the nearest known one.
-    pub fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut unknown = BTreeSet::new();
-        for body in self.program().bodies() {
-            visit_clauses(body, &mut |clause| {
-                if let Atom::Pattern { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::Missing { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::GetElse { attribute: AttributeTerm::Const(attribute), .. } = &clause.atom
-                {
-                    let id = snapshot.find_attribute(attribute);
-                    if id.is_none_or(|id| snapshot.count(id) == 0) {
-                        unknown.insert(attribute.clone());
-                    }
-                }
-            });
-        }
-        let known: Vec<&str> = snapshot
-            .attributes()
-            .filter(|id| snapshot.count(*id) > 0)
-            .map(|id| snapshot.attribute(id).as_str())
-            .collect();
-        let warning = |attribute: &Attribute| {
-            let near = nearest(attribute.as_str(), known.iter().copied());
-            let hint = near.map(|near| format!("; did you mean :{near}?")).unwrap_or_default();
-            format!("no fact has attribute :{attribute}{hint}")
-        };
-        unknown.iter().map(warning).collect()
-    }
 }
 
 /// The variables that inputs bind, in their order.
@@ -257,6 +230,18 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 }
 
 impl Evaluator<'_> {
+    /// The rows of the answer for some bindings of the body.
+    pub(super) fn rows_of(
+        &mut self,
+        program: &Program,
+        planner: &Planner<'_>,
+        bound: Rows,
+    ) -> Result<AnswerRows, QueryError> {
+        let plan = planner.body(bound.vars(), &asked_vars(program));
+        let rows = self.run(&plan, 0, bound, None)?;
+        self.find(program, rows)
+    }
+
     /// One row for each combination of what the inputs give.
     fn input_rows(&mut self, program: &Program, inputs: &[Input]) -> Result<Rows, QueryError> {
         if inputs.len() != program.inputs.len() {
@@ -284,7 +269,8 @@ impl Evaluator<'_> {
             let live = [rows.vars(), &vars].concat();
             rows = rows.continued(out, &live);
         }
-        Ok(rows)
+        // A string and the id that it stands for may both have been given.
+        Ok(if rows.len() > 1 { rows.maybe_repeated() } else { rows })
     }
 }
 

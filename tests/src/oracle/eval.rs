@@ -276,11 +276,16 @@ impl<'a> Oracle<'a> {
         Ok(rows)
     }
 
-    /// The arguments of a call, string constants in entity position as ids.
+    /// The arguments of a call, string constants in entity position as ids, attributes as the
+    /// strings that attribute variables stand for.
     fn rule_args(&self, rule: &Name, args: &[RawTerm]) -> Vec<RawTerm> {
         let positions = self.entity_positions.get(rule);
         let is_entity = |index| positions.is_some_and(|positions| positions.contains(&index));
-        let arg = |(index, arg)| if is_entity(index) { as_entity(arg) } else { arg.clone() };
+        let arg = |(index, arg): (usize, &RawTerm)| match arg {
+            RawTerm::Keyword(name) => RawTerm::Constant(Value::from(name.as_str())),
+            arg if is_entity(index) => as_entity(arg),
+            arg => arg.clone(),
+        };
         args.iter().enumerate().map(arg).collect()
     }
 
