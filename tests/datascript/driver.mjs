@@ -15,6 +15,9 @@
 import { createInterface } from "node:readline";
 import datascript from "datascript";
 
+// DataScript prints while it refuses some queries; standard output is for answers.
+console.log = () => {};
+
 let facts = [];
 let database = datascript.empty_db();
 

@@ -160,13 +160,17 @@ impl DataScript {
             }
             Err(RecvTimeoutError::Disconnected) => return Err(broken(&"it has ended")),
         };
-        let answer: Json = serde_json::from_str(&line).map_err(|error| broken(&error))?;
+        let answer: Json = serde_json::from_str(&line).unwrap_or_default();
         match answer["ok"].as_bool() {
             Some(true) => Ok(answer),
             Some(false) => {
                 Err(Failure::Refused(answer["error"].as_str().unwrap_or_default().to_owned()))
             }
-            None => Err(broken(&line)),
+            None => {
+                // What comes next need not be the answer to what is asked next.
+                self.end();
+                Err(broken(&line))
+            }
         }
     }
 

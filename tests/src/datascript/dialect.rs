@@ -29,8 +29,12 @@
 //!   variable occurs under `not` only).
 //!
 //! DataScript takes clauses in the order written and refuses what is not bound by then; so they are
-//! put into an order that works.
+//! put into an order that works. The blank of a rule call becomes a variable, because DataScript
+//! confuses it with the blanks in the rule: `(r ?x _)` with `[(r ?a ?b) [?a "n/to" ?b] [?b "n/on"
+//! _]]` compares `?b` with the value of `n/on`. What it refuses all the same (such a call in one
+//! branch of a plain `or`, say) is counted by the fuzzer, with its reason.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -79,7 +83,11 @@ pub fn translate(case: &Case, facts: &Facts) -> Option<Translated> {
     let typing = Typing::of(&case, &facts);
     let checker = Checker { facts: &facts, typing: &typing };
     checker.agrees(&case).then_some(())?;
-    let writer = Writer { entities: entities(&case, &facts), recursive: recursive(&case.program) };
+    let writer = Writer {
+        entities: entities(&case, &facts),
+        recursive: recursive(&case.program),
+        n_blanks: Cell::new(0),
+    };
     let (query, inputs) = writer.query(&case)?;
     let datom = |entity: &EntityId, attribute: &str, value: &Value| {
         json!([writer.number(entity), attribute, writer.json(value)])
@@ -407,6 +415,7 @@ fn entities(case: &Case, facts: &Facts) -> Vec<EntityId> {
 struct Writer {
     entities: Vec<EntityId>,
     recursive: Names,
+    n_blanks: Cell<u32>,
 }
 
 impl Writer {
@@ -540,7 +549,10 @@ impl Writer {
                 };
                 format!("[({} {args}) {bound}]", function_name(function.as_str()))
             }
-            Clause::Rule { rule, args } => format!("({rule} {})", terms(args)),
+            Clause::Rule { rule, args } => {
+                let args = args.iter().map(|arg| self.rule_arg(arg)).collect::<Vec<_>>();
+                format!("({rule} {})", args.join(" "))
+            }
             Clause::Not { join, body } => {
                 let inside = self.nested(body, &mut bound.clone())?;
                 match join {
@@ -602,6 +614,16 @@ impl Writer {
             RawTerm::Keyword(name) => json!(name.as_str()).to_string(),
             RawTerm::Constant(value) => self.value(value),
         }
+    }
+
+    /// DataScript takes the blank of a call for the same variable as every blank in the rule, and
+    /// then misses rows or makes some; a variable of its own means what a blank should.
+    fn rule_arg(&self, term: &RawTerm) -> String {
+        if *term != RawTerm::Blank {
+            return self.term(term);
+        }
+        self.n_blanks.set(self.n_blanks.get() + 1);
+        format!("?blank{}", self.n_blanks.get())
     }
 
     fn value(&self, value: &Value) -> String {
