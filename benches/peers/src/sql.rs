@@ -2,11 +2,11 @@
 //!
 //! Entities and attributes are numbers, as inside any triple store that cares for speed; strings
 //! are text. The primary key (e, a, v) gives the fields of an entity, the index (a, v, e) the
-//! entities of a value, in order; both cover, so the table is never looked up beside them.
-//! `ANALYZE` has seen all facts. Columns have no type: SQLite would compare a typed one with `v` only
-//! after a conversion, and then not by the index. [`PLAIN`] asks as one would write it; [`BY_HAND`] is helped where
-//! SQLite does not find the good plan itself. Prepared statements; the cache that finds them by
-//! their text costs some 50 ns a run.
+//! entities of a value, in order; both cover, so the table is never looked up beside them. Columns
+//! have no type: SQLite would compare a typed one with `v` only after a conversion, and then not by
+//! the index. `ANALYZE` has seen all facts. [`PLAIN`] asks as one would write it; [`BY_HAND`] is
+//! helped where SQLite does not find the good plan itself. Statements are prepared; the cache that
+//! finds them by their text costs some 50 ns a run.
 
 use std::rc::Rc;
 
