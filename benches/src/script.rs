@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use tercet_engine::fact::Op;
 use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value;
-use tercet_tests::datascript::{DataScript, Failure};
+use tercet_tests::datascript::{DataScript, Failure, Timing};
 
 use crate::digest::{Digest, RowDigest};
 use crate::measure::Took;
@@ -23,7 +23,7 @@ use crate::measure::Took;
 pub const NAME: &str = "DataScript";
 
 /// How long it may take for one turn.
-const TIME_MAX: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub fn columns(question: &str) -> Option<&'static [Column]> {
 /// The process, with facts.
 pub struct Script {
     process: DataScript,
+    /// It did not answer in time, and was ended for that.
+    gave_up: bool,
     /// By number of the entity, less one.
     names: Vec<EntityId>,
 }
@@ -75,7 +77,7 @@ impl Script {
             }
             Err(failure) => return Err(failure.into()),
         };
-        let mut script = Script { process, names: Vec::new() };
+        let mut script = Script { process, gave_up: false, names: Vec::new() };
         let mut numbers = HashMap::new();
         let (mut schema, mut facts) = (serde_json::Map::new(), Vec::new());
         for op in ops {
@@ -106,12 +108,23 @@ impl Script {
         })
     }
 
-    /// The answer to a question of ours, read.
+    /// Whether it can still be asked: once it did not answer in time, it was ended.
+    pub fn is_there(&self) -> bool {
+        !self.gave_up
+    }
+
+    /// The answer to a question of ours, read; none when it does not answer in time.
     ///
     /// # Errors
     /// When it refuses the question, or its rows are not of these columns.
-    pub fn digest(&mut self, text: &str, inputs: &[Json], columns: &[Column]) -> Result<Digest> {
-        let rows = self.process.query(&in_its_dialect(text), inputs, TIME_MAX)?;
+    pub fn digest(
+        &mut self,
+        text: &str,
+        inputs: &[Json],
+        columns: &[Column],
+    ) -> Result<Option<Digest>> {
+        let rows = self.process.query(&in_its_dialect(text), inputs, TIME_MAX);
+        let Some(rows) = self.in_time(rows)? else { return Ok(None) };
         let mut digest = Digest::default();
         for row in rows.as_array().context("a relation is an array")? {
             let mut row_digest = RowDigest::default();
@@ -132,18 +145,31 @@ impl Script {
             }
             digest += row_digest;
         }
-        Ok(digest)
+        Ok(Some(digest))
     }
 
-    /// The time of some runs.
+    /// The time of some runs; none when it does not answer in time.
     ///
     /// # Errors
-    /// When it refuses the question or does not answer in time.
-    pub fn time(&mut self, text: &str, inputs: &[Json], n_runs: usize) -> Result<Took> {
+    /// When it refuses the question.
+    pub fn time(&mut self, text: &str, inputs: &[Json], n_runs: usize) -> Result<Option<Took>> {
         let n_runs = u32::try_from(n_runs)?;
-        let timing = self.process.time(&in_its_dialect(text), inputs, n_runs, TIME_MAX)?;
+        let timing = self.process.time(&in_its_dialect(text), inputs, n_runs, TIME_MAX);
         let sum = |micros: &[f64]| Duration::from_secs_f64(micros.iter().sum::<f64>() / 1e6);
-        Ok(Took { wall: sum(&timing.wall_us), cpu: sum(&timing.cpu_us) })
+        let took = |timing: Timing| Took { wall: sum(&timing.wall_us), cpu: sum(&timing.cpu_us) };
+        Ok(self.in_time(timing)?.map(took))
+    }
+
+    fn in_time<Outcome>(&mut self, outcome: Result<Outcome, Failure>) -> Result<Option<Outcome>> {
+        match outcome {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(failure @ Failure::TimedOut(_)) => {
+                eprintln!("LEFT OUT from here on: {failure}");
+                self.gave_up = true;
+                Ok(None)
+            }
+            Err(failure) => Err(failure.into()),
+        }
     }
 }
 

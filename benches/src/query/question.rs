@@ -133,8 +133,10 @@ fn ask(
     // Turns are taken one after another, so one process serves all.
     let peers = peers.map(RefCell::new);
     let mut contestants = vec![ours];
-    if let (Some(script), Some(columns)) = (script, script::columns(question.id)) {
-        contestants.push(by_script(question, script, columns)?);
+    if let Some(script) = script.filter(|script| script.is_there())
+        && let Some(columns) = script::columns(question.id)
+    {
+        contestants.extend(by_script(question, script, columns)?);
     }
     for name in &names {
         let (Some(peers), parameters) = (&peers, &parameters) else { continue };
@@ -151,13 +153,15 @@ fn by_script<'a>(
     question: &'a Question,
     script: &'a mut Script,
     columns: &[script::Column],
-) -> Result<Contestant<'a>> {
+) -> Result<Option<Contestant<'a>>> {
     let inputs = values(&question.inputs).into_iter().map(script::plain);
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
-    let digest = script.digest(question.text, &inputs, columns)?;
-    let run: Run<'a> =
-        Box::new(move |n_runs| Ok(Some((script.time(question.text, &inputs, n_runs)?, digest))));
-    Ok(Contestant { name: script::NAME.to_owned(), run })
+    let Some(digest) = script.digest(question.text, &inputs, columns)? else { return Ok(None) };
+    let run: Run<'a> = Box::new(move |n_runs| {
+        let took = script.time(question.text, &inputs, n_runs)?;
+        Ok(took.map(|took| (took, digest)))
+    });
+    Ok(Some(Contestant { name: script::NAME.to_owned(), run }))
 }
 
 /// Tercet answers, and every value is read; none when that is hopeless.
