@@ -6,8 +6,6 @@
 //! engine never decides what is right. A case may also say what the engine warns of.
 #![allow(clippy::unwrap_used)]
 
-mod subject;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +16,7 @@ use tercet_query_lang::{inputs_from_json, parse, parse_with_rules};
 use tercet_tests::minimize::catch;
 use tercet_tests::oracle::eval::answer;
 use tercet_tests::oracle::merge::{Facts, History};
+use tercet_tests::subject;
 use tercet_tests::text::{parse_ops, print_rows};
 use tercet_tests::tree::{Program, lift};
 use tercet_tests::workload;

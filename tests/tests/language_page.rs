@@ -6,8 +6,6 @@
 //! `TERCET_BLESS=1` writes what the oracle says into the page.
 #![allow(clippy::unwrap_used)]
 
-mod subject;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +13,7 @@ use tercet_engine::program::raw::RawProgram;
 use tercet_query_lang::{QuerySource, from_json, inputs_from_json, parse_any, to_json};
 use tercet_tests::oracle::eval::answer;
 use tercet_tests::oracle::merge::History;
+use tercet_tests::subject;
 use tercet_tests::text::{parse_ops, print_rows};
 use tercet_tests::tree::lift;
 use tercet_tests::workload;

@@ -8,12 +8,19 @@
 //!
 //! Source: Abiteboul, Hull & Vianu, ch. 13 (semi-naive evaluation, query-subquery).
 
+mod access;
 mod aggregate;
+mod batch;
+mod calls;
 mod exact;
+mod filters;
 mod find;
 mod fixpoint;
 mod functions;
+mod groups;
 mod meter;
+mod order;
+mod patterns;
 mod pull;
 pub(crate) mod query;
 pub(crate) mod reads;
@@ -29,7 +36,7 @@ use rustc_hash::FxHashMap;
 use crate::error::QueryError;
 use crate::ids::Attribute;
 use crate::intern::Cell;
-use crate::plan::{Adornment, Counts, RuleSizes};
+use crate::plan::{Adornment, Counts, Planner};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
 use crate::program::pattern::Patterns;
@@ -44,7 +51,7 @@ use table::Table;
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
     snapshot: &'s Snapshot,
-    sizes: &'s RuleSizes,
+    planner: &'s Planner<'s>,
     scratch: Scratch<'s>,
     tables: Vec<Table>,
     table_of: BTreeMap<(RuleId, Adornment), usize>,
@@ -61,14 +68,14 @@ impl<'s> Evaluator<'s> {
     fn new(
         program: &'s Stratified,
         snapshot: &'s Snapshot,
-        sizes: &'s RuleSizes,
+        planner: &'s Planner<'s>,
         meter: Meter,
         records_reads: bool,
     ) -> Evaluator<'s> {
         Evaluator {
             program,
             snapshot,
-            sizes,
+            planner,
             scratch: Scratch::new(snapshot.dictionary()),
             tables: Vec::new(),
             table_of: BTreeMap::new(),
