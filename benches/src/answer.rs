@@ -1,7 +1,6 @@
 //! Reading answers: the one place that looks at the rows of an [`Answer`].
 
 use tercet_engine::answer::{Answer, Branch, OutputRef, Tree, ValueRef};
-use tercet_engine::value::Value;
 
 use crate::digest::{Digest, RowDigest};
 

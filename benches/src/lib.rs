@@ -5,7 +5,8 @@
 //! cannot do without. Where both give a result the results are compared too, and a difference
 //! fails the run: a wrong answer has no speed. Modules in reading order: `row` (what is reported),
 //! `measure` and `race` (how), `digest` and `answer` (reading answers), `data` (over what), `peers`
-//! (the other engines, in a process of their own), then the benchmarks: `store`, `query`, `sync`.
+//! and `script`
+//! (the other engines, in processes of their own), then the benchmarks: `store`, `query`, `sync`.
 //! Criterion, in `benches/engine.rs`, is for paths of microseconds, where its statistics tell
 //! something.
 
@@ -16,6 +17,7 @@ pub mod digest;
 pub mod answer;
 pub mod data;
 pub mod peers;
+pub mod script;
 pub mod store;
 pub mod query;
 #[cfg(feature = "system")]
@@ -45,6 +47,9 @@ pub const BENCHMARKS: &[Benchmark] = &[
     store::WRITE,
     store::PREPARE,
     Benchmark { ids: query::people::IDS, run: query::people::run },
+    Benchmark { ids: query::wordnet::IDS, run: query::wordnet::run },
+    Benchmark { ids: query::shapes::GRAPH_IDS, run: query::shapes::run_graph },
+    Benchmark { ids: query::shapes::TREE_IDS, run: query::shapes::run_tree },
     #[cfg(feature = "system")]
     sync::PROPAGATE,
 ];

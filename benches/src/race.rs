@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::digest::Digest;
 use crate::measure::Took;
@@ -22,8 +22,8 @@ const N_TURNS_MIN: usize = 5;
 const SLOW: Duration = Duration::from_secs(5);
 const N_TURNS_MAX: usize = 200;
 
-/// Runs a number of times, and gives the time of all and one answer.
-pub type Run<'a> = Box<dyn FnMut(usize) -> Result<(Took, Digest)> + 'a>;
+/// Runs a number of times, and gives the time of all and one answer; none when it gave up.
+pub type Run<'a> = Box<dyn FnMut(usize) -> Result<Option<(Took, Digest)>> + 'a>;
 
 /// Somebody who can answer.
 pub struct Contestant<'a> {
@@ -38,7 +38,14 @@ pub struct Contestant<'a> {
 pub struct Standing {
     /// Who.
     pub name: String,
-    /// What it answered.
+    /// What it answered, and how long that took; none when it gave up.
+    pub result: Option<Timed>,
+}
+
+/// An answer, and how long it took.
+#[derive(Debug, Clone, Copy)]
+pub struct Timed {
+    /// What was answered.
     pub digest: Digest,
     /// The least time of a run on the wall.
     pub wall: Duration,
@@ -53,7 +60,8 @@ pub struct Standing {
 /// A contestant with its turns so far.
 struct Racer<'a> {
     contestant: Contestant<'a>,
-    digest: Digest,
+    /// What it answered first; none when it gave up.
+    digest: Option<Digest>,
     /// Runs in a turn.
     n_runs: usize,
     spent: Duration,
@@ -64,22 +72,37 @@ struct Racer<'a> {
 impl<'a> Racer<'a> {
     fn warm_up(mut contestant: Contestant<'a>) -> Result<Racer<'a>> {
         let name = contestant.name.clone();
-        let (_, digest) = (contestant.run)(1).with_context(|| format!("{name} failed"))?;
-        // The first run also filled caches; this one tells how long one takes.
-        let (took, _) = (contestant.run)(1)?;
-        let n_runs = SAMPLE.as_nanos().div_ceil(took.wall.as_nanos().max(50));
-        let n_runs = usize::try_from(n_runs)?;
-        Ok(Racer { contestant, digest, n_runs, spent: Duration::ZERO, turns: Vec::new() })
+        let first = (contestant.run)(1).with_context(|| format!("{name} failed"))?;
+        let mut racer = Racer {
+            contestant,
+            digest: first.map(|(_, digest)| digest),
+            n_runs: 1,
+            spent: Duration::ZERO,
+            turns: Vec::new(),
+        };
+        // The first run also filled caches; another one tells how long one takes.
+        if racer.digest.is_some()
+            && let Some((took, _)) = (racer.contestant.run)(1)?
+        {
+            let n_runs = SAMPLE.as_nanos().div_ceil(took.wall.as_nanos().max(50));
+            racer.n_runs = usize::try_from(n_runs)?;
+        }
+        Ok(racer)
     }
 
     fn is_done(&self) -> bool {
         let n_turns = self.turns.len();
         let is_slow = n_turns >= 2 && self.spent >= SLOW * 2;
-        is_slow || n_turns >= N_TURNS_MAX || (n_turns >= N_TURNS_MIN && self.spent >= TIME)
+        let is_measured = n_turns >= N_TURNS_MIN && self.spent >= TIME;
+        self.digest.is_none() || is_slow || is_measured || n_turns >= N_TURNS_MAX
     }
 
     fn turn(&mut self) -> Result<()> {
-        let (took, _) = (self.contestant.run)(self.n_runs)?;
+        let Some((took, digest)) = (self.contestant.run)(self.n_runs)? else {
+            self.digest = None;
+            return Ok(());
+        };
+        ensure!(self.digest == Some(digest), "{} changed its answer", self.contestant.name);
         self.spent += took.wall;
         let of_one = |time: Duration| time.div_f64(self.n_runs as f64);
         self.turns.push(Took { wall: of_one(took.wall), cpu: of_one(took.cpu) });
@@ -90,14 +113,14 @@ impl<'a> Racer<'a> {
         let mut walls: Vec<Duration> = self.turns.iter().map(|took| took.wall).collect();
         walls.sort_unstable();
         let cpu = self.turns.iter().map(|took| took.cpu).min();
-        Standing {
-            name: self.contestant.name,
-            digest: self.digest,
+        let result = self.digest.zip(cpu).map(|(digest, cpu)| Timed {
+            digest,
             wall: walls[0],
             wall_median: walls[walls.len() / 2],
-            cpu: cpu.expect("every racer had a turn"),
+            cpu,
             n_runs: self.n_runs * walls.len(),
-        }
+        });
+        Standing { name: self.contestant.name, result }
     }
 }
 
@@ -121,22 +144,34 @@ mod tests {
 
     use super::*;
 
+    /// Takes long at first, then this many milliseconds, and gives up after so many calls.
+    fn contestant(name: &str, millis: u64, n_calls_max: usize) -> Contestant<'static> {
+        let mut n_calls = 0;
+        let run: Run<'static> = Box::new(move |n_runs| {
+            n_calls += 1;
+            let wall = Duration::from_millis(if n_calls == 1 { 500 } else { millis });
+            let took = Took { wall: wall * n_runs as u32, cpu: wall * n_runs as u32 };
+            let digest = Digest { n_rows: millis, sum: 0 };
+            Ok((n_calls <= n_calls_max).then_some((took, digest)))
+        });
+        Contestant { name: name.to_owned(), run }
+    }
+
     #[test]
     fn everybody_has_turns_and_the_first_runs_do_not_count() {
-        let contestant = |name: &str, millis: u64| {
-            let mut n_calls = 0;
-            let run: Run<'static> = Box::new(move |n_runs| {
-                n_calls += 1;
-                let wall = Duration::from_millis(if n_calls == 1 { 500 } else { millis });
-                let took = Took { wall: wall * n_runs as u32, cpu: wall * n_runs as u32 };
-                Ok((took, Digest { n_rows: millis, sum: 0 }))
-            });
-            Contestant { name: name.to_owned(), run }
-        };
-        let standings = race(vec![contestant("quick", 1), contestant("slow", 6_000)]).unwrap();
-        assert_eq!(standings[0].wall, Duration::from_millis(1));
-        assert!(standings[0].n_runs >= 3 * N_TURNS_MIN, "3 runs make a turn of 3 ms");
-        assert_eq!((standings[1].wall, standings[1].n_runs), (Duration::from_secs(6), 2));
-        assert_eq!(standings[1].digest.n_rows, 6_000);
+        let contestants = vec![contestant("quick", 1, 999), contestant("slow", 6_000, 999)];
+        let standings = race(contestants).unwrap();
+        let [quick, slow] = [0, 1].map(|index: usize| standings[index].result.unwrap());
+        assert_eq!(quick.wall, Duration::from_millis(1));
+        assert!(quick.n_runs >= 3 * N_TURNS_MIN, "3 runs make a turn of 3 ms");
+        assert_eq!((slow.wall, slow.n_runs), (Duration::from_secs(6), 2));
+        assert_eq!(slow.digest.n_rows, 6_000);
+    }
+
+    #[test]
+    fn who_gives_up_has_no_result() {
+        let contestants = [0, 4].map(|n_calls| contestant("tired", 1, n_calls));
+        let standings = race(contestants.into()).unwrap();
+        assert!(standings.iter().all(|standing| standing.result.is_none()));
     }
 }

@@ -75,6 +75,10 @@ pub struct Peer {
     pub cpu: Option<f64>,
     /// How often it ran.
     pub n_runs: usize,
+    /// How many rows it answered.
+    pub n_rows: u64,
+    /// The sum over their values, in hexadecimal.
+    pub sum: String,
 }
 
 impl Row {
@@ -198,29 +202,28 @@ fn aim(row: &Row) -> &'static str {
     verdict(row.aim.as_ref().and_then(|aim| aim.reached), "yes", "not yet")
 }
 
-/// What all contestants of a row took, one line each, the quickest first.
+/// What all contestants of a row took, one line each, ours first and then the quickest.
 pub fn standings(row: &Row) -> String {
-    let ours = Peer {
-        name: "Tercet".to_owned(),
-        value: row.value,
-        median: row.median.unwrap_or(row.value),
-        cpu: row.cpu,
-        n_runs: row.n_runs,
+    let unit = row.unit;
+    let line = |name: &str, wall: f64, median: Option<f64>, cpu: Option<f64>| {
+        let part =
+            |what, value: Option<f64>| value.map(|value| format!(", {what} {}", number(value)));
+        let rest = [part("median", median), part("cpu", cpu)].map(Option::unwrap_or_default);
+        format!("    {name}: {} {unit}{}\n", number(wall), rest.concat())
     };
-    let mut peers: Vec<&Peer> = row.peers.iter().chain([&ours]).collect();
+    let mut text = format!("{}, {}\n", row.id, row.data);
+    text += &line("Tercet", row.value, row.median, row.cpu);
+    let mut peers: Vec<&Peer> = row.peers.iter().collect();
     peers.sort_by(|a, b| a.cpu.unwrap_or(a.value).total_cmp(&b.cpu.unwrap_or(b.value)));
-    let line = |peer: &Peer| {
-        let cpu = peer.cpu.map(|cpu| format!(", {} of the processor", number(cpu)));
-        let Peer { name, n_runs, .. } = peer;
-        let (wall, median, cpu) =
-            (number(peer.value), number(peer.median), cpu.unwrap_or_default());
-        format!(
-            "    {name}: {wall} {unit}, median {median}{cpu}, {n_runs} times\n",
-            unit = row.unit
-        )
-    };
-    let lines: String = peers.into_iter().map(line).collect();
-    format!("{}, {}\n{lines}", row.id, row.data)
+    for peer in &peers {
+        text += &line(&peer.name, peer.value, Some(peer.median), peer.cpu);
+    }
+    if !row.ok {
+        let of_peer = |peer: &&Peer| format!("{} {} rows {}", peer.name, peer.n_rows, peer.sum);
+        let answers: Vec<String> = peers.iter().map(of_peer).collect();
+        text += &format!("    ANSWERS DIFFER: {}\n", answers.join(", "));
+    }
+    text
 }
 
 /// Three digits, and thousands apart.

@@ -3,7 +3,8 @@
 //! [`DataScript`] is one process that holds one database at a time and answers queries in its own
 //! dialect; requests and answers are lines of JSON (`tests/datascript/driver.mjs` says which).
 //! `cargo xtask setup` installs the npm package; where Node or the package is missing,
-//! [`DataScript::start`] says so and the caller leaves that part out, aloud.
+//! [`DataScript::start`] says so and the caller leaves that part out, aloud. Which programs mean the
+//! same in both dialects, and how one is written in the other, is in [`dialect`].
 //!
 //! A query of DataScript may never end (left-linear and doubled recursion do not), so the caller
 //! says how long it waits; after that the process is ended and a new one is needed.
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use thiserror::Error;
+
+pub mod dialect;
+mod kinds;
 
 /// A running DataScript. It ends when this is dropped.
 #[derive(Debug)]

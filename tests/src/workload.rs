@@ -71,12 +71,20 @@ pub fn tree(n_nodes: usize) -> Vec<(EntityId, EntityId)> {
 
 /// Edges as facts of the attribute `node/edge`.
 pub fn edge_ops(edges: &[(EntityId, EntityId)]) -> Vec<Op> {
+    let a = attribute("node/edge");
     let add = |(from, to): &(EntityId, EntityId)| Op::Add {
         e: from.clone(),
-        a: attribute("node/edge"),
+        a: a.clone(),
         v: Value::Ref(to.clone()),
     };
     edges.iter().map(add).collect()
+}
+
+/// A [tree] as facts of the attribute `node/parent`, of which every node but the root has one.
+pub fn parent_ops(n_nodes: usize) -> Vec<Op> {
+    let a = attribute("node/parent");
+    let set = |(child, parent)| Op::Set { e: child, a: a.clone(), v: Value::Ref(parent) };
+    tree(n_nodes).into_iter().map(set).collect()
 }
 
 /// Operations as transactions of at most `n_ops_max`, a millisecond apart, of one replica.
@@ -109,7 +117,7 @@ mod tests {
         let graph = graph(6, 400);
         let nodes = graph.iter().map(|(from, _)| from).collect::<BTreeSet<_>>();
         assert!(graph.len() == 400 && nodes.len() < 64, "skewed: {} sources", nodes.len());
-        assert_eq!(tree(50).len(), 49);
+        assert_eq!((tree(50).len(), parent_ops(50).len()), (49, 49));
         assert_eq!(transactions(&people, 300).len(), 4);
     }
 }

@@ -11,6 +11,7 @@ use crate::digest::{Digest, RowDigest};
 use crate::facts::{Facts, Id, Names};
 use crate::measure::{Took, once};
 use crate::sql::{self, Sql};
+use crate::{ascents, differential, frog};
 
 /// Evaluates once, and reads every value of the answer.
 pub(crate) type Run = Box<dyn FnMut(&mut Reader) -> Result<()>>;
@@ -38,7 +39,15 @@ pub(crate) struct Engine {
     pub(crate) prepare: Prepare,
 }
 
-const ENGINES: &[Engine] = &[sql::PLAIN, sql::BY_HAND];
+const ENGINES: &[Engine] = &[
+    sql::PLAIN,
+    sql::BY_HAND,
+    frog::JOINS,
+    frog::LEAPFROG,
+    ascents::PROGRAMS,
+    ascents::TRIANGLE,
+    differential::DIFFERENTIAL,
+];
 
 /// Who can answer a question.
 pub(crate) fn names(question: &str) -> Vec<&'static str> {

@@ -23,6 +23,10 @@ mod measure;
 mod facts;
 mod contest;
 mod sql;
+mod shape;
+mod frog;
+mod ascents;
+mod differential;
 
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;

@@ -3,7 +3,8 @@
 //! Entities and attributes are numbers, as inside any triple store that cares for speed; strings
 //! are text. The primary key (e, a, v) gives the fields of an entity, the index (a, v, e) the
 //! entities of a value, in order; both cover, so the table is never looked up beside them.
-//! `ANALYZE` has seen all facts. [`PLAIN`] asks as one would write it; [`BY_HAND`] is helped where
+//! `ANALYZE` has seen all facts. Columns have no type: SQLite would compare a typed one with `v` only
+//! after a conversion, and then not by the index. [`PLAIN`] asks as one would write it; [`BY_HAND`] is helped where
 //! SQLite does not find the good plan itself. Prepared statements; the cache that finds them by
 //! their text costs some 50 ns a run.
 
@@ -32,6 +33,14 @@ pub(crate) const PLAIN: Engine = Engine {
         "query.people.group",
         "query.people.top",
         "query.people.reach",
+        "query.wordnet.ancestors",
+        "query.wordnet.descendants",
+        "query.wordnet.closure",
+        "query.wordnet.share",
+        "query.wordnet.triangle",
+        "query.wordnet.negation",
+        "query.wordnet.group",
+        "query.graph.triangle",
     ],
     prepare: |ground, question, parameters| prepare(ground, plain(question)?, parameters),
 };
@@ -39,9 +48,19 @@ pub(crate) const PLAIN: Engine = Engine {
 /// Helped by hand: what is needed several times is computed once, in a form that is small.
 pub(crate) const BY_HAND: Engine = Engine {
     name: "SQL by hand",
-    questions: &["query.people.q5", "query.people.q6"],
+    questions: &["query.people.q5", "query.people.q6", "query.tree.samegen1"],
     prepare: |ground, question, parameters| prepare(ground, by_hand(question)?, parameters),
 };
+
+const TRIANGLE_OF_POINTERS: &str = "SELECT one.e, one.v, two.v FROM fact one
+     JOIN fact two ON two.a = [synset/pointer] AND two.e = one.v
+     JOIN fact three ON three.a = [synset/pointer] AND three.e = one.e AND three.v = two.v
+     WHERE one.a = [synset/pointer]";
+
+const TRIANGLE_OF_EDGES: &str = "SELECT one.e, one.v, two.v FROM fact one
+     JOIN fact two ON two.a = [node/edge] AND two.e = one.v
+     JOIN fact three ON three.a = [node/edge] AND three.e = one.e AND three.v = two.v
+     WHERE one.a = [node/edge]";
 
 /// A statement, and of each column whether it is an entity. Attributes stand in brackets.
 type Question = (&'static str, &'static [Column]);
@@ -120,6 +139,51 @@ fn plain(question: &str) -> Result<Question> {
              SELECT e FROM reach",
             &[E],
         ),
+        "query.wordnet.ancestors" => (
+            "WITH RECURSIVE above (e) AS (
+                 SELECT v FROM fact WHERE a = [synset/hypernym] AND e = ?1
+                 UNION
+                 SELECT fact.v FROM above
+                 JOIN fact ON fact.a = [synset/hypernym] AND fact.e = above.e)
+             SELECT e FROM above",
+            &[E],
+        ),
+        "query.wordnet.descendants" => (
+            "WITH RECURSIVE below (e) AS (
+                 SELECT e FROM fact WHERE a = [synset/hypernym] AND v = ?1
+                 UNION
+                 SELECT fact.e FROM below
+                 JOIN fact ON fact.a = [synset/hypernym] AND fact.v = below.e)
+             SELECT e FROM below",
+            &[E],
+        ),
+        "query.wordnet.closure" => (
+            "WITH RECURSIVE above (x, y) AS (
+                 SELECT e, v FROM fact WHERE a = [synset/hypernym]
+                 UNION
+                 SELECT above.x, fact.v FROM above
+                 JOIN fact ON fact.a = [synset/hypernym] AND fact.e = above.y)
+             SELECT x, y FROM above",
+            &[E, E],
+        ),
+        "query.wordnet.share" => (
+            "SELECT DISTINCT one.v, two.v FROM fact noun
+             JOIN fact one ON one.e = noun.e AND one.a = [synset/word]
+             JOIN fact two ON two.e = noun.e AND two.a = [synset/word] AND two.v <> one.v
+             WHERE noun.a = [synset/pos] AND noun.v = 'noun'",
+            &[E, E],
+        ),
+        "query.wordnet.triangle" => (TRIANGLE_OF_POINTERS, &[E, E, E]),
+        "query.graph.triangle" => (TRIANGLE_OF_EDGES, &[E, E, E]),
+        "query.wordnet.negation" => (
+            "SELECT noun.e FROM fact noun
+             WHERE noun.a = [synset/pos] AND noun.v = 'noun' AND NOT EXISTS (
+                 SELECT 1 FROM fact WHERE e = noun.e AND a = [synset/hypernym])",
+            &[E],
+        ),
+        "query.wordnet.group" => {
+            ("SELECT v, count(*) FROM fact WHERE a = [synset/lexfile] GROUP BY v", &[V, V])
+        }
         _ => bail!("there is no SQL for {question}"),
     })
 }
@@ -148,6 +212,22 @@ fn by_hand(question: &str) -> Result<Question> {
              SELECT one.e, two.e FROM one JOIN two ON two.last = one.last",
             &[E, E],
         ),
+        // As many steps down as there were steps up.
+        "query.tree.samegen1" => (
+            "WITH RECURSIVE up (e, n) AS (
+                 SELECT v, 1 FROM fact WHERE a = [node/parent] AND e = ?1
+                 UNION
+                 SELECT fact.v, up.n + 1 FROM up
+                 JOIN fact ON fact.a = [node/parent] AND fact.e = up.e),
+             down (e, n) AS (
+                 SELECT e, n FROM up
+                 UNION
+                 SELECT fact.e, down.n - 1 FROM down
+                 JOIN fact ON fact.a = [node/parent] AND fact.v = down.e
+                 WHERE down.n > 0)
+             SELECT e FROM down WHERE n = 0",
+            &[E],
+        ),
         _ => bail!("nobody helped SQL with {question}"),
     })
 }
@@ -164,7 +244,7 @@ impl Sql {
         connection.set_prepared_statement_cache_capacity(256);
         connection.execute_batch(
             "PRAGMA cache_size = -4000000;
-             CREATE TABLE fact (e INTEGER, a INTEGER, v, PRIMARY KEY (e, a, v)) WITHOUT ROWID;
+             CREATE TABLE fact (e, a, v, PRIMARY KEY (e, a, v)) WITHOUT ROWID;
              BEGIN",
         )?;
         let mut attributes = Vec::new();

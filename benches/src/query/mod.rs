@@ -7,3 +7,5 @@
 
 pub mod question;
 pub mod people;
+pub mod wordnet;
+pub mod shapes;

@@ -1,10 +1,12 @@
 //! A question, what must be reached, and the row that tells whether it is.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tercet_engine::db::Query;
+use tercet_engine::error::QueryError;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
@@ -14,9 +16,14 @@ use crate::data::DataSet;
 use crate::digest::Digest;
 use crate::measure::{Took, once};
 use crate::peers::{Peers, parameter};
-use crate::race::{Contestant, Standing, race};
+use crate::race::{Contestant, Run, Standing, race};
 use crate::row::{Better, Limit, Peer, Row, standings};
+use crate::script::{self, Script};
 use crate::{Wanted, answer};
+
+/// What Tercet may take: more is hopeless, and would make everybody else wait.
+const TIME_MAX: Duration = Duration::from_secs(15);
+const BYTES_MAX: u64 = 4 << 30;
 
 /// A question to a set of facts.
 pub struct Question {
@@ -60,6 +67,17 @@ pub const fn of_sql(must: f64, aim: Option<f64>) -> Target {
     Target::Of { whom: "SQL", names: &["SQL"], must, aim }
 }
 
+/// A part of what the quickest peer takes, whoever it is.
+pub const fn of_best(must: f64, aim: Option<f64>) -> Target {
+    let names = &["SQL", "SQL by hand", "datafrog", "ascent", "differential", "DataScript"];
+    Target::Of { whom: "best", names, must, aim }
+}
+
+/// A part of what datafrog takes.
+pub const fn of_datafrog(must: f64, aim: Option<f64>) -> Target {
+    Target::Of { whom: "datafrog", names: &["datafrog"], must, aim }
+}
+
 /// A part of what the best compiled Datalog takes.
 pub const fn of_compiled(must: f64, aim: Option<f64>) -> Target {
     let names = &["datafrog", "datafrog leapfrog", "ascent", "differential"];
@@ -79,9 +97,15 @@ pub fn ask_all(
     if let Some(peers) = peers.as_deref_mut() {
         peers.load(facts.name, &facts.ops)?;
     }
+    let is_asked = |question: &Question| script::columns(question.id).is_some();
+    let mut script =
+        match questions.iter().any(|question| wanted.is(question.id) && is_asked(question)) {
+            true => Script::start(&facts.ops)?,
+            false => None,
+        };
     let mut rows = Vec::new();
     for question in questions.iter().filter(|question| wanted.is(question.id)) {
-        let row = ask(question, facts, peers.as_deref_mut())
+        let row = ask(question, facts, peers.as_deref_mut(), script.as_mut())
             .with_context(|| format!("{} failed", question.id))?;
         eprint!("{}", standings(&row));
         rows.push(row);
@@ -90,52 +114,85 @@ pub fn ask_all(
 }
 
 /// Asks a question of everybody who can answer it.
-fn ask(question: &Question, facts: &DataSet, peers: Option<&mut Peers>) -> Result<Row> {
+fn ask(
+    question: &Question,
+    facts: &DataSet,
+    mut peers: Option<&mut Peers>,
+    script: Option<&mut Script>,
+) -> Result<Row> {
     let query = tercet_query_lang::compile(question.text, None)?;
     let ours = Contestant {
         name: "Tercet".to_owned(),
         run: Box::new(|n_runs| run(&query, &facts.snapshot, &question.inputs, n_runs)),
     };
-    let Some(peers) = peers else {
-        return row(question, facts.name, race(vec![ours])?);
-    };
     let parameters = parameters(&question.inputs)?;
-    let names = peers.contestants(question.id)?;
+    let names = match &mut peers {
+        Some(peers) => peers.contestants(question.id)?,
+        None => Vec::new(),
+    };
     // Turns are taken one after another, so one process serves all.
-    let peers = RefCell::new(peers);
+    let peers = peers.map(RefCell::new);
     let mut contestants = vec![ours];
+    if let (Some(script), Some(columns)) = (script, script::columns(question.id)) {
+        contestants.push(by_script(question, script, columns)?);
+    }
     for name in &names {
-        let (peers, parameters) = (&peers, &parameters);
-        contestants.push(Contestant {
-            name: name.clone(),
-            run: Box::new(move |n_runs| {
-                peers.borrow_mut().run(question.id, name, n_runs, parameters)
-            }),
+        let (Some(peers), parameters) = (&peers, &parameters) else { continue };
+        let run: Run<'_> = Box::new(move |n_runs| {
+            peers.borrow_mut().run(question.id, name, n_runs, parameters).map(Some)
         });
+        contestants.push(Contestant { name: name.clone(), run });
     }
     row(question, facts.name, race(contestants)?)
 }
 
-/// Tercet answers, and every value is read.
+/// DataScript, whose answer is read once and then only timed.
+fn by_script<'a>(
+    question: &'a Question,
+    script: &'a mut Script,
+    columns: &[script::Column],
+) -> Result<Contestant<'a>> {
+    let inputs = values(&question.inputs).into_iter().map(script::plain);
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    let digest = script.digest(question.text, &inputs, columns)?;
+    let run: Run<'a> =
+        Box::new(move |n_runs| Ok(Some((script.time(question.text, &inputs, n_runs)?, digest))));
+    Ok(Contestant { name: script::NAME.to_owned(), run })
+}
+
+/// Tercet answers, and every value is read; none when that is hopeless.
 fn run(
     query: &Query,
     snapshot: &Snapshot,
     inputs: &[Input],
     n_runs: usize,
-) -> Result<(Took, Digest)> {
-    let budget = Budget::unlimited();
+) -> Result<Option<(Took, Digest)>> {
+    let start = Instant::now();
+    let budget = Budget {
+        bytes: Some(BYTES_MAX),
+        interrupt: Some(Arc::new(move || start.elapsed() > TIME_MAX)),
+        ..Budget::default()
+    };
     let (took, outcome) = once(|| {
         let mut digest = Digest::default();
         for _ in 0..n_runs {
             digest = answer::digest(&query.run(snapshot, inputs, &budget)?);
         }
-        anyhow::Ok(digest)
+        Ok(digest)
     });
-    Ok((took, outcome?))
+    match outcome {
+        Ok(digest) => Ok(Some((took, digest))),
+        Err(QueryError::Stopped { .. } | QueryError::Budget { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Inputs as the peers take them, one after another.
 fn parameters(inputs: &[Input]) -> Result<Vec<String>> {
+    values(inputs).into_iter().map(parameter).collect()
+}
+
+fn values(inputs: &[Input]) -> Vec<&Value> {
     let mut values: Vec<&Value> = Vec::new();
     for input in inputs {
         match input {
@@ -144,60 +201,86 @@ fn parameters(inputs: &[Input]) -> Result<Vec<String>> {
             Input::Relation(rows) => values.extend(rows.iter().flatten()),
         }
     }
-    values.into_iter().map(parameter).collect()
+    values
 }
 
 fn row(question: &Question, facts: &str, standings: Vec<Standing>) -> Result<Row> {
     let (ours, theirs) = standings.split_first().context("Tercet always runs")?;
-    let in_unit = |time: Duration| match question.unit {
-        "us" => time.as_secs_f64() * 1e6,
-        _ => time.as_secs_f64() * 1e3,
+    let unit = Unit(question.unit);
+    let mut row = match ours.result {
+        Some(result) => {
+            let Digest { n_rows, .. } = result.digest;
+            ensure!(n_rows > 0, "{} has no answer, which is no measure", question.id);
+            let data = format!("{facts}, {n_rows} rows");
+            let mut row = Row::new(question.id, question.unit, unit.of(result.wall), data);
+            row.median = Some(unit.of(result.wall_median));
+            row.cpu = Some(unit.of(result.cpu));
+            row.n_runs = result.n_runs;
+            row
+        }
+        None => {
+            let data = format!("{facts}, GAVE UP after {TIME_MAX:?} or {} GiB", BYTES_MAX >> 30);
+            Row::new(question.id, question.unit, unit.of(TIME_MAX), data)
+        }
     };
-    ensure!(ours.digest.n_rows > 0, "{} has no answer, which is no measure", question.id);
-    let data = format!("{facts}, {} rows", ours.digest.n_rows);
-    let mut row = Row::new(question.id, question.unit, in_unit(ours.wall), data);
-    row.median = Some(in_unit(ours.wall_median));
-    row.cpu = Some(in_unit(ours.cpu));
-    row.n_runs = ours.n_runs;
-    row.ok = theirs.iter().all(|standing| standing.digest == ours.digest);
+    let answers: Vec<Digest> =
+        standings.iter().filter_map(|standing| Some(standing.result?.digest)).collect();
+    row.ok = answers.windows(2).all(|pair| pair[0] == pair[1]);
     for standing in theirs {
-        let equal = if standing.digest == ours.digest { "" } else { " (ANOTHER ANSWER)" };
+        let Some(result) = standing.result else { continue };
         row.peers.push(Peer {
-            name: format!("{}{equal}", standing.name),
-            value: in_unit(standing.wall),
-            median: in_unit(standing.wall_median),
-            cpu: Some(in_unit(standing.cpu)),
-            n_runs: standing.n_runs,
+            name: standing.name.clone(),
+            value: unit.of(result.wall),
+            median: unit.of(result.wall_median),
+            cpu: Some(unit.of(result.cpu)),
+            n_runs: result.n_runs,
+            n_rows: result.digest.n_rows,
+            sum: format!("{:016x}", result.digest.sum),
         });
     }
-    let quickest = |names: &[&str]| {
-        let counts = |standing: &&Standing| names.is_empty() || names.contains(&&*standing.name);
-        theirs.iter().filter(counts).min_by_key(|standing| standing.cpu)
-    };
-    let ours_cpu = in_unit(ours.cpu);
-    match question.target {
-        Target::Time { must, aim } => {
-            row = row.within(must, Some(aim), Better::Less);
-            if let Some(best) = quickest(&[]) {
-                row = against(row, &best.name, in_unit(best.wall), in_unit(best.cpu));
-            }
-        }
-        Target::Of { whom, names, must, aim } => {
-            let best = quickest(names);
-            let limit = |part: f64| {
-                let value = best.map(|best| in_unit(best.cpu) * part);
-                let reached = value.map(|value| ours_cpu <= value);
-                Limit { text: format!("≤ {part} × {whom}"), value, reached }
-            };
-            row.must = Some(limit(must));
-            row.aim = aim.map(limit);
-            row.reached = row.must.as_ref().and_then(|must| must.reached);
-            if let Some(best) = best {
-                row = against(row, &best.name, in_unit(best.wall), in_unit(best.cpu));
-            }
+    Ok(judged(row, question.target))
+}
+
+/// The unit of a row's times.
+struct Unit(&'static str);
+
+impl Unit {
+    fn of(&self, time: Duration) -> f64 {
+        match self.0 {
+            "us" => time.as_secs_f64() * 1e6,
+            _ => time.as_secs_f64() * 1e3,
         }
     }
-    Ok(row)
+}
+
+/// The row beside what it must reach, by time of the processor.
+fn judged(mut row: Row, target: Target) -> Row {
+    let gave_up = row.cpu.is_none();
+    let ours = row.cpu.unwrap_or(row.value);
+    let names = match target {
+        Target::Time { must, aim } => {
+            row = row.within(must, Some(aim), Better::Less);
+            None
+        }
+        Target::Of { names, .. } => Some(names),
+    };
+    let counts = |peer: &&Peer| names.is_none_or(|names| names.contains(&&*peer.name));
+    let cpu = |peer: &Peer| peer.cpu.unwrap_or(peer.value);
+    let best = row.peers.iter().filter(counts).min_by(|a, b| cpu(a).total_cmp(&cpu(b))).cloned();
+    if let Target::Of { whom, must, aim, .. } = target {
+        let limit = |part: f64| {
+            let value = best.as_ref().map(|best| cpu(best) * part);
+            let reached = value.map(|value| !gave_up && ours <= value);
+            Limit { text: format!("≤ {part} × {whom}"), value, reached }
+        };
+        row.must = Some(limit(must));
+        row.aim = aim.map(limit);
+        row.reached = row.must.as_ref().and_then(|must| must.reached);
+    }
+    match best {
+        Some(best) => against(row, &best.name, best.value, cpu(&best)),
+        None => row,
+    }
 }
 
 /// Beside the peer that counts, by time of the processor.

@@ -29,17 +29,19 @@ pub(crate) struct Rows {
     n_rows: usize,
     /// One for each variable.
     columns: Vec<Vec<Cell>>,
+    /// No two rows are equal; where it is false, some may be.
+    is_set: bool,
 }
 
 impl Rows {
     /// No rows.
     pub(crate) fn new(vars: &[Var]) -> Rows {
-        Rows { vars: vars.to_vec(), n_rows: 0, columns: vec![Vec::new(); vars.len()] }
+        Rows { vars: vars.to_vec(), n_rows: 0, columns: vec![Vec::new(); vars.len()], is_set: true }
     }
 
     /// One row in which nothing is bound: what a body without inputs begins with.
     pub(crate) fn unit() -> Rows {
-        Rows { vars: Vec::new(), n_rows: 1, columns: Vec::new() }
+        Rows { vars: Vec::new(), n_rows: 1, columns: Vec::new(), is_set: true }
     }
 
     /// The variables, in the order of their columns.
@@ -53,6 +55,17 @@ impl Rows {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.n_rows == 0
+    }
+
+    /// Whether no two rows are equal for certain. Who asks for all variables need not look for
+    /// equal rows then.
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set
+    }
+
+    /// The same rows, of which some may be equal.
+    pub(crate) fn maybe_repeated(self) -> Rows {
+        Rows { is_set: false, ..self }
     }
 
     pub(crate) fn n_bytes(&self) -> u64 {
@@ -86,7 +99,8 @@ impl Rows {
         row.extend(self.columns.iter().map(|column| column[index]));
     }
 
-    /// Appends a row, its cells in the order of the variables.
+    /// Appends a row, its cells in the order of the variables; it equals no other where the rows
+    /// are a set.
     pub(crate) fn push(&mut self, row: &[Cell]) {
         debug_assert_eq!(row.len(), self.vars.len(), "a row has a cell for each variable");
         for (column, cell) in self.columns.iter_mut().zip(row) {
@@ -113,7 +127,7 @@ impl Rows {
             from.iter().map(|row| cells[*row as usize]).collect()
         });
         let columns: Vec<Vec<Cell>> = columns.collect();
-        Rows { vars: live.to_vec(), n_rows: from.len(), columns }
+        Rows { vars: live.to_vec(), n_rows: from.len(), columns, is_set: self.is_set }
     }
 
     /// Merges equal rows, where there seem to be enough of them to pay for looking. The first of
@@ -121,17 +135,21 @@ impl Rows {
     pub(crate) fn merge_equal(self) -> Rows {
         if self.columns.is_empty() {
             let n_rows = self.n_rows.min(1);
-            return Rows { n_rows, ..self };
+            return Rows { n_rows, is_set: true, ..self };
+        }
+        if self.is_set {
+            return self;
         }
         if self.n_rows > SAMPLE && !self.seems_repetitive() {
             return self;
         }
         let first = self.first_of_equal(0..self.n_rows);
-        if first.len() == self.n_rows {
-            return self;
+        let set = Rows { is_set: true, ..self };
+        if first.len() == set.n_rows {
+            return set;
         }
-        let live = self.vars.clone();
-        self.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live)
+        let live = set.vars.clone();
+        set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live)
     }
 
     /// Whether fewer than half of the rows seem to be different, by a sample of them: `d` repeated
@@ -202,7 +220,7 @@ mod tests {
         for row in rows {
             batch.push(&row.map(Cell));
         }
-        batch
+        batch.maybe_repeated()
     }
 
     fn cells(rows: &Rows, var: u32) -> Vec<u64> {
@@ -225,7 +243,7 @@ mod tests {
         assert_eq!((cells(&rows, 0), cells(&rows, 1)), (vec![1, 3, 1], vec![2, 4, 3]));
         let mut nothing = Rows::unit();
         nothing.push(&[]);
-        assert_eq!(nothing.merge_equal().len(), 1);
+        assert_eq!(nothing.maybe_repeated().merge_equal().len(), 1);
     }
 
     #[test]

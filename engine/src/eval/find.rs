@@ -35,8 +35,12 @@ impl Evaluator<'_> {
             project(program, &vars, rows)
         };
         for (having, function) in program.having.iter().zip(&program.having_functions) {
-            let holds = |row: &u32| self.holds(having, *function, &found, *row as usize);
-            let rows: Vec<u32> = (0..found.n_rows as u32).filter(holds).collect();
+            let mut rows = Vec::new();
+            for row in 0..found.n_rows as u32 {
+                if self.holds(having, *function, &found, row as usize) {
+                    rows.push(row);
+                }
+            }
             found = found.keep(&rows);
         }
         let keys = keys(program, &found);

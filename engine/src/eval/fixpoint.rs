@@ -216,6 +216,7 @@ impl Evaluator<'_> {
                 self.meter.made_row()?;
             }
         }
+        let out = if plan.steps[step].repeats { out.maybe_repeated() } else { out };
         Ok(if plan.steps[step].merges { out.merge_equal() } else { out })
     }
 

@@ -30,12 +30,13 @@ impl Evaluator<'_> {
         let others: BTreeSet<Var> =
             find.chain(program.with.iter().copied()).filter(|var| !keys.contains(var)).collect();
         let vars: Vec<Var> = keys.iter().chain(&others).copied().collect();
+        let is_set = rows.is_set() && rows.vars().len() == vars.len();
         let found = project(program, &vars, rows);
         let n_bytes = found.n_rows as u64 * vars.len() as u64 * CELL_BYTES;
         self.meter.hold(n_bytes)?;
         let by: Vec<By> = (0..vars.len()).map(|source| By { source, descending: false }).collect();
         let key = &by[..keys.len()];
-        let (members, starts) = if found.is_distinct() {
+        let (members, starts) = if is_set || found.is_distinct() {
             found.group(key, &self.scratch, &self.meter)?
         } else {
             let ordered = found.order(&by, &self.scratch, &self.meter)?;

@@ -17,17 +17,22 @@ mod filters;
 mod find;
 mod fixpoint;
 mod functions;
+mod generic;
 mod groups;
+mod hash_join;
 mod meter;
 mod order;
 mod patterns;
 mod pull;
 pub(crate) mod query;
+mod range;
 pub(crate) mod reads;
 mod rows;
 mod scratch;
 mod steps;
 mod table;
+mod top;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -154,5 +159,13 @@ impl Counts for Snapshot {
     fn of_value(&self, attribute: &Attribute, value: &Value) -> u64 {
         let found = self.find_attribute(attribute).zip(self.dictionary().find(value));
         found.map_or(0, |(id, cell)| self.count_entities(id, cell))
+    }
+
+    fn n_entities(&self, attribute: &Attribute) -> u64 {
+        self.find_attribute(attribute).map_or(0, |id| Snapshot::n_entities(self, id))
+    }
+
+    fn n_values(&self, attribute: &Attribute) -> u64 {
+        self.find_attribute(attribute).map_or(0, |id| Snapshot::n_values(self, id))
     }
 }

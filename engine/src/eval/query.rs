@@ -8,18 +8,14 @@ use super::Evaluator;
 use super::batch::{Matches, Rows};
 use super::meter::Meter;
 use super::reads::Reads;
-use crate::answer::Answer;
+use crate::answer::{Answer, AnswerRows};
 use crate::error::{ProgramError, QueryError};
-use crate::ids::{Attribute, EntityId};
+use crate::ids::EntityId;
 use crate::limits::Budget;
-use crate::plan::{Adornment, Choice, PlanText, Planner};
-use crate::program::check::nearest;
+use crate::plan::{Adornment, Choice, PlanCache, PlanText, Planner};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
-use crate::program::{
-    Atom, AttributeTerm, FindElement, InputColumn, InputShape, Program, RuleId, Term, Var,
-    visit_clauses,
-};
+use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -34,6 +30,7 @@ pub struct Query(Arc<Prepared>);
 struct Prepared {
     program: Program,
     stratified: Stratified,
+    plans: PlanCache,
     columns: Arc<[Arc<str>]>,
 }
 
@@ -59,8 +56,10 @@ impl Query {
                 hint: None,
             }]);
         }
+        let stratified = stratified.inlined();
+        let plans = PlanCache::new(&stratified);
         let columns = column_names(&program.raw);
-        Ok(Query(Arc::new(Prepared { program, stratified, columns })))
+        Ok(Query(Arc::new(Prepared { program, stratified, plans, columns })))
     }
 
     /// The program as it was given.
@@ -126,15 +125,16 @@ impl Query {
         choice: Choice,
         records_reads: bool,
     ) -> Result<Watched, QueryError> {
-        let Prepared { program, stratified, columns } = &*self.0;
-        let planner = Planner::new(stratified, snapshot, choice);
+        let Prepared { program, stratified, plans, columns } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, choice);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
         evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
-        let plan = planner.body(rows.vars(), &asked_vars(program));
-        let rows = evaluator.run(&plan, 0, rows, None)?;
-        let rows = evaluator.find(program, rows)?;
+        let rows = match evaluator.top(program, &planner, &rows)? {
+            Some(rows) => rows,
+            None => evaluator.rows_of(program, &planner, rows)?,
+        };
         let answer = Answer {
             columns: Arc::clone(columns),
             form: program.form(),
@@ -147,8 +147,8 @@ impl Query {
 
     /// The order in which the query's own body is evaluated, one numbered step a line.
     pub fn explain(&self, snapshot: &Snapshot) -> String {
-        let Prepared { program, stratified, .. } = &*self.0;
-        let planner = Planner::new(stratified, snapshot, Choice::Cheapest);
+        let Prepared { program, stratified, plans, .. } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, Choice::Cheapest);
         let plan = planner.body(&input_vars(program), &asked_vars(program));
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
@@ -198,67 +198,6 @@ impl Query {
         }
         Ok(())
     }
-
-    /// What is valid and yet may not be what was meant: aggregates that merge equal values,
-    /// recursion that may never end, attributes that nobody has written (with the nearest known
-    /// one), and strings where an attribute has references.
-    pub fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
-        let of_program = self.program().warnings().into_iter();
-        of_program
-            .chain(self.unknown_attributes(snapshot))
-            .chain(self.strings_for_references(snapshot))
-            .collect()
-    }
-
-    /// A warning for each pattern that asks for a string where there are references.
-    fn strings_for_references(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut asked = BTreeSet::new();
-        for body in self.program().bodies() {
-            visit_clauses(body, &mut |clause| {
-                if let Atom::Pattern { attribute: AttributeTerm::Const(attribute), value, .. } =
-                    &clause.atom
-                    && let Term::Const(Value::String(text)) = value
-                    && refers_only(snapshot, attribute)
-                {
-                    asked.insert((attribute, text));
-                }
-            });
-        }
-        let warning = |(attribute, text): (&Attribute, &Arc<str>)| {
-            let text = Value::String(text.clone());
-            format!(":{attribute} has references, and the string {text} is none; write #ref {text}")
-        };
-        asked.into_iter().map(warning).collect()
-    }
-
-    /// A warning for each attribute that nobody has written.
-    fn unknown_attributes(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut unknown = BTreeSet::new();
-        for body in self.program().bodies() {
-            visit_clauses(body, &mut |clause| {
-                if let Atom::Pattern { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::Missing { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::GetElse { attribute: AttributeTerm::Const(attribute), .. } = &clause.atom
-                {
-                    let id = snapshot.find_attribute(attribute);
-                    if id.is_none_or(|id| snapshot.count(id) == 0) {
-                        unknown.insert(attribute.clone());
-                    }
-                }
-            });
-        }
-        let known: Vec<&str> = snapshot
-            .attributes()
-            .filter(|id| snapshot.count(*id) > 0)
-            .map(|id| snapshot.attribute(id).as_str())
-            .collect();
-        let warning = |attribute: &Attribute| {
-            let near = nearest(attribute.as_str(), known.iter().copied());
-            let hint = near.map(|near| format!("; did you mean :{near}?")).unwrap_or_default();
-            format!("no fact has attribute :{attribute}{hint}")
-        };
-        unknown.iter().map(warning).collect()
-    }
 }
 
 /// The variables that inputs bind, in their order.
@@ -270,15 +209,6 @@ fn input_vars(program: &Program) -> Vec<Var> {
 fn asked_vars(program: &Program) -> Vec<Var> {
     let find = program.find.iter().map(FindElement::var);
     find.chain(program.with.iter().copied()).collect()
-}
-
-/// Whether an attribute has facts, and references in those that are looked at: enough for a
-/// warning, which must not cost more than the query.
-fn refers_only(snapshot: &Snapshot, attribute: &Attribute) -> bool {
-    const FACTS_MAX: usize = 256;
-    let Some(id) = snapshot.find_attribute(attribute) else { return false };
-    let mut facts = snapshot.facts(id).take(FACTS_MAX).peekable();
-    facts.peek().is_some() && facts.all(|(_, value)| value.is_ref())
 }
 
 /// The names of the columns: `:keys`, or the elements' text.
@@ -300,6 +230,18 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 }
 
 impl Evaluator<'_> {
+    /// The rows of the answer for some bindings of the body.
+    pub(super) fn rows_of(
+        &mut self,
+        program: &Program,
+        planner: &Planner<'_>,
+        bound: Rows,
+    ) -> Result<AnswerRows, QueryError> {
+        let plan = planner.body(bound.vars(), &asked_vars(program));
+        let rows = self.run(&plan, 0, bound, None)?;
+        self.find(program, rows)
+    }
+
     /// One row for each combination of what the inputs give.
     fn input_rows(&mut self, program: &Program, inputs: &[Input]) -> Result<Rows, QueryError> {
         if inputs.len() != program.inputs.len() {
@@ -327,7 +269,8 @@ impl Evaluator<'_> {
             let live = [rows.vars(), &vars].concat();
             rows = rows.continued(out, &live);
         }
-        Ok(rows)
+        // A string and the id that it stands for may both have been given.
+        Ok(if rows.len() > 1 { rows.maybe_repeated() } else { rows })
     }
 }
 

@@ -130,6 +130,9 @@ impl Evaluator<'_> {
             };
             self.meter.room_for(matches.n_bytes())?;
             rows = before.continued(matches, &step.live);
+            if step.repeats {
+                rows = rows.maybe_repeated();
+            }
             if step.merges {
                 rows = rows.merge_equal();
             }
@@ -149,6 +152,11 @@ impl Evaluator<'_> {
             Action::Absent { entity, attribute, value } => {
                 self.absent(entity, attribute, value, rows)
             }
+            Action::Range { entity, attribute, value, bounds } => {
+                self.range(entity, attribute, value, bounds, rows)
+            }
+            Action::Generic { vars, edges } => self.generic(vars, edges, rows),
+            Action::Join { plan, on, out } => self.hash_join(plan, on, out, rows),
             Action::Predicate { function, args } => self.predicate(*function, args, rows),
             Action::Function { function, args, out } => self.function(*function, args, out, rows),
             Action::Ground { rows: constants, out } => self.ground(constants, out, rows),

@@ -16,6 +16,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -108,6 +109,28 @@ impl Cell {
     /// The least cell that refers: every reference is at or above it, every value below it.
     pub(crate) const REFS: Cell = Cell(TAG_REF << PAYLOAD_BITS);
 
+    /// The cells of inline integers, in whose order they are, from the first up to, without, the
+    /// second.
+    pub(crate) const INTEGERS: (Cell, Cell) =
+        (Cell(TAG_INT << PAYLOAD_BITS), Cell((TAG_INT + 1) << PAYLOAD_BITS));
+
+    /// The cells of all values of a type, from the first up to, without, the second.
+    pub(crate) fn of_type(value_type: ValueType) -> (Cell, Cell) {
+        let (first, last) = match value_type {
+            ValueType::Boolean => (TAG_BOOLEAN, TAG_BOOLEAN),
+            ValueType::Number => (TAG_INT, TAG_NUMBER),
+            ValueType::Date => (TAG_DATE, TAG_DATE),
+            ValueType::String => (TAG_STRING, TAG_STRING),
+            ValueType::Ref => (TAG_REF, TAG_REF),
+        };
+        (Cell(first << PAYLOAD_BITS), Cell((last + 1) << PAYLOAD_BITS))
+    }
+
+    /// Whether its order among the cells that say the same here is the order of the values.
+    pub(crate) fn is_in_order(self) -> bool {
+        matches!(self.tag(), TAG_BOOLEAN | TAG_INT | TAG_DATE)
+    }
+
     /// The cell after this one in the order of cells: the end of a range of one key.
     pub(crate) fn after(self) -> Cell {
         Cell(self.0.checked_add(1).expect("no value has the last cell"))
@@ -152,6 +175,12 @@ impl Cell {
             _ => None,
         }
     }
+
+    /// Where the cells of values lie that need a table. All others are ordered as their values.
+    pub(crate) const SYMBOLS: [Range<Cell>; 2] = [
+        Cell(TAG_NUMBER << PAYLOAD_BITS)..Cell(TAG_DATE << PAYLOAD_BITS),
+        Cell(TAG_STRING << PAYLOAD_BITS)..Cell::MAX,
+    ];
 
     /// The cell of a value that needs no table, if this is one.
     pub(crate) fn inline(value: &Value) -> Option<Cell> {

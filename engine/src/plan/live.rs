@@ -27,8 +27,8 @@ pub(super) fn mark(plan: &mut Plan, kept: &[Var]) {
     let mut before: VarSet = plan.start.iter().copied().collect();
     for step in &mut plan.steps {
         let after: VarSet = step.live.iter().copied().collect();
-        let makes_equal = step.action.may_repeat() || before.iter().any(|var| !after.contains(var));
-        step.merges &= makes_equal;
+        step.repeats = step.action.may_repeat() || before.iter().any(|var| !after.contains(var));
+        step.merges &= step.repeats;
         before = after;
     }
 }
@@ -49,7 +49,14 @@ fn blank_unread(action: &mut Action, live: &VarSet) -> (Vec<Var>, Vec<Var>) {
             bound.push(var);
         }
     }
-    (slots.iter().filter_map(Position::bound).collect(), bound)
+    let mut read: Vec<Var> = slots.iter().filter_map(Position::bound).collect();
+    if let Action::Join { plan, on, out } = action {
+        read.extend(on.iter().copied());
+        out.retain(|slot| *slot != Slot::Blank);
+        let kept: Vec<Var> = on.iter().copied().chain(bound.iter().copied()).collect();
+        mark(plan, &kept);
+    }
+    (read, bound)
 }
 
 /// A position of an action, of whatever kind.
@@ -113,6 +120,12 @@ impl Action {
                 Position::Term(default),
                 Position::Term(out),
             ],
+            Action::Range { entity, value, bounds, .. } => {
+                let bounds = bounds.iter_mut().map(|(_, slot)| slot);
+                bounds.chain([entity, value]).map(Position::Term).collect()
+            }
+            Action::Generic { vars, .. } => terms(vars),
+            Action::Join { out, .. } => terms(out),
             Action::Call(call) => terms(&mut call.args),
         }
     }
@@ -123,6 +136,7 @@ impl Action {
             // One attribute tells with a blank only whether there is a fact.
             Action::Pattern { attribute: AttributeSlot::Const(_), .. } => false,
             Action::Absent { .. } | Action::Missing { .. } => false,
+            Action::Join { plan, .. } => plan.steps.iter().any(|step| step.repeats),
             _ => self.positions().iter().any(Position::is_blank),
         }
     }

@@ -3,17 +3,22 @@
 //! A [`Plan`] is inert data that prints itself. It is made for a body, the variables bound before
 //! it, the variables asked of it, and the counts of a snapshot; the counts decide the order and
 //! nothing else, so an estimate can make a query slow but never wrong. Modules in reading order:
-//! `order` (which goal comes next), `live` (which variables are still needed after each step),
-//! `planner` (plans of a program's bodies). What is left out: facts, and the evaluation itself.
+//! `estimate` (rows by counts), `shape` (stars, cyclic cores, ranges), `order` (which goal comes
+//! next), `step` (how it is evaluated), `live` (which variables are still needed after each step),
+//! `planner` (plans of a program's bodies, remembered). What is left out: facts, and the evaluation
+//! itself.
 
+mod estimate;
 mod live;
 mod order;
 mod planner;
+mod shape;
+mod step;
 
 use std::fmt;
 
 pub(crate) use order::{Choice, Counts};
-pub(crate) use planner::Planner;
+pub(crate) use planner::{PlanCache, Planner};
 
 use crate::ids::Attribute;
 use crate::program::functions::Function;
@@ -50,6 +55,15 @@ pub(crate) struct Step {
     /// Rows may have become equal, because a variable was left out, and later steps would do the
     /// same work for each.
     pub(crate) merges: bool,
+    /// Rows may have become equal at all.
+    pub(crate) repeats: bool,
+}
+
+impl Step {
+    /// A step before it is known what is live after it.
+    fn new(estimate: f64, action: Action) -> Step {
+        Step { estimate, action, live: Vec::new(), merges: false, repeats: false }
+    }
 }
 
 /// A term, with what is known of it when its step runs.
@@ -83,6 +97,25 @@ pub(crate) enum Action {
         entity: Slot,
         attribute: AttributeSlot,
         value: Slot,
+    },
+    /// A pattern whose value stands in these comparisons, `value function slot`, to what is known.
+    Range {
+        entity: Slot,
+        attribute: Attribute,
+        value: Slot,
+        bounds: Vec<(Function, Slot)>,
+    },
+    /// Patterns that form a cycle, joined as a whole: variables in the order in which they are
+    /// bound, and for each pattern the positions of its entity and its value among them.
+    Generic {
+        vars: Vec<Slot>,
+        edges: Vec<(Attribute, usize, usize)>,
+    },
+    /// A plan evaluated apart, joined with the rows on the variables `on`; `out` is what it adds.
+    Join {
+        plan: Box<Plan>,
+        on: Vec<Var>,
+        out: Vec<Slot>,
     },
     Predicate {
         function: Function,
@@ -165,6 +198,10 @@ impl fmt::Display for PlanText<'_> {
                 write!(f, "  distinct [{}]", live.collect::<Vec<_>>().join(" "))?;
             }
             writeln!(f)?;
+            if let Action::Join { plan, .. } = &step.action {
+                let PlanText { scope, rules, .. } = *self;
+                write!(f, "{}", PlanText { plan, scope, rules, indent: indent + 3 })?;
+            }
         }
         Ok(())
     }
@@ -208,6 +245,24 @@ impl PlanText<'_> {
             Action::Absent { entity, attribute, value } => {
                 let (entity, value) = (self.slot(entity), self.slot(value));
                 format!("without [{entity} {} {value}]", self.attribute(attribute))
+            }
+            Action::Range { entity, attribute, value, bounds } => {
+                let (entity, value) = (self.slot(entity), self.slot(value));
+                let bounds = bounds
+                    .iter()
+                    .map(|(function, slot)| format!(" {} {}", function.name(), self.slot(slot)));
+                format!("range [{entity} :{attribute} {value}]{}", bounds.collect::<String>())
+            }
+            Action::Generic { vars, edges } => {
+                let names: Vec<String> = vars.iter().map(|var| self.slot(var)).collect();
+                let edges = edges.iter().map(|(attribute, entity, value)| {
+                    format!(" [{} :{attribute} {}]", names[*entity], names[*value])
+                });
+                format!("generic join{}", edges.collect::<String>())
+            }
+            Action::Join { on, out, .. } => {
+                let on: Vec<Slot> = on.iter().map(|var| Slot::Bound(*var)).collect();
+                format!("hash join on [{}] for [{}] with", self.slots(&on), self.slots(out))
             }
             Action::Predicate { function, args } => {
                 format!("filter ({} {})", function.name(), self.slots(args))

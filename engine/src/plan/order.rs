@@ -2,23 +2,24 @@
 //!
 //! Greedy ordering with exact counts of constants finds the same order however the body was
 //! written (ties go to the clause that comes first). Goals that only filter run as soon as they
-//! are ready. Statistics are never needed for correctness: any order of ready goals is right.
+//! are ready. Where the goal that comes next would be asked row by row for more than it takes to
+//! evaluate its whole star apart, the star is evaluated once and joined by hash; a cyclic core that
+//! would be scanned is joined as a whole; comparisons of a value that a pattern binds become the
+//! range that is read. Statistics are never needed for correctness: any order of ready goals, and
+//! any of these kinds of steps where it can be, is right.
 
-use super::{Action, Adornment, AttributeSlot, Call, Plan, Slot, Step, live};
-use crate::ids::Attribute;
+use super::estimate::{RANGE_SHARE, estimate, share_kept};
+use super::shape::{self, Edge};
+use super::step::{absent, slot, step};
+use super::{Action, Plan, Slot, Step, live};
+use crate::program::functions::Function;
 use crate::program::lower::{FlatRule, Goal, GoalKind};
 use crate::program::{AttributeTerm, RuleId, Term, Var, VarSet};
-use crate::value::Value;
 
-/// What the planner asks of a snapshot.
-pub(crate) trait Counts {
-    /// Facts of all attributes.
-    fn total(&self) -> u64;
-    /// Facts of an attribute.
-    fn of_attribute(&self, attribute: &Attribute) -> u64;
-    /// Facts of an attribute that have this value; may be cut off at some thousands.
-    fn of_value(&self, attribute: &Attribute, value: &Value) -> u64;
-}
+pub(crate) use super::estimate::{Counts, RuleSizes};
+
+/// Below this many rows no other kind of step is looked for than asking row by row.
+const FEW_ROWS: f64 = 256.0;
 
 /// Which of the goals that are ready comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,267 +55,294 @@ pub(crate) struct Context<'p> {
     pub(crate) choice: Choice,
 }
 
-/// Rows that each rule may have altogether: for each definition its smallest pattern or call.
-///
-/// Estimated once for a program, in a few rounds over all rules, each from the round before: a
-/// look into callees from every call would take time exponential in the depth.
-#[derive(Debug)]
-pub(crate) struct RuleSizes(Vec<f64>);
-
-impl RuleSizes {
-    /// What is assumed of a rule that nothing bounds.
-    const UNKNOWN: f64 = 1e7;
-    /// How many calls deep estimates are carried.
-    const ROUNDS: usize = 5;
-
-    pub(crate) fn of_rules(rules: &[FlatRule], counts: &dyn Counts) -> RuleSizes {
-        // What does not change from round to round: patterns and constants.
-        let fixed: Vec<Vec<f64>> = rules
-            .iter()
-            .map(|rule| {
-                let definitions = rule.definitions.iter();
-                definitions.map(|definition| smallest_pattern(&definition.body, counts)).collect()
-            })
-            .collect();
-        let mut sizes = RuleSizes(vec![RuleSizes::UNKNOWN; rules.len()]);
-        for _ in 0..RuleSizes::ROUNDS {
-            let next = rules.iter().zip(&fixed).map(|(rule, fixed)| {
-                let definitions = rule.definitions.iter().zip(fixed);
-                definitions
-                    .map(|(definition, fixed)| sizes.smallest_call(&definition.body).min(*fixed))
-                    .sum()
-            });
-            sizes = RuleSizes(next.collect());
-        }
-        sizes
-    }
-
-    fn of(&self, rule: RuleId) -> f64 {
-        self.0[rule.index()]
-    }
-
-    fn smallest_call(&self, body: &[Goal]) -> f64 {
-        let called = body.iter().filter_map(|goal| match goal.kind {
-            GoalKind::Call { rule, negated: false, .. } => Some(self.of(rule)),
-            _ => None,
-        });
-        called.fold(RuleSizes::UNKNOWN, f64::min)
-    }
-}
-
-fn smallest_pattern(body: &[Goal], counts: &dyn Counts) -> f64 {
-    let nothing = VarSet::new();
-    let sizes = body.iter().map(|goal| match &goal.kind {
-        GoalKind::Pattern { entity, attribute, value } => {
-            pattern_estimate(entity, attribute, value, &nothing, counts)
-        }
-        GoalKind::Ground { rows, .. } => rows.len() as f64,
-        _ => RuleSizes::UNKNOWN,
-    });
-    sizes.fold(RuleSizes::UNKNOWN, f64::min)
-}
-
 /// Plans a body, given the variables bound before it and those that its caller asks for.
 pub(crate) fn body_plan(goals: &[Goal], start: &[Var], kept: &[Var], context: Context<'_>) -> Plan {
-    let mut bound: VarSet = start.iter().copied().collect();
-    let mut pending: Vec<&Goal> = goals.iter().collect();
-    let mut plan = Plan { start: start.to_vec(), steps: Vec::new() };
-    let mut choice = context.choice;
-    while !pending.is_empty() {
-        let next = match &mut choice {
-            Choice::Cheapest => cheapest(&pending, &bound, context),
-            Choice::Drawn(seed) => drawn(&pending, &bound, context, seed),
-        };
-        let goal = pending.remove(next);
-        plan.steps.push(step(goal, &bound, context));
-        bound.extend(goal.kind.binds());
+    let goals: Vec<&Goal> = goals.iter().collect();
+    ordered(goals, start, kept, context).plan
+}
+
+/// A plan, and what is expected of it.
+struct Ordered {
+    plan: Plan,
+    /// Rows made by all steps together.
+    cost: f64,
+    n_rows: f64,
+}
+
+fn ordered(goals: Vec<&Goal>, start: &[Var], kept: &[Var], context: Context<'_>) -> Ordered {
+    let recurses = goals.iter().any(|goal| match &goal.kind {
+        GoalKind::Call { rule, .. } => context.stratum.contains(rule),
+        _ => false,
+    });
+    let mut ordering = Ordering {
+        pending: goals,
+        bound: start.iter().copied().collect(),
+        n_rows: 1.0,
+        cost: 0.0,
+        steps: Vec::new(),
+        choice: context.choice,
+        recurses,
+        context,
+    };
+    while !ordering.pending.is_empty() {
+        ordering.next();
     }
+    let Ordering { steps, cost, n_rows, .. } = ordering;
+    let mut plan = Plan { start: start.to_vec(), steps };
     live::mark(&mut plan, kept);
-    plan
+    Ordered { plan, cost, n_rows }
 }
 
-/// The positions of the goals that can be evaluated now; never none, because the body is safe.
-fn ready<'g>(
-    pending: &'g [&Goal],
-    bound: &'g VarSet,
+/// A body that is being ordered.
+struct Ordering<'g> {
+    /// The goals that have no step yet, in the order of clauses.
+    pending: Vec<&'g Goal>,
+    bound: VarSet,
+    /// Rows that are expected to arrive at the next step.
+    n_rows: f64,
+    cost: f64,
+    steps: Vec<Step>,
+    choice: Choice,
+    /// The body calls its own recursion: it is evaluated in every round, and what does not depend
+    /// on the rows that arrive would be evaluated again each time.
+    recurses: bool,
     context: Context<'g>,
-) -> impl Iterator<Item = usize> + 'g {
-    let is_ready =
-        move |goal: &Goal| goal.kind.needs(context.rules).iter().all(|var| bound.contains(var));
-    pending.iter().enumerate().filter(move |(_, goal)| is_ready(goal)).map(|(position, _)| position)
 }
 
-/// The position of the cheapest ready goal.
-fn cheapest(pending: &[&Goal], bound: &VarSet, context: Context<'_>) -> usize {
-    let costs = ready(pending, bound, context)
-        .map(|position| (estimate(&pending[position].kind, bound, context), position));
-    costs
-        .min_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, position)| position)
-        .expect("a safe body always has a goal that is ready")
-}
-
-/// The position of any ready goal.
-fn drawn(pending: &[&Goal], bound: &VarSet, context: Context<'_>, seed: &mut u64) -> usize {
-    let ready: Vec<usize> = ready(pending, bound, context).collect();
-    ready[Choice::draw(seed, ready.len())]
-}
-
-fn is_known(term: &Term, bound: &VarSet) -> bool {
-    match term {
-        Term::Const(_) => true,
-        Term::Var(var) => bound.contains(var),
-        Term::Blank => false,
-    }
-}
-
-/// Rows expected for each row that arrives; 0 for goals that only filter.
-fn estimate(goal: &GoalKind, bound: &VarSet, context: Context<'_>) -> f64 {
-    match goal {
-        GoalKind::Pattern { entity, attribute, value } => {
-            pattern_estimate(entity, attribute, value, bound, context.counts)
+impl<'g> Ordering<'g> {
+    /// Makes the step that comes next.
+    fn next(&mut self) {
+        let position = match self.choice {
+            Choice::Cheapest => self.cheapest(),
+            Choice::Drawn(_) => {
+                let ready: Vec<usize> = self.ready().collect();
+                ready[self.draw(ready.len())]
+            }
+        };
+        let made = self.core(position) || self.side(position) || self.range(position);
+        if !made {
+            let goal = self.pending.remove(position);
+            let step = step(goal, &self.bound, self.context);
+            let factor = match goal.kind {
+                GoalKind::Function { .. } | GoalKind::GetElse { .. } => 1.0,
+                _ => share_kept(&goal.kind).unwrap_or(step.estimate),
+            };
+            self.push(step, factor, goal.kind.binds());
         }
-        GoalKind::Predicate { .. } | GoalKind::Missing { .. } => 0.0,
-        GoalKind::Function { .. } | GoalKind::GetElse { .. } => 0.1,
-        GoalKind::Ground { rows, .. } => rows.len() as f64,
-        GoalKind::Call { rule, args, negated: true } => {
+    }
+
+    fn push(&mut self, step: Step, factor: f64, binds: Vec<Var>) {
+        self.cost += self.n_rows * factor.max(0.1);
+        self.n_rows *= factor;
+        self.steps.push(step);
+        self.bound.extend(binds);
+    }
+
+    /// Draws a number below `n`, where the order is drawn.
+    fn draw(&mut self, n: usize) -> usize {
+        match &mut self.choice {
+            Choice::Cheapest => 0,
+            Choice::Drawn(seed) => Choice::draw(seed, n),
+        }
+    }
+
+    /// Whether a kind of step is taken that counts call for; drawn orders take any half the time.
+    fn takes(&mut self, by_counts: bool) -> bool {
+        match self.choice {
+            Choice::Cheapest => by_counts,
+            Choice::Drawn(_) => self.draw(2) == 0,
+        }
+    }
+
+    /// The positions of the goals that can be evaluated now; never none, because the body is safe.
+    fn ready(&self) -> impl Iterator<Item = usize> {
+        let is_ready = |goal: &Goal| {
+            goal.kind.needs(self.context.rules).iter().all(|var| self.bound.contains(var))
+        };
+        let pending = self.pending.iter().enumerate();
+        pending.filter(move |(_, goal)| is_ready(goal)).map(|(position, _)| position)
+    }
+
+    /// The position of the cheapest ready goal.
+    fn cheapest(&self) -> usize {
+        let costs = self.ready().map(|position| (self.estimate(position), position));
+        costs
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, position)| position)
+            .expect("a safe body always has a goal that is ready")
+    }
+
+    fn estimate(&self, position: usize) -> f64 {
+        let goal = &self.pending[position].kind;
+        if let GoalKind::Call { rule, args, negated: true } = goal
+            && absent(*rule, args, &self.bound, self.context).is_some()
+        {
             // An anti-join with one attribute costs little more than a comparison.
-            if absent(*rule, args, bound, context).is_some() { 0.05 } else { 0.2 }
+            return 0.05;
         }
-        GoalKind::Call { rule, args, .. } => {
-            let n_known = args.iter().filter(|arg| is_known(arg, bound)).count();
-            if n_known == args.len() {
-                0.7
-            } else if n_known > 0 {
-                16.0
-            } else {
-                context.sizes.of(*rule)
-            }
-        }
+        let n_rows = estimate(goal, &self.bound, self.context);
+        let bounds = self.bounds(position);
+        bounds.iter().fold(n_rows, |n_rows, (_, function, _)| {
+            n_rows * if *function == Function::Equal { 0.01 } else { RANGE_SHARE }
+        })
     }
-}
 
-fn pattern_estimate(
-    entity: &Term,
-    attribute: &AttributeTerm,
-    value: &Term,
-    bound: &VarSet,
-    counts: &dyn Counts,
-) -> f64 {
-    let (knows_entity, knows_value) = (is_known(entity, bound), is_known(value, bound));
-    let (n_facts, n_attributes) = match attribute {
-        AttributeTerm::Const(attribute) => (counts.of_attribute(attribute) as f64, 1.0),
-        AttributeTerm::Var(var) if bound.contains(var) => (counts.total() as f64, 1.0),
-        AttributeTerm::Var(_) | AttributeTerm::Blank => (counts.total() as f64, 10.0),
-    };
-    match (knows_entity, knows_value) {
-        (true, true) => n_facts.min(0.5),
-        (true, false) => n_facts.min(1.5 * n_attributes),
-        (false, true) => match (attribute, value) {
-            (AttributeTerm::Const(attribute), Term::Const(value)) => {
-                counts.of_value(attribute, value) as f64
-            }
-            // The number of different values is not known: assume as many as facts each has.
-            _ => n_facts.sqrt().max(n_facts.min(2.0)),
-        },
-        (false, false) => n_facts,
+    // ---- ranges ----
+
+    /// The comparisons of the value that a pattern binds: their positions and what they ask.
+    fn bounds(&self, position: usize) -> Vec<(usize, Function, &'g Term)> {
+        let Some(value) = shape::ranged_value(&self.pending[position].kind, &self.bound) else {
+            return Vec::new();
+        };
+        let pending = self.pending.iter().enumerate();
+        let bounds = pending.filter_map(|(other, goal)| {
+            let (function, term) = shape::bound_of(&goal.kind, value, &self.bound)?;
+            Some((other, function, term))
+        });
+        bounds.collect()
     }
-}
 
-fn slot(term: &Term, bound: &VarSet) -> Slot {
-    match term {
-        Term::Const(value) => Slot::Const(value.clone()),
-        Term::Blank => Slot::Blank,
-        Term::Var(var) if bound.contains(var) => Slot::Bound(*var),
-        Term::Var(var) => Slot::Free(*var),
+    /// Makes one step of a pattern and the comparisons of its value, if it has any.
+    fn range(&mut self, position: usize) -> bool {
+        let bounds = self.bounds(position);
+        if bounds.is_empty() || !self.takes(true) {
+            return false;
+        }
+        let goal = self.pending[position];
+        let GoalKind::Pattern { entity, attribute: AttributeTerm::Const(attribute), value } =
+            &goal.kind
+        else {
+            unreachable!("only patterns of one attribute have ranges");
+        };
+        let estimate = self.estimate(position);
+        let terms = bounds.iter().map(|(_, function, term)| (*function, slot(term, &self.bound)));
+        let action = Action::Range {
+            entity: slot(entity, &self.bound),
+            attribute: attribute.clone(),
+            value: slot(value, &self.bound),
+            bounds: terms.collect(),
+        };
+        let mut taken: Vec<usize> = bounds.iter().map(|(other, ..)| *other).collect();
+        taken.push(position);
+        self.take(taken);
+        self.push(Step::new(estimate, action), estimate, goal.kind.binds());
+        true
     }
-}
 
-fn attribute_slot(term: &AttributeTerm, bound: &VarSet) -> AttributeSlot {
-    match term {
-        AttributeTerm::Const(attribute) => AttributeSlot::Const(attribute.clone()),
-        AttributeTerm::Blank => AttributeSlot::Blank,
-        AttributeTerm::Var(var) if bound.contains(var) => AttributeSlot::Bound(*var),
-        AttributeTerm::Var(var) => AttributeSlot::Free(*var),
+    /// Takes goals out of those that are pending.
+    fn take(&mut self, mut positions: Vec<usize>) -> Vec<&'g Goal> {
+        positions.sort_unstable();
+        let taken = positions.iter().map(|position| self.pending[*position]).collect();
+        for position in positions.into_iter().rev() {
+            self.pending.remove(position);
+        }
+        taken
     }
-}
 
-/// The step of a goal, given what is bound when it runs.
-fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
-    let slots = |terms: &[Term]| terms.iter().map(|term| slot(term, bound)).collect::<Vec<_>>();
-    let action = match &goal.kind {
-        GoalKind::Pattern { entity, attribute, value } => Action::Pattern {
-            entity: slot(entity, bound),
-            attribute: attribute_slot(attribute, bound),
-            value: slot(value, bound),
-        },
-        GoalKind::Predicate { function, args } => {
-            Action::Predicate { function: *function, args: slots(args) }
-        }
-        GoalKind::Function { function, args, out } => {
-            Action::Function { function: *function, args: slots(args), out: slot(out, bound) }
-        }
-        GoalKind::Ground { rows, out } => Action::Ground { rows: rows.clone(), out: slots(out) },
-        GoalKind::Missing { entity, attribute } => Action::Missing {
-            entity: slot(entity, bound),
-            attribute: attribute_slot(attribute, bound),
-        },
-        GoalKind::GetElse { entity, attribute, default, out } => Action::GetElse {
-            entity: slot(entity, bound),
-            attribute: attribute_slot(attribute, bound),
-            default: slot(default, bound),
-            out: slot(out, bound),
-        },
-        GoalKind::Call { rule, args, negated } => {
-            let absent = if *negated { absent(*rule, args, bound, context) } else { None };
-            absent.unwrap_or_else(|| Action::Call(call(*rule, slots(args), *negated, context)))
-        }
-    };
-    let estimate = estimate(&goal.kind, bound, context);
-    Step { estimate, action, live: Vec::new(), merges: false }
-}
+    // ---- cyclic cores ----
 
-/// The anti-join with the facts of a pattern, where that is all that a negated rule asks for.
-fn absent(rule: RuleId, args: &[Term], bound: &VarSet, context: Context<'_>) -> Option<Action> {
-    let [definition] = &*context.rules[rule.index()].definitions else { return None };
-    let [Goal { kind: GoalKind::Pattern { entity, attribute, value }, .. }] = &*definition.body
-    else {
-        return None;
-    };
-    let locals = [entity.var(), attribute.var(), value.var()];
-    let locals = locals.into_iter().flatten().filter(|var| !definition.head.contains(var));
-    if locals.clone().count() != locals.collect::<VarSet>().len() {
-        // A local variable that occurs twice asks for equality.
-        return None;
+    /// Makes one step of the cyclic core that a pattern lies in, where its attribute would be gone
+    /// through anyway.
+    fn core(&mut self, position: usize) -> bool {
+        let Some(edge) = Edge::of(&self.pending[position].kind, &self.bound) else { return false };
+        let pending = self.pending.iter().enumerate();
+        let edges: Vec<(usize, Edge)> = pending
+            .filter_map(|(other, goal)| Some((other, Edge::of(&goal.kind, &self.bound)?)))
+            .collect();
+        let all: Vec<Edge> = edges.iter().map(|(_, edge)| edge.clone()).collect();
+        let core = shape::core_of(edge.entity, &all);
+        let lies_in = |edge: &Edge| core.contains(&edge.entity) && core.contains(&edge.value);
+        if !lies_in(&edge) || self.recurses {
+            return false;
+        }
+        let n_facts = self.context.counts.of_attribute(&edge.attribute) as f64;
+        if !self.takes(n_facts >= FEW_ROWS) {
+            return false;
+        }
+        let edges: Vec<(usize, Edge)> =
+            edges.into_iter().filter(|(_, edge)| lies_in(edge)).collect();
+        let all: Vec<Edge> = edges.iter().map(|(_, edge)| edge.clone()).collect();
+        let order = shape::core_order(&core, &all);
+        let place = |var: Var| order.iter().position(|other| *other == var).expect("in the core");
+        let action = Action::Generic {
+            vars: order.iter().map(|var| Slot::Free(*var)).collect(),
+            edges: all
+                .into_iter()
+                .map(|edge| (edge.attribute, place(edge.entity), place(edge.value)))
+                .collect(),
+        };
+        self.take(edges.into_iter().map(|(position, _)| position).collect());
+        self.push(Step::new(n_facts, action), n_facts, order);
+        true
     }
-    let arg = |var: &Var| definition.head.iter().position(|other| other == var).map(|i| &args[i]);
-    let position = |term: &Term| match term {
-        Term::Var(var) => arg(var).map_or(Slot::Blank, |arg| slot(arg, bound)),
-        Term::Const(_) | Term::Blank => slot(term, bound),
-    };
-    let attribute = match attribute {
-        AttributeTerm::Var(var) => match arg(var) {
-            Some(Term::Var(var)) => AttributeSlot::Bound(*var),
-            Some(Term::Const(_) | Term::Blank) => return None,
-            None => AttributeSlot::Blank,
-        },
-        AttributeTerm::Const(_) | AttributeTerm::Blank => attribute_slot(attribute, bound),
-    };
-    Some(Action::Absent { entity: position(entity), attribute, value: position(value) })
-}
 
-fn call(rule: RuleId, args: Vec<Slot>, negated: bool, context: Context<'_>) -> Call {
-    let recurses = context.stratum.contains(&rule);
-    let needed = &context.rules[rule.index()].needed;
-    let is_asked = |column: usize, arg: &Slot| match arg {
-        Slot::Const(_) | Slot::Bound(_) => {
-            !(recurses && context.asks_nothing) || needed.contains(&column)
+    // ---- sides ----
+
+    /// Makes one step of the star that a pattern begins, evaluated apart and joined by hash, where
+    /// that is less work than asking for it row by row.
+    fn side(&mut self, position: usize) -> bool {
+        let GoalKind::Pattern { entity: Term::Var(entity), attribute, .. } =
+            &self.pending[position].kind
+        else {
+            return false;
+        };
+        let is_new = !self.bound.contains(entity) && matches!(attribute, AttributeTerm::Const(_));
+        let by_row = self.n_rows * self.estimate(position);
+        let is_drawn = matches!(self.choice, Choice::Drawn(_));
+        if !is_new || self.recurses || self.steps.is_empty() || (by_row < FEW_ROWS && !is_drawn) {
+            return false;
         }
-        Slot::Free(_) | Slot::Blank => false,
-    };
-    let adornment =
-        Adornment(args.iter().enumerate().map(|(column, arg)| is_asked(column, arg)).collect());
-    Call { rule, args, adornment, negated, recurses }
+        let star = self.star_with_filters(*entity);
+        let goals: Vec<&Goal> = star.iter().map(|position| self.pending[*position]).collect();
+        let vars: VarSet = goals.iter().flat_map(|goal| goal.kind.binds()).collect();
+        let on: Vec<Var> = vars.intersection(&self.bound).copied().collect();
+        let added: Vec<Var> = vars.difference(&self.bound).copied().collect();
+        let kept: Vec<Var> = vars.iter().copied().collect();
+        let context = Context { choice: self.choice, ..self.context };
+        let matched = self.rows_for_each(&goals, &on);
+        let apart = ordered(goals, &[], &kept, context);
+        let n_matched = (apart.n_rows / matched).max(0.1);
+        if !self.takes(apart.cost + apart.n_rows + self.n_rows * (1.0 + n_matched) < by_row) {
+            return false;
+        }
+        self.draw(2);
+        let out = added.iter().map(|var| Slot::Free(*var)).collect();
+        let action = Action::Join { plan: Box::new(apart.plan), on, out };
+        self.cost += apart.cost + apart.n_rows;
+        self.take(star);
+        self.push(Step::new(n_matched, action), n_matched, added);
+        true
+    }
+
+    /// The star of an entity variable, and the predicates that it alone can decide.
+    fn star_with_filters(&self, entity: Var) -> Vec<usize> {
+        let mut star = shape::star_of(entity, &self.pending);
+        let bound: VarSet =
+            star.iter().flat_map(|position| self.pending[*position].kind.binds()).collect();
+        let filters = (0..self.pending.len()).filter(|position| {
+            let kind = &self.pending[*position].kind;
+            let needs = kind.needs(self.context.rules);
+            matches!(kind, GoalKind::Predicate { .. })
+                && !needs.is_empty()
+                && needs.iter().all(|var| bound.contains(var))
+        });
+        let filters: Vec<usize> = filters.collect();
+        star.extend(filters);
+        star
+    }
+
+    /// Into how many groups the join variables part the rows of a star, by the fullest of them.
+    fn rows_for_each(&self, goals: &[&Goal], on: &[Var]) -> f64 {
+        let n_values = goals.iter().filter_map(|goal| match &goal.kind {
+            GoalKind::Pattern {
+                attribute: AttributeTerm::Const(attribute),
+                value: Term::Var(value),
+                ..
+            } if on.contains(value) => Some(self.context.counts.n_values(attribute) as f64),
+            _ => None,
+        });
+        n_values.fold(1.0, f64::max)
+    }
 }
 
 #[cfg(test)]
@@ -323,10 +351,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::ids::Name;
+    use crate::ids::{Attribute, Name};
+    use crate::plan::AttributeSlot;
+    use crate::program::Scope;
     use crate::program::lower::FlatDefinition;
     use crate::program::raw::ClauseId;
-    use crate::program::{Scope, Var};
+    use crate::value::Value;
 
     /// Facts of `a/few` are few, of all other attributes many.
     struct FewAndMany;
@@ -342,6 +372,14 @@ mod tests {
 
         fn of_value(&self, attribute: &Attribute, _: &Value) -> u64 {
             self.of_attribute(attribute) / 3
+        }
+
+        fn n_entities(&self, attribute: &Attribute) -> u64 {
+            self.of_attribute(attribute)
+        }
+
+        fn n_values(&self, attribute: &Attribute) -> u64 {
+            self.of_attribute(attribute) / 2
         }
     }
 

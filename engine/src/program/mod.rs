@@ -11,6 +11,7 @@
 pub(crate) mod check;
 mod error;
 pub mod functions;
+mod inline;
 pub(crate) mod lower;
 mod lint;
 pub(crate) mod pattern;

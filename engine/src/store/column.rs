@@ -10,6 +10,8 @@
 //! **Operations.** Entries are read, searched, inserted, exchanged and removed in place. A number
 //! that does not fit widens the column; only packing (splits, joins, loads) makes it narrower.
 
+use super::tree::{Entries, Keys};
+
 /// Room for more entries that a column gets when it grows or is copied to be written.
 const SLACK: usize = 8;
 /// The most numbers of a table: finding the table must stay cheap.
@@ -254,6 +256,41 @@ impl Column {
         let mut numbers = self.numbers();
         numbers.extend(other.numbers());
         *self = Column::pack(&numbers);
+    }
+}
+
+impl Entries for Column {
+    type Entry = u64;
+
+    fn pack(entries: &[u64]) -> Self {
+        Column::pack(entries)
+    }
+    fn entry(&self, index: usize) -> u64 {
+        self.get(index)
+    }
+    fn insert(&mut self, index: usize, entry: u64) {
+        Column::insert(self, index, entry);
+    }
+    fn set(&mut self, index: usize, entry: u64) {
+        Column::set(self, index, entry);
+    }
+    fn remove(&mut self, index: usize) {
+        Column::remove(self, index);
+    }
+    fn split_off(&mut self, at: usize) -> Self {
+        Column::split_off(self, at)
+    }
+    fn append(&mut self, other: Self) {
+        Column::append(self, &other);
+    }
+}
+
+impl Keys for Column {
+    fn len(&self) -> usize {
+        Column::len(self)
+    }
+    fn lower_bound(&self, begin: usize, end: usize, number: u64) -> usize {
+        Column::lower_bound(self, begin, end, number)
     }
 }
 

@@ -213,6 +213,13 @@ impl Snapshot {
         let trees = self.index(a).holders_between(from, until).into_iter().flatten();
         trees.map(|tree| tree.count(begin, end) as u64).sum()
     }
+
+    /// The value of the fact that has so many others before it by value; none where it refers, or
+    /// where there are not so many. O(log n).
+    pub(crate) fn nth_value(&self, a: AttributeId, n_before: u64) -> Option<Cell> {
+        let (others, _) = self.index(a).both_holders();
+        others.at(usize::try_from(n_before).ok()?).key().map(Pair::first)
+    }
 }
 
 #[cfg(test)]

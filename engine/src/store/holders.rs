@@ -35,6 +35,15 @@ impl Holders {
         others
     }
 
+    /// Of the facts that begin an index.
+    pub(super) fn of_refs(facts: &[Pair]) -> Holders {
+        let refs = facts.iter().filter(|pair| pair.second().is_ref());
+        let mut pairs: Vec<Pair> = refs.map(|pair| pair.swap()).collect();
+        pairs.sort_unstable();
+        let refs = PairSet::from_sorted(&pairs, &vec![(); pairs.len()]);
+        Holders { refs, ..Holders::default() }
+    }
+
     /// The trees of the values that do not refer, and of those that do.
     pub(super) fn both(&self, visible: &Facts) -> [&PairSet; 2] {
         let others = self.others.get_or_init(|| {
@@ -95,7 +104,7 @@ impl Holders {
 
 fn build(visible: &Facts) -> PairSet {
     let is_other = |pair: &Pair| !pair.second().is_ref();
-    let facts = visible.iter().map(|(pair, _)| pair).filter(is_other);
+    let facts = visible.iter().keys().filter(is_other);
     let mut pairs: Vec<Pair> = facts.map(Pair::swap).collect();
     pairs.sort_unstable();
     PairSet::from_sorted(&pairs, &vec![(); pairs.len()])

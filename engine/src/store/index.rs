@@ -69,6 +69,18 @@ fn group_len<K: Keys<Entry = Pair>, I: Entries>(tree: &Tree<K, I>, first: Cell) 
 }
 
 impl AttributeIndex {
+    /// The index of these visible facts and stored floors, both sorted by their keys. The caller
+    /// keeps the invariant of floors.
+    pub(super) fn from_sorted(pairs: &[Pair], marks: &[Mark], floors: &[(Cell, Floor)]) -> Self {
+        let (entities, floors): (Vec<Cell>, Vec<Floor>) = floors.iter().copied().unzip();
+        AttributeIndex {
+            visible: Facts::from_sorted(pairs, marks),
+            holders: Holders::of_refs(pairs),
+            floors: Map::from_sorted(&entities, &floors),
+            ..AttributeIndex::default()
+        }
+    }
+
     /// Visible facts, by (entity, value).
     pub(super) fn facts(&self) -> Range<'_, Pairs, Marks> {
         self.visible.iter()
@@ -82,6 +94,13 @@ impl AttributeIndex {
     /// Visible facts of one field, by value.
     pub(super) fn field(&self, entity: Cell) -> Range<'_, Pairs, Marks> {
         group(&self.visible, entity)
+    }
+
+    /// The least value of a field.
+    #[inline]
+    pub(super) fn first_value(&self, entity: Cell) -> Option<Cell> {
+        let first = self.visible.ceiling(Pair::new(entity, Cell::MIN));
+        first.filter(|pair| pair.first() == entity).map(Pair::second)
     }
 
     pub(super) fn field_len(&self, entity: Cell) -> usize {

@@ -3,6 +3,8 @@
 //! While a transaction is merged one fact can come and go several times; the log notes each touch
 //! as cells, and only what differs in the end becomes facts.
 
+use std::cmp::Ordering;
+
 use crate::fact::{Fact, FactChange, Mark};
 use crate::hlc::Stamp;
 use crate::ids::EntityId;
@@ -88,9 +90,15 @@ impl Changes {
 /// Sorted by entity cells first: texts are then compared once an entity, not once a fact.
 fn fact_changes(mut touches: Vec<Touch>, view: &Snapshot) -> Vec<FactChange> {
     let entity = |touch: &Touch| touch.pair.first();
-    let (ranks, reader) = (view.names.ranks(), view.dictionary.read());
+    let reader = view.dictionary.read();
     // The sort is stable: of one fact, the touches stay in the order they happened.
-    touches.sort_by_key(|touch| (entity(touch), ranks[touch.attribute.0 as usize], touch.pair));
+    touches.sort_by(|a, b| {
+        let by_text = || match a.attribute == b.attribute {
+            true => Ordering::Equal,
+            false => view.attribute(a.attribute).cmp(view.attribute(b.attribute)),
+        };
+        entity(a).cmp(&entity(b)).then_with(by_text).then_with(|| a.pair.cmp(&b.pair))
+    });
     let mut groups: Vec<(EntityId, &[Touch])> = touches
         .chunk_by(|a, b| entity(a) == entity(b))
         .map(|touches| (reader.entity(entity(&touches[0])).clone(), touches))

@@ -6,17 +6,21 @@
 //! [`Store::install`] (client: what a server said, unmerged). Each hands back the exact delta. The
 //! same set of transactions gives the same visible facts in any order and any number of times.
 //!
+//! A store that begins with many facts is built at once by [`Store::load`].
+//!
 //! Left out: the log, limits on what may come in, and who is listening.
 
 mod column;
 mod cursor;
 mod effects;
 mod estimate;
+mod fields;
 mod holders;
 mod index;
 mod install;
 #[cfg(test)]
 mod laws;
+mod load;
 mod log;
 mod pairs;
 mod snapshot;
@@ -159,8 +163,12 @@ impl Store {
     /// Asserts the invariants of all indexes, and that every entry stands as merge says.
     #[cfg(test)]
     fn check(&self) {
-        for index in self.view.indexes.iter() {
+        for (id, index) in self.view.attributes().zip(self.view.indexes.iter()) {
             index.check();
+            for pair in index.facts().keys() {
+                let fields = self.view.fields.of(pair.first());
+                assert!(fields.is_none_or(|ids| ids.binary_search(&id).is_ok()));
+            }
         }
     }
 }

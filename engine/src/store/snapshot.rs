@@ -1,7 +1,7 @@
 //! An immutable view of the visible facts.
 //!
 //! It is what everything above merge reads: facts by attribute in both orders, as cells, with the
-//! dictionary that gives the cells their values. A clone is three pointers. Hidden facts, floors
+//! dictionary that gives the cells their values. A clone is a few pointers. Hidden facts, floors
 //! and tombstones cannot be seen through it.
 
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use crate::fingerprint::fact_hash;
 use crate::ids::{Attribute, EntityId};
 use crate::intern::{Cell, Dictionary, FixedHashMap};
 
+use super::fields::EntityFields;
 use super::index::AttributeIndex;
+use super::pairs::Pair;
 
 /// An attribute of a store, dense from 0; never renumbered among successors of one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,15 +34,6 @@ impl Names {
 
     pub(super) fn name(&self, id: AttributeId) -> &Attribute {
         &self.names[id.0 as usize]
-    }
-
-    /// The place of every attribute in text order, by id.
-    pub(super) fn ranks(&self) -> Vec<usize> {
-        let mut ranks = vec![0; self.names.len()];
-        for (rank, id) in self.by_text.iter().enumerate() {
-            ranks[id.0 as usize] = rank;
-        }
-        ranks
     }
 
     /// Gives a new attribute the next id.
@@ -65,6 +58,7 @@ pub struct Snapshot {
     pub(super) names: Arc<Names>,
     /// By attribute id.
     pub(super) indexes: Arc<Vec<Arc<AttributeIndex>>>,
+    pub(super) fields: EntityFields,
 }
 
 impl Snapshot {
@@ -95,12 +89,12 @@ impl Snapshot {
 
     /// Facts of an attribute, in order of (entity, value) cells.
     pub fn facts(&self, a: AttributeId) -> impl Iterator<Item = (Cell, Cell)> + '_ {
-        self.index(a).facts().map(|(pair, _)| (pair.first(), pair.second()))
+        self.index(a).facts().keys().map(|pair| (pair.first(), pair.second()))
     }
 
     /// Values of a field, in order of cells.
     pub fn values(&self, a: AttributeId, e: Cell) -> impl Iterator<Item = Cell> + '_ {
-        self.index(a).field(e).map(|(pair, _)| pair.second())
+        self.index(a).field(e).keys().map(Pair::second)
     }
 
     /// Values of a field with their marks, in order of cells.
@@ -115,7 +109,24 @@ impl Snapshot {
     /// Entities whose field has this value, in order of cells. The first question about values
     /// other than refs builds the order it needs, in O(n log n); writes then keep it up.
     pub fn entities(&self, a: AttributeId, v: Cell) -> impl Iterator<Item = Cell> + '_ {
-        self.index(a).holders(v).map(|(pair, ())| pair.second())
+        self.index(a).holders(v).keys().map(Pair::second)
+    }
+
+    /// The value of a field that has one; the least cell of several. The attribute's id and the
+    /// entity's cell are what a reader prepares; this is one search.
+    #[inline]
+    pub fn value(&self, a: AttributeId, e: Cell) -> Option<Cell> {
+        self.index(a).first_value(e)
+    }
+
+    /// Attributes that may have facts of this entity, in order of ids: all that have, and seldom
+    /// others.
+    pub fn attributes_of(&self, e: Cell) -> impl Iterator<Item = AttributeId> + '_ {
+        let (ids, n_others) = match self.fields.of(e) {
+            Some(ids) => (ids, 0),
+            None => (&[][..], self.indexes.len() as u32),
+        };
+        ids.iter().copied().chain((0..n_others).map(AttributeId))
     }
 
     /// Whether the fact is visible.
@@ -168,8 +179,10 @@ impl Snapshot {
     /// The visible facts of one entity, by attribute text, then value.
     pub fn entity_facts(&self, entity: &EntityId) -> Vec<(Fact, Mark)> {
         let Some(e) = self.dictionary.find_entity(entity) else { return Vec::new() };
+        let mut attributes: Vec<AttributeId> = self.attributes_of(e).collect();
+        attributes.sort_unstable_by(|a, b| self.attribute(*a).cmp(self.attribute(*b)));
         let mut facts = Vec::new();
-        for &a in &self.names.by_text {
+        for a in attributes {
             let begin = facts.len();
             facts.extend(self.marked_values(a, e).map(|(v, mark)| (self.fact(a, e, v), mark)));
             facts[begin..].sort_by(|(fact, _), (other, _)| fact.value.cmp(&other.value));

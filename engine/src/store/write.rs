@@ -15,6 +15,7 @@ use crate::merge::{self, Circumstances, Floor, Life, Standing};
 
 use super::Store;
 use super::effects::Target;
+use super::fields::EntityFields;
 use super::index::{AttributeIndex, Holding};
 use super::log::Changes;
 use super::pairs::Pair;
@@ -26,6 +27,7 @@ pub(super) struct Writer<'store> {
     pub(super) dictionary: &'store Dictionary,
     names: &'store mut Arc<Names>,
     indexes: &'store mut Vec<Arc<AttributeIndex>>,
+    fields: &'store mut EntityFields,
     pub(super) lives: &'store mut Map<Cell, Life>,
     pub(super) changes: Changes,
     last_entity: Option<(EntityId, Cell)>,
@@ -44,6 +46,7 @@ impl<'store> Writer<'store> {
             dictionary: &store.view.dictionary,
             names: &mut store.view.names,
             indexes: Arc::make_mut(&mut store.view.indexes),
+            fields: &mut store.view.fields,
             lives: &mut store.lives,
             changes: Changes::default(),
             last_entity: None,
@@ -164,6 +167,9 @@ impl<'store> Writer<'store> {
         let index = Arc::make_mut(&mut self.indexes[field.attribute.0 as usize]);
         let mut log = self.changes.of(field.attribute);
         index.place(Pair::new(field.entity, value), mark, standing, &mut log);
+        if standing == Standing::Visible {
+            self.fields.insert(field.entity, field.attribute);
+        }
     }
 
     /// Judges an entry again, if it is held.

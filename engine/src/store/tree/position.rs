@@ -78,12 +78,6 @@ impl<'tree, K: Keys, I: Entries> Position<'tree, K, I> {
         (self.next < self.n).then(|| self.leaf.keys.entry(self.next))
     }
 
-    /// The key after this place, and its item; none at the end.
-    #[inline]
-    pub(in super::super) fn entry(&self) -> Option<(Key<K>, I::Entry)> {
-        self.key().map(|key| (key, self.leaf.items.entry(self.next)))
-    }
-
     /// Goes behind the entry; stays at the end.
     #[inline]
     pub(in super::super) fn advance(&mut self) {
@@ -116,13 +110,40 @@ impl<'tree, K: Keys, I: Entries> Position<'tree, K, I> {
     }
 }
 
+/// The keys of a range, ascending.
+pub(in super::super) struct KeyRange<'tree, K: Keys, I: Entries>(Range<'tree, K, I>);
+
+impl<K: Keys, I: Entries> Iterator for KeyRange<'_, K, I> {
+    type Item = Key<K>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Key<K>> {
+        self.0.next_key()
+    }
+}
+
 /// The entries of a range, ascending.
 pub(in super::super) struct Range<'tree, K: Keys, I: Entries> {
     position: Position<'tree, K, I>,
     until: Option<Key<K>>,
 }
 
-impl<K: Keys, I: Entries> Range<'_, K, I> {
+impl<'tree, K: Keys, I: Entries> Range<'tree, K, I> {
+    /// The keys alone: items are not unpacked for it.
+    pub(in super::super) fn keys(self) -> KeyRange<'tree, K, I> {
+        KeyRange(self)
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Option<Key<K>> {
+        if !self.settle() {
+            return None;
+        }
+        let key = self.position.key().filter(|key| !self.is_behind(*key))?;
+        self.position.next += 1;
+        Some(key)
+    }
+
     /// Whether `key` lies behind the end of the range.
     #[inline]
     fn is_behind(&self, key: Key<K>) -> bool {
@@ -175,12 +196,8 @@ impl<K: Keys, I: Entries> Iterator for Range<'_, K, I> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.settle() {
-            return None;
-        }
-        let entry = self.position.entry().filter(|(key, _)| !self.is_behind(*key))?;
-        self.position.next += 1;
-        Some(entry)
+        let key = self.next_key()?;
+        Some((key, self.position.leaf.items.entry(self.position.next - 1)))
     }
 }
 
@@ -193,6 +210,13 @@ impl<K: Keys, I: Entries> Tree<K, I> {
     /// The entries in `from..until`, ascending. O(log n) to begin, no allocation.
     pub(in super::super) fn range(&self, from: Key<K>, until: Key<K>) -> Range<'_, K, I> {
         Range { position: Position::new(&self.root, Some(from)), until: Some(until) }
+    }
+
+    /// The least key that is not below `key`. O(log n).
+    pub(in super::super) fn ceiling(&self, key: Key<K>) -> Option<Key<K>> {
+        let mut position = Position::new(&self.root, Some(key));
+        position.settle();
+        position.key()
     }
 
     /// The place before the first entry.

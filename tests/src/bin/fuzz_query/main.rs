@@ -13,12 +13,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use tercet_tests::fuzz::try_question;
+use tercet_tests::datascript::{DataScript, Failure};
+use tercet_tests::fuzz::{Second, try_datascript, try_question};
+use tercet_tests::generate::question::Question;
 use tercet_tests::minimize::catch;
 use tercet_tests::random::Random;
 
 /// Failures after which a run stops.
 const FAILURES_MAX: usize = 10;
+
+/// Every so many questions one is shown to DataScript too, where the dialects agree.
+const DATASCRIPT_EVERY: u64 = 10;
+
+/// How the tally calls an answer of DataScript that is ours.
+const SAME: &str = "answered alike";
 
 struct Options {
     n_cases: u64,
@@ -51,6 +59,8 @@ struct Tally {
     failures: Vec<(u64, String)>,
     slowest: (Duration, u64),
     n_facts_max: usize,
+    /// What DataScript said → how often.
+    datascript: BTreeMap<String, u64>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -71,6 +81,7 @@ fn main() -> Result<ExitCode> {
 }
 
 fn run(options: &Options, next: &AtomicU64, tally: &Mutex<Tally>, start: Instant) {
+    let mut second = SecondOpinion::start();
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
         if index >= options.n_cases {
@@ -78,13 +89,21 @@ fn run(options: &Options, next: &AtomicU64, tally: &Mutex<Tally>, start: Instant
         }
         let seed = options.seed.wrapping_add(index);
         let begin = Instant::now();
-        let outcome = catch(|| try_question(&mut Random::of_case(seed)))
-            .unwrap_or_else(|panic| Err(format!("panic: {panic}")));
+        let outcome = catch(|| try_question(&mut Random::of_case(seed)));
+        let outcome = outcome.unwrap_or_else(|panic| Err(format!("panic: {panic}")));
+        let (outcome, opinion) = match outcome {
+            Ok(question) if seed.is_multiple_of(DATASCRIPT_EVERY) => match second.ask(&question) {
+                Ok(opinion) => (Ok(question), Some(opinion)),
+                Err(text) => (Err(text), None),
+            },
+            outcome => (outcome, None),
+        };
         let time = begin.elapsed();
         let mut tally = tally.lock().expect("no thread panics with it");
         if tally.failures.len() >= FAILURES_MAX {
             return;
         }
+        *tally.datascript.entry(opinion.unwrap_or_default()).or_default() += 1;
         tally.slowest = tally.slowest.max((time, seed));
         match outcome {
             Ok(question) => {
@@ -108,10 +127,45 @@ fn run(options: &Options, next: &AtomicU64, tally: &Mutex<Tally>, start: Instant
     }
 }
 
+/// DataScript, started again whenever it had to be ended.
+struct SecondOpinion(Result<DataScript, Failure>);
+
+impl SecondOpinion {
+    fn start() -> SecondOpinion {
+        SecondOpinion(DataScript::start())
+    }
+
+    /// What became of the question there, in a few words.
+    fn ask(&mut self, question: &Question) -> Result<String, String> {
+        let SecondOpinion(Ok(datascript)) = self else { return Ok(String::new()) };
+        let opinion = try_datascript(datascript, question)?;
+        if opinion == Second::NoEnd {
+            *self = SecondOpinion::start();
+        }
+        Ok(match opinion {
+            Second::Same => String::from(SAME),
+            Second::LeftOut => String::from("left out: differs by design"),
+            Second::NoEnd => String::from("given up: no answer in time"),
+            Second::Refused(why) => format!("refused there: {why} …"),
+        })
+    }
+}
+
+fn report_datascript(tally: &Tally) {
+    for (what, n) in tally.datascript.iter().filter(|(what, _)| !what.is_empty()) {
+        println!("DataScript: {n:>8} {what}");
+    }
+    if !tally.datascript.contains_key(SAME) {
+        let why = DataScript::start().err().map_or(String::new(), |why| format!(": {why}"));
+        println!("NOTHING WAS COMPARED WITH DATASCRIPT{why}");
+    }
+}
+
 fn report(tally: &Tally, time: Duration) {
     for (theme, [n, n_empty, n_rows]) in &tally.themes {
         println!("{theme:<8} {n:>8} questions, {n_empty:>7} without rows, {n_rows:>9} rows");
     }
+    report_datascript(tally);
     let (slowest, seed) = tally.slowest;
     println!(
         "{:.1} s; largest database {} facts; slowest case {:.2} s (seed {seed})",

@@ -1,0 +1,381 @@
+//! Steps that join a cycle of patterns as a whole.
+//!
+//! Variables are bound one after the other; the candidates of each are the intersection of what
+//! every pattern allows, given the variables bound before. So no more candidates are ever held than
+//! the smallest pattern allows, which is what makes the join worst-case optimal (generic join: Ngo,
+//! Ré & Rudra, *Skew strikes back*, SIGMOD Record 2013). Patterns are gone through once to make
+//! *adjacencies*: cells become dense numbers of 32 bits, each number has a sorted list, and lists
+//! are intersected by merging, or by galloping where one is much longer.
+//!
+//! Left out: existential variables are enumerated like others, and equal rows merged later.
+
+use std::ops::ControlFlow;
+
+use rustc_hash::FxHashMap;
+
+use super::Evaluator;
+use super::access::Pace;
+use super::batch::{Matches, Rows};
+use super::meter::{BLOCK, Meter};
+use super::reads::Key;
+use super::steps::Emit;
+use crate::error::QueryError;
+use crate::ids::Attribute;
+use crate::intern::Cell;
+use crate::plan::Slot;
+use crate::store::{AttributeId, Order};
+
+/// Where one list is so many times longer, it is searched instead of walked.
+const MUCH_LONGER: usize = 8;
+
+/// Dense numbers for the cells of some attributes.
+enum Codes {
+    /// All of them refer: their symbols are numbers already.
+    Refs,
+    /// The place of each in the sorted list of all.
+    Ranks { cells: Vec<Cell>, ranks: FxHashMap<Cell, u32> },
+}
+
+impl Codes {
+    fn code(&self, cell: Cell) -> u32 {
+        match self {
+            Codes::Refs => cell.narrow().expect("all cells refer"),
+            Codes::Ranks { ranks, .. } => ranks[&cell],
+        }
+    }
+
+    fn cell(&self, code: u32) -> Cell {
+        match self {
+            Codes::Refs => Cell::from_narrow(code),
+            Codes::Ranks { cells, .. } => cells[code as usize],
+        }
+    }
+}
+
+/// For each number the sorted numbers that facts lead to, in one direction.
+struct Adjacency {
+    /// Where the list of each number begins; one more than there are numbers.
+    begins: Vec<u32>,
+    to: Vec<u32>,
+    /// The numbers that have a list, ascending.
+    from: Vec<u32>,
+}
+
+impl Adjacency {
+    /// From pairs in ascending order.
+    fn new(pairs: &[(u32, u32)]) -> Adjacency {
+        let n_numbers = pairs.last().map_or(0, |(first, _)| *first as usize + 1);
+        let mut begins = vec![0; n_numbers + 1];
+        let mut from: Vec<u32> = Vec::new();
+        for (first, _) in pairs {
+            begins[*first as usize + 1] += 1;
+            if from.last() != Some(first) {
+                from.push(*first);
+            }
+        }
+        let mut total = 0;
+        for begin in &mut begins {
+            total += *begin;
+            *begin = total;
+        }
+        Adjacency { begins, to: pairs.iter().map(|(_, second)| *second).collect(), from }
+    }
+
+    fn of(&self, number: u32) -> &[u32] {
+        match self.begins.get(number as usize..number as usize + 2) {
+            Some(&[begin, end]) => &self.to[begin as usize..end as usize],
+            _ => &[],
+        }
+    }
+
+    fn n_bytes(&self) -> u64 {
+        (self.begins.len() + self.to.len() + self.from.len()) as u64 * 4
+    }
+}
+
+/// What limits a variable: a list of an adjacency.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// Those that have a list.
+    From(usize),
+    /// The list of a variable bound before.
+    Of(usize, usize),
+}
+
+/// The limits of each variable.
+struct Limits(Vec<Vec<Limit>>);
+
+/// A join that is going on: the numbers bound so far and the candidates of each variable.
+struct Search<'j> {
+    limits: &'j Limits,
+    adjacencies: &'j [Adjacency],
+    bound: Vec<u32>,
+    candidates: Vec<Vec<u32>>,
+}
+
+impl Search<'_> {
+    /// Puts the candidates of a variable, given those before it, into their place.
+    fn find_candidates(&mut self, var: usize) {
+        let mut lists: Vec<&[u32]> = Vec::with_capacity(4);
+        for limit in &self.limits.0[var] {
+            lists.push(match limit {
+                Limit::From(adjacency) => &self.adjacencies[*adjacency].from,
+                Limit::Of(adjacency, other) => self.adjacencies[*adjacency].of(self.bound[*other]),
+            });
+        }
+        lists.sort_unstable_by_key(|list| list.len());
+        let candidates = &mut self.candidates[var];
+        candidates.clear();
+        match &lists[..] {
+            [] => {}
+            [only] => candidates.extend_from_slice(only),
+            [first, second, rest @ ..] => {
+                intersect(first, second, candidates);
+                for list in rest {
+                    keep_common(candidates, list);
+                }
+            }
+        }
+    }
+
+    /// Binds the variables from one on in every way, and hands each block of ways to bind the last
+    /// one to `take`.
+    fn run(
+        &mut self,
+        var: usize,
+        take: &mut dyn FnMut(&[u32], &[u32]) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        self.find_candidates(var);
+        if var + 1 == self.candidates.len() {
+            let last = &self.candidates[var];
+            return last.chunks(BLOCK as usize).try_for_each(|block| take(&self.bound, block));
+        }
+        let candidates = std::mem::take(&mut self.candidates[var]);
+        for candidate in &candidates {
+            self.bound[var] = *candidate;
+            self.run(var + 1, take)?;
+        }
+        self.candidates[var] = candidates;
+        // A branch that finds nothing has still been walked.
+        take(&self.bound, &[])
+    }
+}
+
+/// The numbers that both ascending lists hold; the first is the shorter one.
+fn intersect(short: &[u32], long: &[u32], out: &mut Vec<u32>) {
+    if long.len() / MUCH_LONGER >= short.len().max(1) {
+        let mut rest = long;
+        for number in short {
+            rest = &rest[gallop(rest, *number)..];
+            match rest.first() {
+                Some(first) if first == number => out.push(*number),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        return;
+    }
+    let (mut a, mut b) = (0, 0);
+    while a < short.len() && b < long.len() {
+        let (left, right) = (short[a], long[b]);
+        if left == right {
+            out.push(left);
+        }
+        a += usize::from(left <= right);
+        b += usize::from(right <= left);
+    }
+}
+
+/// Drops the numbers that a list does not hold.
+fn keep_common(numbers: &mut Vec<u32>, list: &[u32]) {
+    let mut rest = list;
+    numbers.retain(|number| {
+        rest = &rest[gallop(rest, *number)..];
+        rest.first() == Some(number)
+    });
+}
+
+/// The position of the first number that is not below `number`, by doubling steps.
+fn gallop(list: &[u32], number: u32) -> usize {
+    let mut end = 1;
+    while end < list.len() && list[end - 1] < number {
+        end *= 2;
+    }
+    let begin = end / 2;
+    let end = end.min(list.len());
+    begin.min(end) + list[begin.min(end)..end].partition_point(|other| *other < number)
+}
+
+impl Evaluator<'_> {
+    /// Every row with every binding of the variables that satisfies all patterns; `edges` are
+    /// attributes with the positions of entity and value among the variables.
+    pub(super) fn generic(
+        &mut self,
+        vars: &[Slot],
+        edges: &[(Attribute, usize, usize)],
+        rows: &Rows,
+    ) -> Result<Matches, QueryError> {
+        let emit = Emit::of_vars(vars.iter().map(|var| match var {
+            Slot::Free(var) => Some(*var),
+            _ => None,
+        }));
+        let mut out = emit.matches();
+        let mut ids = Vec::with_capacity(edges.len());
+        for (attribute, ..) in edges {
+            match self.attribute_id(attribute) {
+                Some(id) => ids.push(id),
+                None => return Ok(out),
+            }
+            self.record(*ids.last().expect("it was just put there"), Key::All);
+        }
+        let codes = self.codes(&ids)?;
+        let (limits, adjacencies) = self.limits(vars.len(), edges, &ids, &codes)?;
+        let held: u64 = adjacencies.iter().map(Adjacency::n_bytes).sum();
+        self.meter.hold(held)?;
+        let kept: Vec<usize> =
+            (0..vars.len()).filter(|var| matches!(vars[*var], Slot::Free(_))).collect();
+        let n_rows = rows.len();
+        let mut pace = Pace::default();
+        let meter = &mut self.meter;
+        let mut take = |bound: &[u32], last: &[u32]| {
+            for row in 0..n_rows as u32 {
+                out.from.extend(std::iter::repeat_n(row, last.len()));
+                for (column, var) in out.cells.iter_mut().zip(&kept) {
+                    if *var + 1 == bound.len() {
+                        column.extend(last.iter().map(|code| codes.cell(*code)));
+                    } else {
+                        column.extend(std::iter::repeat_n(codes.cell(bound[*var]), last.len()));
+                    }
+                }
+            }
+            pace.read(last.len() as u64 + 1, &out, meter)
+        };
+        let mut search = Search {
+            limits: &limits,
+            adjacencies: &adjacencies,
+            bound: vec![0; vars.len()],
+            candidates: vec![Vec::new(); vars.len()],
+        };
+        search.run(0, &mut take)?;
+        pace.tell(&out, &mut self.meter)?;
+        self.meter.release(held);
+        Ok(out)
+    }
+
+    /// Numbers for the cells of these attributes.
+    fn codes(&mut self, ids: &[AttributeId]) -> Result<Codes, QueryError> {
+        let mut cells: Vec<Cell> = Vec::new();
+        let mut distinct = ids.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let snapshot = self.snapshot;
+        let all_refer = distinct.iter().all(|id| {
+            let no_others = snapshot
+                .for_each_between(*id, Cell::MIN, Cell::REFS, |_, _| ControlFlow::Break(()));
+            no_others.is_continue()
+        });
+        if all_refer {
+            return Ok(Codes::Refs);
+        }
+        for id in distinct {
+            for (entity, value) in snapshot.facts(id) {
+                cells.extend([entity, value]);
+            }
+            self.meter.read_facts(snapshot.count(id))?;
+            self.meter.room_for(cells.len() as u64 * 32)?;
+        }
+        cells.sort_unstable();
+        cells.dedup();
+        let ranks = cells.iter().zip(0..).map(|(cell, rank)| (*cell, rank)).collect();
+        Ok(Codes::Ranks { cells, ranks })
+    }
+
+    /// The limits of each variable, and the adjacencies they name.
+    fn limits(
+        &mut self,
+        n_vars: usize,
+        edges: &[(Attribute, usize, usize)],
+        ids: &[AttributeId],
+        codes: &Codes,
+    ) -> Result<(Limits, Vec<Adjacency>), QueryError> {
+        let mut limits = Limits(vec![Vec::new(); n_vars]);
+        let mut made: Vec<(AttributeId, Order)> = Vec::new();
+        let mut adjacencies = Vec::new();
+        for ((_, entity, value), id) in edges.iter().zip(ids) {
+            let order = if entity < value { Order::ByEntity } else { Order::ByValue };
+            let adjacency = match made.iter().position(|other| *other == (*id, order)) {
+                Some(adjacency) => adjacency,
+                None => {
+                    made.push((*id, order));
+                    adjacencies.push(self.adjacency(*id, order, codes)?);
+                    adjacencies.len() - 1
+                }
+            };
+            let (first, second) = (*entity.min(value), *entity.max(value));
+            limits.0[first].push(Limit::From(adjacency));
+            limits.0[second].push(Limit::Of(adjacency, first));
+        }
+        Ok((limits, adjacencies))
+    }
+
+    fn adjacency(
+        &mut self,
+        id: AttributeId,
+        order: Order,
+        codes: &Codes,
+    ) -> Result<Adjacency, QueryError> {
+        let n_facts = self.snapshot.count(id);
+        self.meter.room_for(n_facts * 16)?;
+        let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(n_facts as usize);
+        let mut failure = Ok(());
+        let meter: &mut Meter = &mut self.meter;
+        let _ = self.snapshot.for_each_fact(id, order, |first, second| {
+            pairs.push((codes.code(first), codes.code(second)));
+            if pairs.len().is_multiple_of(BLOCK as usize) {
+                failure = meter.read_facts(BLOCK);
+            }
+            if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        failure?;
+        debug_assert!(pairs.is_sorted(), "numbers are in the order of cells");
+        Ok(Adjacency::new(&pairs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn lists_are_intersected_however_long_they_are() {
+        let multiples = |of: u32, below: u32| (0..below).step_by(of as usize).collect::<Vec<u32>>();
+        let cases = [
+            (multiples(2, 60), multiples(3, 60)),
+            (multiples(70, 1_000), multiples(3, 1_000)),
+            (vec![], multiples(1, 9)),
+            (vec![5], multiples(2, 400)),
+        ];
+        for (short, long) in cases {
+            let (a, b): (BTreeSet<u32>, BTreeSet<u32>) =
+                (short.iter().copied().collect(), long.iter().copied().collect());
+            let expected: Vec<u32> = a.intersection(&b).copied().collect();
+            let mut found = Vec::new();
+            intersect(&short, &long, &mut found);
+            assert_eq!(found, expected);
+            let mut kept = short.clone();
+            keep_common(&mut kept, &long);
+            assert_eq!(kept, expected);
+        }
+    }
+
+    #[test]
+    fn an_adjacency_leads_from_each_number_to_its_list() {
+        let adjacency = Adjacency::new(&[(1, 0), (1, 7), (4, 2)]);
+        let lists: Vec<&[u32]> = (0..7).map(|number| adjacency.of(number)).collect();
+        let expected: [&[u32]; 7] = [&[], &[0, 7], &[], &[], &[2], &[], &[]];
+        assert_eq!(lists, expected);
+        assert_eq!(adjacency.from, [1, 4]);
+    }
+}
