@@ -14,12 +14,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::functions::Function;
 use super::safety::entity_vars;
-use super::strata::recursive_components;
+use super::strata::{components, recursive_components};
 use super::{
     Aggregate, Atom, Body, Clause, Definition, FindElement, InputShape, Program, RuleId, Term, Var,
     VarSet,
 };
+use crate::ids::Name;
 
 /// Everything worth a warning, in the order of the program.
 pub(super) fn warnings(program: &Program) -> Vec<String> {
@@ -66,7 +68,7 @@ fn merged_values(program: &Program) -> Vec<String> {
     let fixed: VarSet =
         scalars.flat_map(InputShape::columns).map(|column| column.var).chain(kept).collect();
     let entities = entity_vars(&program.body, &program.rules);
-    let holders = Holders { program, clauses: positive(&program.body), entities: &entities };
+    let holders = Holders::new(program, &entities);
     let mut warnings = Vec::new();
     for element in &program.find {
         let FindElement::Aggregate { function, n, var } = element else { continue };
@@ -101,11 +103,22 @@ fn merged_values(program: &Program) -> Vec<String> {
 /// Finds the entities that have a value.
 struct Holders<'p> {
     program: &'p Program,
-    clauses: Vec<&'p Clause>,
+    /// The clauses that bind each variable.
+    binders: BTreeMap<Var, Vec<&'p Clause>>,
     entities: &'p VarSet,
 }
 
-impl Holders<'_> {
+impl<'p> Holders<'p> {
+    fn new(program: &'p Program, entities: &'p VarSet) -> Holders<'p> {
+        let mut binders: BTreeMap<Var, Vec<&Clause>> = BTreeMap::new();
+        for clause in positive(&program.body) {
+            for var in clause.atom.binds() {
+                binders.entry(var).or_default().push(clause);
+            }
+        }
+        Holders { program, binders, entities }
+    }
+
     /// The entities that a variable's value is a field of, or is computed from; none for `_`.
     fn collect(&self, var: Var, seen: &mut VarSet, found: &mut BTreeSet<Option<Var>>) {
         if !seen.insert(var) {
@@ -115,21 +128,22 @@ impl Holders<'_> {
             found.insert(Some(var));
             return;
         }
-        let is = |term: &Term| term.var() == Some(var);
-        for clause in &self.clauses {
+        for clause in self.binders.get(&var).into_iter().flatten() {
             match &clause.atom {
                 Atom::Pattern { entity: Term::Const(_), .. }
                 | Atom::GetElse { entity: Term::Const(_), .. } => {}
-                Atom::Pattern { entity, value, .. } if is(value) => {
+                Atom::Pattern { entity, value, .. } if value.var() == Some(var) => {
                     found.insert(entity.var());
                 }
-                Atom::GetElse { entity, out, .. } if is(out) => found.extend([entity.var()]),
-                Atom::Function { args, out, .. } if is(out) => {
+                Atom::GetElse { entity, .. } => {
+                    found.insert(entity.var());
+                }
+                Atom::Function { args, .. } => {
                     for arg in args.iter().filter_map(Term::var) {
                         self.collect(arg, seen, found);
                     }
                 }
-                Atom::Rule { rule, args } if args.iter().any(is) => {
+                Atom::Rule { rule, args } => {
                     let columns = &self.program.rules[rule.index()].entity_columns;
                     found.extend(columns.iter().map(|column| args[*column].var()));
                 }
@@ -141,141 +155,160 @@ impl Holders<'_> {
 
 // ---- endless recursion ----
 
-/// An argument of a rule.
-type Position = (RuleId, usize);
+/// An argument of a rule, by number: those of the first rule, then those of the next.
+type Position = usize;
 
-/// Values go from one position to another; those that a function makes on the way carry the
-/// variable that they are bound to.
+/// A variable of a rule that a function binds.
+type Made = (RuleId, Name);
+
+/// Where the variables of a definition stand as arguments.
+type Places = BTreeMap<Var, Vec<Position>>;
+
+/// How values go from one argument to another.
 #[derive(Default)]
-struct Flow(BTreeMap<Position, BTreeSet<(Position, Option<Made>)>>);
-
-/// A variable of a definition that a function binds.
-type Made = (RuleId, String);
+struct Flow {
+    /// From, to, and what a function makes on the way.
+    edges: BTreeSet<(Position, Position, Option<Made>)>,
+}
 
 impl Flow {
-    fn add(&mut self, from: Position, to: Position, made: Option<Made>) {
-        self.0.entry(from).or_default().insert((to, made));
+    /// The most edges that are looked at: a program with more is not warned about.
+    const EDGES_MAX: usize = 10_000;
+
+    fn is_full(&self) -> bool {
+        self.edges.len() >= Flow::EDGES_MAX
     }
 
-    fn reaches(&self, from: Position, to: Position) -> bool {
-        let (mut seen, mut open) = (BTreeSet::from([from]), vec![from]);
-        while let Some(position) = open.pop() {
-            if position == to {
-                return true;
-            }
-            let next = self.0.get(&position).into_iter().flatten().map(|(next, _)| *next);
-            open.extend(next.filter(|next| seen.insert(*next)));
+    /// What is made on a cycle: from one position to another that leads back.
+    fn made_again_and_again(&self, n_positions: usize) -> BTreeSet<Made> {
+        let mut next = vec![Vec::new(); n_positions];
+        for (from, to, _) in &self.edges {
+            next[*from].push(*to);
         }
-        false
-    }
-
-    /// What is made on a cycle.
-    fn made_again_and_again(&self) -> BTreeSet<Made> {
-        let edges = self.0.iter().flat_map(|(from, to)| to.iter().map(move |edge| (*from, edge)));
-        edges
-            .filter_map(|(from, (to, made))| made.clone().filter(|_| self.reaches(*to, from)))
-            .collect()
+        let component_of = components(next);
+        let is_on_cycle = |from: &Position, to: &Position| component_of[*from] == component_of[*to];
+        let made = self.edges.iter().filter(|(from, to, _)| is_on_cycle(from, to));
+        made.filter_map(|(.., made)| made.clone()).collect()
     }
 }
 
 fn endless_recursion(program: &Program) -> Vec<String> {
     let component_of = recursive_components(program);
+    let mut n_positions = 0;
+    let mut first: Vec<Position> = Vec::with_capacity(program.rules.len());
+    for rule in &program.rules {
+        first.push(n_positions);
+        n_positions += rule.arity;
+    }
     // Rows go from a call to the head; what is asked for goes from the head to a call.
     let (mut up, mut down) = (Flow::default(), Flow::default());
     for (index, rule) in program.rules.iter().enumerate() {
-        let caller = RuleId(index as u32);
         let Some(component) = component_of[index] else { continue };
         let is_together = |rule: RuleId| component_of[rule.index()] == Some(component);
         for definition in &rule.definitions {
-            let origins = Origins::of(definition, &is_together);
-            let calls = origins.clauses.iter().filter_map(|clause| match &clause.atom {
-                Atom::Rule { rule, args } if is_together(*rule) => Some((*rule, args)),
-                _ => None,
-            });
-            for (callee, args) in calls {
-                for (column, arg) in args.iter().enumerate() {
-                    let Some(arg) = arg.var() else { continue };
-                    for (place, head) in definition.head.iter().enumerate() {
-                        let (inside, outside) = ((callee, column), (caller, place));
-                        for made in origins.ways(*head, arg) {
-                            up.add(inside, outside, made.map(|name| (caller, name)));
-                        }
-                        for made in origins.ways(arg, *head) {
-                            down.add(outside, inside, made.map(|name| (caller, name)));
-                        }
-                    }
+            let origins = Origins::of(definition, RuleId(index as u32), &is_together);
+            let mut outside = Places::new();
+            for (column, var) in definition.head.iter().enumerate() {
+                outside.entry(*var).or_default().push(first[index] + column);
+            }
+            let mut inside = Places::new();
+            for (rule, args) in &origins.calls {
+                for (column, var) in args.iter().enumerate() {
+                    let Some(var) = var.var() else { continue };
+                    inside.entry(var).or_default().push(first[rule.index()] + column);
                 }
             }
+            origins.flow(&inside, &outside, &mut up);
+            origins.flow(&outside, &inside, &mut down);
         }
     }
-    let made: BTreeSet<Made> =
-        up.made_again_and_again().into_iter().chain(down.made_again_and_again()).collect();
-    made.into_iter()
-        .map(|(rule, name)| {
-            format!(
-                "rule {} makes new values of ?{name} in its recursion: it ends only where a \
-                 condition on ?{name} ends it, or a pattern that binds it",
-                program.rules[rule.index()].name
-            )
-        })
-        .collect()
+    if up.is_full() || down.is_full() {
+        return Vec::new();
+    }
+    let mut made = up.made_again_and_again(n_positions);
+    made.extend(down.made_again_and_again(n_positions));
+    let warning = |(rule, var): &Made| {
+        let rule = &program.rules[rule.index()].name;
+        format!(
+            "rule {rule} makes new values of ?{var} in its recursion: it ends only where a \
+             condition on ?{var} ends it, or a pattern that binds it"
+        )
+    };
+    made.iter().map(warning).collect()
 }
 
 /// What the variables of a definition are computed from.
 struct Origins<'d> {
     definition: &'d Definition,
-    clauses: Vec<&'d Clause>,
+    rule: RuleId,
+    /// The calls that are part of the recursion.
+    calls: Vec<(RuleId, &'d [Term])>,
+    /// The functions that bind a variable, with their arguments.
+    functions: BTreeMap<Var, Vec<(Function, &'d [Term])>>,
     /// Variables whose values come from facts, constants or complete rules: finitely many.
     finite: VarSet,
 }
 
 impl<'d> Origins<'d> {
-    fn of(definition: &'d Definition, is_together: &impl Fn(RuleId) -> bool) -> Origins<'d> {
-        let clauses = positive(&definition.body);
-        let mut finite = VarSet::new();
-        for clause in &clauses {
+    fn of(
+        definition: &'d Definition,
+        rule: RuleId,
+        is_together: &impl Fn(RuleId) -> bool,
+    ) -> Origins<'d> {
+        let (calls, functions, finite) = (Vec::new(), BTreeMap::new(), VarSet::new());
+        let mut origins = Origins { definition, rule, calls, functions, finite };
+        for clause in positive(&definition.body) {
             match &clause.atom {
-                Atom::Pattern { .. } | Atom::Ground { .. } => finite.extend(clause.atom.binds()),
-                Atom::GetElse { out, default: Term::Const(_), .. } => finite.extend(out.var()),
-                Atom::Rule { rule, args } if !is_together(*rule) => {
-                    finite.extend(args.iter().filter_map(Term::var));
+                Atom::Rule { rule, args } if is_together(*rule) => {
+                    origins.calls.push((*rule, args));
                 }
-                _ => {}
+                Atom::Function { function, args, out } => {
+                    let Some(out) = out.var() else { continue };
+                    origins.functions.entry(out).or_default().push((*function, args));
+                }
+                Atom::GetElse { default: Term::Var(_), .. } => {}
+                Atom::Predicate { .. } | Atom::Missing { .. } => {}
+                atom => origins.finite.extend(atom.binds()),
             }
         }
-        Origins { definition, clauses, finite }
+        origins
     }
 
-    /// How the values of one variable come from another: as they are, or through a function that
-    /// binds the variable named.
-    fn ways(&self, var: Var, from: Var) -> Vec<Option<String>> {
-        let mut ways = Vec::new();
-        self.collect(var, from, None, &mut VarSet::new(), &mut ways);
-        ways
+    /// Adds the ways by which values at some places come to others: as they are, or through
+    /// functions.
+    fn flow(&self, from: &Places, to: &Places, flow: &mut Flow) {
+        for (var, targets) in to {
+            let mut sources = BTreeSet::new();
+            self.collect(*var, None, &mut sources);
+            for (source, made) in sources {
+                let made =
+                    made.map(|var| (self.rule, self.definition.scope.names[var.column()].clone()));
+                for start in from.get(&source).into_iter().flatten() {
+                    for target in targets {
+                        if flow.is_full() {
+                            return;
+                        }
+                        flow.edges.insert((*start, *target, made.clone()));
+                    }
+                }
+            }
+        }
     }
 
-    fn collect(
-        &self,
-        var: Var,
-        from: Var,
-        made: Option<Var>,
-        seen: &mut VarSet,
-        ways: &mut Vec<Option<String>>,
-    ) {
-        if self.finite.contains(&var) || !seen.insert(var) {
+    /// The variables that a variable is computed from, itself included, each with the one that a
+    /// function makes on the way.
+    fn collect(&self, var: Var, made: Option<Var>, sources: &mut BTreeSet<(Var, Option<Var>)>) {
+        // One maker is enough: a variable is visited once as it is and once as made of something.
+        let known = sources.range((var, None)..).take_while(|(source, _)| *source == var);
+        let mut known = known.map(|(_, known)| known.is_some());
+        if self.finite.contains(&var) || known.any(|known| known == made.is_some()) {
             return;
         }
-        if var == from {
-            let name = |var: Var| self.definition.scope.names[var.column()].to_string();
-            ways.push(made.map(name));
-        }
-        for clause in &self.clauses {
-            let Atom::Function { function, args, out } = &clause.atom else { continue };
-            if out.var() == Some(var) {
-                let made = made.or_else(|| function.makes_values().then_some(var));
-                for arg in args.iter().filter_map(Term::var) {
-                    self.collect(arg, from, made, seen, ways);
-                }
+        sources.insert((var, made));
+        for (function, args) in self.functions.get(&var).into_iter().flatten() {
+            let made = made.or_else(|| function.makes_values().then_some(var));
+            for arg in args.iter().filter_map(Term::var) {
+                self.collect(arg, made, sources);
             }
         }
     }

@@ -17,10 +17,15 @@ use rustc_hash::FxHashMap;
 /// The longest pattern, in bytes.
 pub(crate) const PATTERN_BYTES_MAX: usize = 1_000;
 /// The most different constant patterns of a query.
-pub(crate) const CONSTANTS_MAX: usize = 32;
+pub(crate) const CONSTANTS_MAX: usize = 16;
 /// What a pattern may be compiled to, in bytes. Every `\w` takes some 45,000, so `\w{1,20}` still
 /// fits; compiling so much takes some 15 ms.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// What a small pattern is compiled to at most, in bytes.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+/// The longest text that a pattern which is not small looks at, in bytes. Matching takes at worst
+/// as many steps as the text has bytes times the states of the pattern, and cannot be stopped.
+const LARGE_TEXT_BYTES_MAX: usize = 64 << 10;
 /// What matching may remember of one pattern, in bytes; beyond it, it is slower.
 const CACHE_BYTES_MAX: usize = 512 << 10;
 /// How deep groups may nest.
@@ -46,7 +51,14 @@ pub(crate) struct Patterns {
     has_compiled: bool,
 }
 
-type Kept = [FxHashMap<Arc<str>, Option<Regex>>; 2];
+type Kept = [FxHashMap<Arc<str>, Option<Pattern>>; 2];
+
+/// A compiled pattern.
+#[derive(Debug, Clone)]
+struct Pattern {
+    regex: Regex,
+    is_small: bool,
+}
 
 impl Patterns {
     /// Compiles a constant.
@@ -58,8 +70,8 @@ impl Patterns {
         if n_constants >= CONSTANTS_MAX && !self.constant[extent as usize].contains_key(text) {
             return Err(format!("a query has at most {CONSTANTS_MAX} regular expressions"));
         }
-        let regex = compile(text, extent)?;
-        self.constant[extent as usize].insert(text.clone(), Some(regex));
+        let pattern = compile(text, extent)?;
+        self.constant[extent as usize].insert(text.clone(), Some(pattern));
         Ok(())
     }
 
@@ -69,8 +81,18 @@ impl Patterns {
         std::mem::take(&mut self.has_compiled)
     }
 
-    /// The compiled form of a pattern, if it is one.
-    pub(crate) fn get(&mut self, text: &Arc<str>, extent: Extent) -> Option<&Regex> {
+    /// The compiled form of a pattern, if it is one and may look at a text of this length.
+    pub(crate) fn get(
+        &mut self,
+        text: &Arc<str>,
+        extent: Extent,
+        n_bytes: usize,
+    ) -> Option<&Regex> {
+        let pattern = self.pattern(text, extent)?;
+        (pattern.is_small || n_bytes <= LARGE_TEXT_BYTES_MAX).then_some(&pattern.regex)
+    }
+
+    fn pattern(&mut self, text: &Arc<str>, extent: Extent) -> Option<&Pattern> {
         let extent_index = extent as usize;
         if self.constant[extent_index].contains_key(text) {
             return self.constant[extent_index].get(text)?.as_ref();
@@ -95,10 +117,11 @@ impl fmt::Debug for Patterns {
     }
 }
 
-fn compile(text: &str, extent: Extent) -> Result<Regex, String> {
+fn compile(text: &str, extent: Extent) -> Result<Pattern, String> {
     if text.len() > PATTERN_BYTES_MAX {
         return Err(format!("a regular expression has at most {PATTERN_BYTES_MAX} bytes"));
     }
+    // What is wrong is said of the pattern as it stands, not of what is made of it.
     let part = build(text)?;
     if extent == Extent::Part {
         return Ok(part);
@@ -108,9 +131,18 @@ fn compile(text: &str, extent: Extent) -> Result<Regex, String> {
     build(&format!(r"\A(?:{text})\z")).or_else(|_| build(&format!("\\A(?:{text}\n)\\z")))
 }
 
-fn build(text: &str) -> Result<Regex, String> {
+fn build(text: &str) -> Result<Pattern, String> {
+    match build_within(text, SMALL_BYTES_MAX) {
+        Ok(regex) => Ok(Pattern { regex, is_small: true }),
+        Err(_) => {
+            build_within(text, COMPILED_BYTES_MAX).map(|regex| Pattern { regex, is_small: false })
+        }
+    }
+}
+
+fn build_within(text: &str, n_bytes: usize) -> Result<Regex, String> {
     let mut builder = RegexBuilder::new(text);
-    builder.size_limit(COMPILED_BYTES_MAX).dfa_size_limit(CACHE_BYTES_MAX).nest_limit(NESTING_MAX);
+    builder.size_limit(n_bytes).dfa_size_limit(CACHE_BYTES_MAX).nest_limit(NESTING_MAX);
     builder.build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
         // The parser draws the pattern and a caret; its last line says what is wrong.
@@ -127,7 +159,8 @@ mod tests {
     use super::*;
 
     fn matches(text: &str, extent: Extent, subject: &str) -> Option<bool> {
-        Patterns::default().get(&text.into(), extent).map(|regex| regex.is_match(subject))
+        let mut patterns = Patterns::default();
+        patterns.get(&text.into(), extent, subject.len()).map(|regex| regex.is_match(subject))
     }
 
     #[test]
@@ -154,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn large_patterns_look_at_texts_of_a_bounded_length() {
+        let (short, long) = ("a".repeat(LARGE_TEXT_BYTES_MAX), "a".repeat(1 << 20));
+        for small in ["a", r"\w+", r"^\d{4}-\d\d-\d\d$", "(?i)größe|kleinigkeit"] {
+            assert!(matches(small, Extent::Part, &long).is_some(), "{small}");
+        }
+        let large = r"\w{1,20}";
+        assert_eq!(matches(large, Extent::Part, &short), Some(true));
+        assert_eq!(matches(large, Extent::Part, &long), None);
+    }
+
+    #[test]
     fn an_error_is_one_line() {
         let error = compile("a(b", Extent::Part).expect_err("it is not closed");
         assert_eq!(error, "not a regular expression: unclosed group");
@@ -163,10 +207,10 @@ mod tests {
     fn patterns_come_and_go_without_a_trace() {
         let mut patterns = Patterns::default();
         let ask = |patterns: &mut Patterns, n: usize| {
-            patterns.get(&format!("a{{{n}}}").into(), Extent::Part).is_some()
+            patterns.get(&format!("a{{{n}}}").into(), Extent::Part, 0).is_some()
         };
         assert!((0..5 * RECENT_MAX).all(|n| ask(&mut patterns, n)));
         assert!(patterns.recent.iter().all(|kept| kept.len() <= RECENT_MAX));
-        assert!(patterns.get(&"(".into(), Extent::Part).is_none());
+        assert!(patterns.get(&"(".into(), Extent::Part, 0).is_none());
     }
 }

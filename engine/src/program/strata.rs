@@ -61,6 +61,14 @@ pub(super) fn recursive_components(program: &Program) -> Vec<Option<usize>> {
     (0..calls.len()).map(recurs).collect()
 }
 
+/// The strongly connected component of each node of a graph.
+pub(super) fn components(next: Vec<Vec<usize>>) -> Vec<usize> {
+    let call = |to: usize| Call { to: RuleId(to as u32), negated: false, clause: ClauseId(0) };
+    let calls: Vec<Vec<Call>> =
+        next.into_iter().map(|next| next.into_iter().map(call).collect()).collect();
+    Components::of(&calls).of_rule
+}
+
 /// The strata of flat rules, callees before callers.
 pub(super) fn of_flat(rules: &[FlatRule]) -> Vec<Stratum> {
     let calls: Vec<Vec<Call>> = rules

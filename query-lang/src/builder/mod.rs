@@ -300,6 +300,30 @@ mod tests {
     }
 
     #[test]
+    fn aggregates_and_their_order_can_be_built() {
+        check(
+            Query::find((count_distinct("n"), rand("n"), rand_n(3, "n"), sample(2, "n")))
+                .where_([
+                    get_else(var("e"), "user/age", var("d"), var("n")),
+                    predicate("not", var("f")),
+                    function("re-find", ("^a", var("s")), blank()),
+                    missing(var("e"), var("a")),
+                ])
+                .order_by([desc(count_distinct("n"))]),
+            "[:find (count-distinct ?n) (rand ?n) (rand 3 ?n) (sample 2 ?n)
+              :where [(get-else ?e :user/age ?d) ?n] [(not ?f)] [(re-find \"^a\" ?s) _]
+                     [(missing? ?e ?a)]
+              :order-by [[(count-distinct ?n) :desc]]]",
+        );
+        check(
+            Query::find((var("e"), pull("e", ["db/id"])))
+                .where_([has(var("e"), "a/b")])
+                .order_by([desc(pulled("e")), asc(var("e"))]),
+            "[:find ?e (pull ?e [:db/id]) :where [?e :a/b] :order-by [[(pull ?e) :desc] ?e]]",
+        );
+    }
+
+    #[test]
     fn pull_items_can_be_built() {
         let tags = attribute("post/tags").limit(5).default("none").rename("tags");
         let boss = attribute("user/boss").nested(["user/name"]);

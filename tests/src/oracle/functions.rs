@@ -301,7 +301,7 @@ fn of_string(function: &str, args: &[Value]) -> Option<Value> {
         "trimr" => Value::from(text.trim_end_matches(is_space)),
         "blank?" => Value::Boolean(text.chars().all(is_space)),
         "index-of" => Value::int(places.next()? as i64),
-        "last-index-of" => Value::int(places.last()? as i64),
+        "last-index-of" => Value::int(places.next_back()? as i64),
         "starts-with?" => Value::Boolean(places.next() == Some(0)),
         "ends-with?" => Value::Boolean(places.any(|at| at + wanted.len() == characters.len())),
         "includes?" => Value::Boolean(places.next().is_some()),

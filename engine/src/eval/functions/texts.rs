@@ -48,7 +48,7 @@ pub(super) fn search(function: Function, args: &[Value], patterns: &mut Patterns
     let Value::String(pattern) = &args[0] else { return None };
     let text = string(&args[1])?;
     let extent = if function == Function::Matches { Extent::Whole } else { Extent::Part };
-    let regex = patterns.get(pattern, extent)?;
+    let regex = patterns.get(pattern, extent, text.len())?;
     match function {
         Function::Matches | Function::Finds => truth(regex.is_match(text)),
         Function::Find => regex.find(text).map(|found| Value::from(found.as_str())),
