@@ -32,6 +32,7 @@ mod reached;
 pub(crate) mod reads;
 mod rows;
 mod scratch;
+mod search;
 mod steps;
 mod table;
 
