@@ -16,7 +16,7 @@ pub struct Budget {
     pub rows: Option<u64>,
     /// Bytes held by tables, intermediate rows, and values that functions made.
     pub bytes: Option<u64>,
-    /// Rounds of any one fixpoint.
+    /// Rounds of any one fixpoint; a transitive closure that is found by searching is one.
     pub rounds: Option<u64>,
     /// Cancellation and time.
     pub interrupt: Option<Interrupt>,

@@ -36,7 +36,7 @@ enum Way {
 pub(super) struct Ways(Vec<Way>);
 
 impl Ways {
-    /// Whether rules have to be asked: then the graph is only as finite as they are.
+    /// Whether rules have to be asked, so that reading the whole may be far more than is needed.
     pub(super) fn ask_rules(&self) -> bool {
         self.0.iter().any(|way| matches!(way, Way::Answers { .. }))
     }
@@ -58,6 +58,10 @@ impl Arcs {
     /// How many nodes were followed.
     pub(super) fn n_followed(&self) -> usize {
         self.starts.len() - 1
+    }
+
+    pub(super) fn n_arcs(&self) -> usize {
+        self.targets.len()
     }
 
     /// Where the `index`th followed node leads; nowhere if none so many were followed.
@@ -207,7 +211,8 @@ impl Evaluator<'_> {
             if is_new {
                 self.complete(rule)?;
             }
-            self.tables[table].prepare(&[column]);
+            let n_bytes = self.tables[table].prepare(&[column]);
+            self.meter.hold(n_bytes)?;
             tables.push(Some(table));
         }
         Ok(tables)
@@ -318,14 +323,9 @@ impl Evaluator<'_> {
         n_nodes_max: Option<usize>,
     ) -> Result<bool, QueryError> {
         let mut level: Vec<Cell> = Vec::new();
-        let mut n_rounds = 0;
         while arcs.n_followed() < nodes.len() {
             if n_nodes_max.is_some_and(|limit| nodes.len() > limit) {
                 return Ok(false);
-            }
-            if ways.ask_rules() {
-                n_rounds += 1;
-                self.meter.made_round(n_rounds)?;
             }
             level.clear();
             level.extend_from_slice(&nodes.cells()[arcs.n_followed()..]);

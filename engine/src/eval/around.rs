@@ -11,7 +11,7 @@
 //! than pairs. Where one column is bound, only what leads from the nodes asked for into the
 //! recursion takes part (the magic set); every node of it is then answered in full, and kept.
 //!
-//! A wave of pairs is a round, so that a limit on rounds stops steps that make new values.
+//! A wave of pairs is a round, as it is where rules are evaluated without knowing their structure.
 
 use rustc_hash::FxHashSet;
 

@@ -47,7 +47,7 @@ impl Evaluator<'_> {
         Ok(is_new)
     }
 
-    /// Joins rows with a range of a table's answers; keeps those without a match where the call
+    /// Joins rows with a table's answers, those of a range that begins with the first one; keeps those without a match where the call
     /// is negated.
     fn join(
         &mut self,
@@ -63,8 +63,11 @@ impl Evaluator<'_> {
         let known: Vec<usize> = (0..args.len()).filter(|arg| args[*arg].is_known()).collect();
         let emit = Emit::new(&args);
         let mut out = emit.matches();
+        let mut index = None;
         if !known.is_empty() {
-            self.tables[table].answers.prepare_index(&known);
+            let (number, n_bytes) = self.tables[table].answers.prepare_index(&known);
+            self.meter.hold(n_bytes)?;
+            index = Some(number);
         }
         let answers = &self.tables[table].answers;
         let mut key = Vec::with_capacity(known.len());
@@ -73,23 +76,22 @@ impl Evaluator<'_> {
             key.clear();
             key.extend(known.iter().filter_map(|arg| args[*arg].known(row)));
             if call.negated {
-                let has_match = if known.is_empty() {
-                    !range.is_empty()
-                } else {
-                    !answers.find(&known, &key, &range).is_empty()
+                let has_match = match index {
+                    Some(index) => answers.find(index, &key, range.end).next().is_some(),
+                    None => !range.is_empty(),
                 };
                 if !has_match {
                     out.from.push(row as u32);
                 }
                 self.meter.made_row_in(out.n_bytes())?;
-            } else if known.is_empty() {
-                for position in range.clone() {
+            } else if let Some(index) = index {
+                for position in answers.find(index, &key, range.end) {
                     emit.push(&mut out, row, answers.row(position));
                     self.meter.made_row_in(out.n_bytes())?;
                 }
             } else {
-                for position in answers.find(&known, &key, &range) {
-                    emit.push(&mut out, row, answers.row(*position as usize));
+                for position in range.clone() {
+                    emit.push(&mut out, row, answers.row(position));
                     self.meter.made_row_in(out.n_bytes())?;
                 }
             }

@@ -12,24 +12,24 @@
 //! - *from one node*: what the search meets is the answer. It reads the store node by node, and
 //!   goes over to reading the attribute as a whole once that is cheaper.
 //! - *from many nodes*: they share one graph, read once; its strongly connected components are
-//!   searched for each of them.
+//!   searched for each of them, or put into a matrix where that is less work (`search`).
 //! - *all pairs*: the same, with the whole of the relations as the graph and every node asked.
 //! - *single pairs*: searched from the end that has fewer different nodes.
 //!
 //! A node reaches itself only by a way that leads back, because no way is empty unless the base is.
 //! Answers are kept in groups by the node asked for (`reached`).
 //!
-//! What it counts: a search is one round; where steps are answers of rules, one round for each
-//! level of the search instead, so that a limit on rounds stops steps that make new values without
-//! end. Facts that exist are finite, and a search of them always ends.
+//! What it counts: a search is one round, however deep it goes. It always ends, because relations
+//! are finite: facts are, and a rule is a relation only if it can be evaluated with nothing bound.
 
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
 use super::components::Components;
-use super::meter::{BLOCK, Meter};
+use super::meter::BLOCK;
 use super::nodes::Nodes;
 use super::reached::Reached;
 use super::rows::CELL_BYTES;
+use super::search::{Graph, Search};
 use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::program::RuleId;
@@ -39,8 +39,6 @@ use crate::program::recursion::{Form, Recursion, Union};
 const FACTS_PER_LOOKUP: u64 = 24;
 /// Fewer nodes than this are always looked up one by one.
 const LOOKUPS_MIN: u64 = 64;
-/// How many searches for single pairs share a graph, so that their answers are not held at once.
-const SOURCES_PER_GRAPH: usize = 64;
 
 /// The parts of every way from a node that is asked for to one that answers.
 struct Hops {
@@ -67,148 +65,6 @@ impl Hops {
             }
             Form::Around(_) => unreachable!("what goes around both ends is no path"),
         }
-    }
-}
-
-/// A graph ready to be searched from some nodes.
-struct Search {
-    /// Where each node asked for leads by the first hop.
-    seeds: Arcs,
-    nodes: Nodes,
-    graph: Graph,
-    /// The last hops, and the nodes they lead to.
-    last: Option<(Arcs, Nodes)>,
-    /// When each vertex of the graph was last met.
-    met: Marks,
-    /// When each node was last answered, if a last hop leads there.
-    answered: Marks,
-    stack: Vec<u32>,
-}
-
-/// What a search walks on.
-enum Graph {
-    /// Nothing: there is one node to search from, and all others have been met from there.
-    Met,
-    Nodes(Arcs),
-    Components(Components),
-}
-
-/// A set of dense numbers that is emptied in no time.
-#[derive(Default)]
-struct Marks {
-    stamps: Vec<u32>,
-    stamp: u32,
-}
-
-impl Marks {
-    fn clear(&mut self, len: usize) {
-        if self.stamps.len() < len || self.stamp == u32::MAX {
-            self.stamps = vec![0; len];
-            self.stamp = 0;
-        }
-        self.stamp += 1;
-    }
-
-    #[inline]
-    fn insert(&mut self, number: u32) -> bool {
-        let stamp = &mut self.stamps[number as usize];
-        std::mem::replace(stamp, self.stamp) != self.stamp
-    }
-}
-
-impl Search {
-    fn new(seeds: Arcs, nodes: Nodes, graph: Graph, last: Option<(Arcs, Nodes)>) -> Search {
-        let (met, answered) = (Marks::default(), Marks::default());
-        Search { seeds, nodes, graph, last, met, answered, stack: Vec::new() }
-    }
-
-    fn n_bytes(&self) -> u64 {
-        let graph = match &self.graph {
-            Graph::Met => 0,
-            Graph::Nodes(arcs) => arcs.n_bytes(),
-            Graph::Components(components) => components.n_bytes(),
-        };
-        let last = self.last.as_ref().map_or(0, |(arcs, nodes)| arcs.n_bytes() + nodes.n_bytes());
-        self.seeds.n_bytes() + self.nodes.n_bytes() + graph + last
-    }
-
-    /// Appends what is reached from the `index`th node asked for, none twice.
-    fn reach(
-        &mut self,
-        index: usize,
-        out: &mut Vec<Cell>,
-        meter: &mut Meter,
-    ) -> Result<(), QueryError> {
-        let Search { seeds, nodes, graph, last, met, answered, stack } = self;
-        if let Graph::Met = graph {
-            let reached = last.as_ref().map_or(&*nodes, |(_, reached)| reached);
-            return reached.cells().chunks(BLOCK as usize).try_for_each(|cells| {
-                out.extend_from_slice(cells);
-                meter.made_rows(cells.len() as u64)
-            });
-        }
-        met.clear(match graph {
-            Graph::Components(components) => components.len(),
-            _ => nodes.len(),
-        });
-        answered.clear(last.as_ref().map_or(0, |(_, reached)| reached.len()));
-        let mut answer = |node: u32, out: &mut Vec<Cell>| match last {
-            None => out.push(nodes.cell(node)),
-            Some((arcs, reached)) => {
-                let ends = arcs.of(node as usize).iter();
-                out.extend(ends.filter(|end| answered.insert(**end)).map(|end| reached.cell(*end)));
-            }
-        };
-        let seeds = seeds.of(index).iter();
-        let mut unpaid = Unpaid { n_out_before: out.len(), n_met: 0 };
-        match graph {
-            Graph::Components(components) => {
-                let seeds = seeds.map(|seed| components.of_node[*seed as usize]);
-                stack.extend(seeds.filter(|seed| met.insert(*seed)));
-                while let Some(component) = stack.pop() {
-                    let members = components.members(component);
-                    for node in members {
-                        answer(*node, out);
-                    }
-                    let next = components.arcs.of(component as usize).iter().copied();
-                    stack.extend(next.filter(|to| met.insert(*to)));
-                    unpaid.pass(members.len(), out, meter)?;
-                }
-            }
-            Graph::Nodes(arcs) => {
-                stack.extend(seeds.copied().filter(|seed| met.insert(*seed)));
-                while let Some(node) = stack.pop() {
-                    answer(node, out);
-                    let next = arcs.of(node as usize).iter().copied();
-                    stack.extend(next.filter(|to| met.insert(*to)));
-                    unpaid.pass(1, out, meter)?;
-                }
-            }
-            Graph::Met => unreachable!("answered above"),
-        }
-        unpaid.pay(out, meter)
-    }
-}
-
-/// What a search has done since the meter was last looked at.
-struct Unpaid {
-    n_out_before: usize,
-    n_met: usize,
-}
-
-impl Unpaid {
-    #[inline]
-    fn pass(&mut self, n_met: usize, out: &[Cell], meter: &mut Meter) -> Result<(), QueryError> {
-        self.n_met += n_met;
-        if self.n_met < BLOCK as usize { Ok(()) } else { self.pay(out, meter) }
-    }
-
-    #[inline(never)]
-    fn pay(&mut self, out: &[Cell], meter: &mut Meter) -> Result<(), QueryError> {
-        meter.went_through_nodes(self.n_met as u64)?;
-        meter.made_rows((out.len() - self.n_out_before) as u64)?;
-        *self = Unpaid { n_out_before: out.len(), n_met: 0 };
-        Ok(())
     }
 }
 
@@ -277,7 +133,7 @@ impl Evaluator<'_> {
             drop(pairs);
             let components = Components::of(&arcs, nodes.len(), &mut self.meter)?;
             let search = Search::new(arcs, nodes, Graph::Components(components), None);
-            let sources = search.nodes.cells().to_vec();
+            let sources = search.nodes().to_vec();
             return self.reach_each(search, &sources, false, groups);
         }
         let first_ways = self.open(&first);
@@ -312,10 +168,11 @@ impl Evaluator<'_> {
         is_asked: bool,
         groups: &mut Reached,
     ) -> Result<(), QueryError> {
+        search.prepare_for(sources.len(), &mut self.meter)?;
         let n_bytes = search.n_bytes();
         self.meter.hold(n_bytes)?;
         for (index, source) in sources.iter().enumerate() {
-            if !is_asked && search.seeds.of(index).is_empty() {
+            if !is_asked && search.leads_nowhere(index) {
                 continue;
             }
             search.reach(index, groups.members_mut(), &mut self.meter)?;
@@ -415,23 +272,50 @@ impl Evaluator<'_> {
         let mut wanted: Vec<(Cell, Cell)> =
             asked.iter().map(|pair| (pair[near], pair[far])).collect();
         wanted.sort_unstable();
-        for sources in sources.chunks(SOURCES_PER_GRAPH) {
-            let mut groups = Reached::new(near);
-            self.reach_from(recursion, forward, sources, &mut groups)?;
-            for source in sources {
-                let start = wanted.partition_point(|(from, _)| from < source);
-                let end = wanted.partition_point(|(from, _)| from <= source);
-                let of_source = &wanted[start..end];
-                for member in groups.find(*source) {
-                    if of_source.binary_search(&(*source, *member)).is_err() {
-                        continue;
-                    }
-                    let mut pair = [*member; 2];
-                    pair[near] = *source;
-                    if self.tables[table].answers.insert(&pair) {
-                        self.meter.hold(3 * CELL_BYTES)?;
-                    }
-                }
+        if let Form::Around(steps) = &recursion.form {
+            let mut reached = Reached::new(near);
+            self.around(recursion, steps, forward, Some(&sources), &mut reached)?;
+            self.meter.room_for(reached.n_bytes())?;
+            for source in &sources {
+                self.keep_wanted(table, near, *source, reached.find(*source), &wanted)?;
+            }
+            return Ok(());
+        }
+        let mut search = self.search_from(&Hops::of(recursion, forward), &sources)?;
+        search.prepare_for(sources.len(), &mut self.meter)?;
+        let n_bytes = search.n_bytes();
+        self.meter.hold(n_bytes)?;
+        let mut reached = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            reached.clear();
+            search.reach(index, &mut reached, &mut self.meter)?;
+            self.meter.room_for(reached.len() as u64 * CELL_BYTES)?;
+            self.keep_wanted(table, near, *source, &reached, &wanted)?;
+        }
+        self.meter.release(n_bytes);
+        Ok(())
+    }
+
+    /// Answers those of the `wanted` pairs, which are sorted, that are among the ones found.
+    fn keep_wanted(
+        &mut self,
+        table: usize,
+        near: usize,
+        source: Cell,
+        reached: &[Cell],
+        wanted: &[(Cell, Cell)],
+    ) -> Result<(), QueryError> {
+        let start = wanted.partition_point(|(from, _)| *from < source);
+        let end = wanted.partition_point(|(from, _)| *from <= source);
+        let wanted = &wanted[start..end];
+        for member in reached {
+            if wanted.binary_search(&(source, *member)).is_err() {
+                continue;
+            }
+            let mut pair = [*member; 2];
+            pair[near] = source;
+            if self.tables[table].answers.insert(&pair) {
+                self.meter.hold(self.tables[table].answers.row_bytes())?;
             }
         }
         Ok(())

@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use super::Evaluator;
 use super::batch::Rows;
-use super::rows::CELL_BYTES;
 use super::steps::Emit;
 use super::table::{AgedSet, Table};
 use crate::error::QueryError;
@@ -55,7 +54,7 @@ impl Evaluator<'_> {
     pub(super) fn demand(&mut self, table: usize, key: &[Cell]) -> Result<bool, QueryError> {
         let is_new = self.tables[table].demand.insert(key);
         if is_new {
-            self.meter.hold((key.len() as u64 + 1) * CELL_BYTES)?;
+            self.meter.hold(self.tables[table].demand.row_bytes())?;
         }
         Ok(is_new)
     }
@@ -196,7 +195,8 @@ impl Evaluator<'_> {
             })
             .collect();
         let waiting = self.tables[frame.table].waiting.get_mut(&(frame.definition, step));
-        waiting.expect("rows wait there").prepare_index(&columns);
+        let (index, n_bytes) = waiting.expect("rows wait there").prepare_index(&columns);
+        self.meter.hold(n_bytes)?;
         let waiting = &self.tables[frame.table].waiting[&(frame.definition, step)];
         let answers = &self.tables[called].answers;
         let mut out = Rows::new(after);
@@ -212,8 +212,8 @@ impl Evaluator<'_> {
             self.meter.room_for(out.n_bytes())?;
             key.clear();
             key.extend(positions.iter().map(|position| answer[*position]));
-            for row in waiting.find(&columns, &key, &(0..n_waiting)) {
-                let row = waiting.row(*row as usize);
+            for row in waiting.find(index, &key, n_waiting) {
+                let row = waiting.row(row);
                 cells.clear();
                 cells.extend(sources.iter().map(|(position, column)| match position {
                     Some(position) => answer[*position],
@@ -246,7 +246,8 @@ impl Evaluator<'_> {
                 fresh.push(&row);
             }
         }
-        self.meter.hold(fresh.n_bytes())?;
+        let n_bytes = fresh.len() as u64 * waiting.row_bytes();
+        self.meter.hold(n_bytes)?;
         Ok(fresh)
     }
 
@@ -263,7 +264,7 @@ impl Evaluator<'_> {
             head.clear();
             head.extend(columns.iter().map(|column| column[row]));
             if self.tables[table].answers.insert(&head) {
-                self.meter.hold((head.len() as u64 + 1) * CELL_BYTES)?;
+                self.meter.hold(self.tables[table].answers.row_bytes())?;
             }
         }
         Ok(())

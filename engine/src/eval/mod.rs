@@ -35,6 +35,7 @@ mod reached;
 pub(crate) mod reads;
 mod rows;
 mod scratch;
+mod search;
 mod steps;
 mod table;
 mod top;

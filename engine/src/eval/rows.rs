@@ -2,10 +2,19 @@
 //!
 //! A set is one flat vector with a stride. It keeps its rows in order of arrival, so that a range
 //! of positions is an age (see `table`). The batches that steps pass on are in `batch`.
+//!
+//! Whether a row is known is asked far more often than anything else, so it is answered by keys of
+//! one or two words as long as that can be: cells of a column have one type as a rule, hence one
+//! upper half, and the lower halves of up to four of them are a key that equals exactly when the
+//! rows do. The first cell that does not fit widens the set to comparing whole rows.
+//!
+//! An index chains the positions of rows that share a key: no vector for each key, and what
+//! arrives later is appended. Positions of a chain ascend, so the rows of an age end it early.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use rustc_hash::FxBuildHasher;
 
 use crate::intern::Cell;
@@ -13,22 +22,72 @@ use crate::intern::Cell;
 /// The bytes of one cell.
 pub(crate) const CELL_BYTES: u64 = 8;
 
-/// A set of rows of one width, in order of arrival.
-#[derive(Debug, Default)]
-pub(crate) struct RowSet {
-    rows_width: usize,
-    n_rows: usize,
-    cells: Vec<Cell>,
-    positions: HashTable<u32>,
+/// The end of a chain.
+const END: u32 = u32::MAX;
+
+fn hash<Key: Hash + ?Sized>(key: &Key) -> u64 {
+    FxBuildHasher.hash_one(key)
 }
 
-fn hash(row: &[Cell]) -> u64 {
-    FxBuildHasher.hash_one(row)
+/// A set of rows of one width, in order of arrival.
+#[derive(Debug)]
+pub(crate) struct RowSet {
+    width: usize,
+    n_rows: usize,
+    cells: Vec<Cell>,
+    known: Known,
+}
+
+/// What tells whether a row is known.
+#[derive(Debug)]
+enum Known {
+    /// Keys of up to two lower halves; the upper ones are those of the first row.
+    One(HashTable<u64>),
+    /// Keys of up to four lower halves.
+    Two(HashTable<u128>),
+    /// Positions of rows, which are compared.
+    Rows(HashTable<u32>),
+}
+
+impl Known {
+    fn for_width(width: usize) -> Known {
+        match width {
+            0..=2 => Known::One(HashTable::new()),
+            3..=4 => Known::Two(HashTable::new()),
+            _ => Known::Rows(HashTable::new()),
+        }
+    }
+}
+
+/// Adds a key; whether it is new.
+fn insert_key<Key: Copy + Eq + Hash>(keys: &mut HashTable<Key>, key: Key) -> bool {
+    match keys.entry(hash(&key), |other| *other == key, hash) {
+        Entry::Occupied(_) => false,
+        Entry::Vacant(vacant) => {
+            vacant.insert(key);
+            true
+        }
+    }
+}
+
+/// Adds the position of a row to come; whether there is no such row yet.
+fn insert_row(positions: &mut HashTable<u32>, cells: &[Cell], row: &[Cell], n_rows: usize) -> bool {
+    let at = |position: &u32| {
+        let start = *position as usize * row.len();
+        &cells[start..start + row.len()]
+    };
+    match positions.entry(hash(row), |other| at(other) == row, |other| hash(at(other))) {
+        Entry::Occupied(_) => false,
+        Entry::Vacant(vacant) => {
+            vacant.insert(n_rows as u32);
+            true
+        }
+    }
 }
 
 impl RowSet {
     pub(crate) fn new(width: usize) -> RowSet {
-        RowSet { rows_width: width, ..RowSet::default() }
+        RowSet { width, n_rows: 0, cells: Vec::new(), known: Known::for_width(width) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -36,31 +95,59 @@ impl RowSet {
     }
 
     pub(crate) fn row(&self, position: usize) -> &[Cell] {
-        &self.cells[position * self.rows_width..(position + 1) * self.rows_width]
+        &self.cells[position * self.width..(position + 1) * self.width]
+    }
+
+    /// The bytes that one more row takes, room for growth included.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        let key_bytes = match self.known {
+            Known::One(_) => 8,
+            Known::Two(_) => 16,
+            Known::Rows(_) => 4,
+        };
+        self.width as u64 * CELL_BYTES + (key_bytes + 1) * 3 / 2
     }
 
     /// Adds a row; whether it is new.
     pub(crate) fn insert(&mut self, row: &[Cell]) -> bool {
-        debug_assert_eq!(row.len(), self.rows_width, "rows of one set have one width");
-        let (cells, width) = (&self.cells, self.rows_width);
-        let at = |position: u32| {
-            let start = position as usize * width;
-            &cells[start..start + width]
-        };
-        let entry = self.positions.entry(
-            hash(row),
-            |position| at(*position) == row,
-            |position| hash(at(*position)),
-        );
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(_) => false,
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                vacant.insert(u32::try_from(self.n_rows).expect("fewer than 2^32 rows fit memory"));
-                self.cells.extend_from_slice(row);
-                self.n_rows += 1;
-                true
-            }
+        debug_assert_eq!(row.len(), self.width, "rows of one set have one width");
+        assert!(self.n_rows < END as usize, "fewer than 2^32 rows fit memory");
+        if !matches!(self.known, Known::Rows(_)) && !self.fits(row) {
+            self.widen();
         }
+        let lower = |cell: &Cell| cell.halves().1;
+        let is_new = match &mut self.known {
+            Known::One(keys) => {
+                let key = row.iter().fold(0, |key: u64, cell| key << 32 | u64::from(lower(cell)));
+                insert_key(keys, key)
+            }
+            Known::Two(keys) => {
+                let key = row.iter().fold(0, |key: u128, cell| key << 32 | u128::from(lower(cell)));
+                insert_key(keys, key)
+            }
+            Known::Rows(positions) => insert_row(positions, &self.cells, row, self.n_rows),
+        };
+        if is_new {
+            self.cells.extend_from_slice(row);
+            self.n_rows += 1;
+        }
+        is_new
+    }
+
+    /// Whether the upper halves of a row are those of the first one.
+    fn fits(&self, row: &[Cell]) -> bool {
+        let first = self.cells.get(..self.width).unwrap_or(row);
+        row.iter().zip(first).all(|(cell, first)| cell.halves().0 == first.halves().0)
+    }
+
+    /// Goes over to comparing whole rows.
+    fn widen(&mut self) {
+        let mut positions = HashTable::with_capacity(self.n_rows + 1);
+        for position in 0..self.n_rows as u32 {
+            let row_hash = |position: &u32| hash(self.row(*position as usize));
+            positions.insert_unique(row_hash(&position), position, row_hash);
+        }
+        self.known = Known::Rows(positions);
     }
 }
 
@@ -68,51 +155,98 @@ impl RowSet {
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     columns: Vec<usize>,
-    n_indexed: usize,
-    /// For each key the position of its group; the key is that of the group's first row.
-    groups: HashTable<u32>,
-    members: Vec<Vec<u32>>,
+    chains: HashTable<Chain>,
+    /// For each row the next one of its chain.
+    next: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Chain {
+    /// The cell, where one column is the key; else the key's hash.
+    key: u64,
+    first: u32,
+    last: u32,
 }
 
 impl KeyIndex {
-    pub(crate) fn new(columns: Vec<usize>) -> KeyIndex {
-        KeyIndex { columns, n_indexed: 0, groups: HashTable::new(), members: Vec::new() }
+    pub(crate) fn new(columns: &[usize]) -> KeyIndex {
+        KeyIndex { columns: columns.to_vec(), chains: HashTable::new(), next: Vec::new() }
+    }
+
+    pub(crate) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    pub(crate) fn n_bytes(&self) -> u64 {
+        let per_chain = size_of::<Chain>() + 1;
+        (self.next.len() * size_of::<u32>() + self.chains.capacity() * per_chain) as u64
+    }
+
+    /// The key of cells, and its hash.
+    fn key_of(cells: impl ExactSizeIterator<Item = Cell>) -> (u64, u64) {
+        if cells.len() == 1 {
+            let key = cells.fold(0, |_, cell| cell.0);
+            return (key, hash(&key));
+        }
+        let key = cells.fold(0, |key: u64, cell| hash(&(key, cell)));
+        (key, key)
+    }
+
+    /// How a chain's key is hashed.
+    fn rehash(&self) -> impl Fn(&Chain) -> u64 + use<> {
+        let is_cell = self.columns.len() == 1;
+        move |chain| if is_cell { hash(&chain.key) } else { chain.key }
     }
 
     /// Takes in the rows that have arrived since.
     pub(crate) fn extend(&mut self, set: &RowSet) {
-        let KeyIndex { columns, groups, members, .. } = self;
-        let key = |row: &[Cell]| -> Vec<Cell> { columns.iter().map(|c| row[*c]).collect() };
-        for position in self.n_indexed..set.len() {
-            let wanted = key(set.row(position));
-            let key_of = |group: &u32| key(set.row(members[*group as usize][0] as usize));
-            let entry =
-                groups.entry(hash(&wanted), |group| key_of(group) == wanted, |g| hash(&key_of(g)));
+        let rehash = self.rehash();
+        let KeyIndex { columns, chains, next } = self;
+        for position in next.len()..set.len() {
+            let row = set.row(position);
+            let (key, hashed) = KeyIndex::key_of(columns.iter().map(|column| row[*column]));
+            let is_same = |chain: &Chain| {
+                let first = set.row(chain.first as usize);
+                chain.key == key
+                    && (columns.len() == 1 || columns.iter().all(|c| first[*c] == row[*c]))
+            };
             let position = position as u32;
-            match entry {
-                hashbrown::hash_table::Entry::Occupied(group) => {
-                    let group = *group.get() as usize;
-                    members[group].push(position);
+            match chains.entry(hashed, is_same, &rehash) {
+                Entry::Occupied(mut chain) => {
+                    let chain = chain.get_mut();
+                    next[chain.last as usize] = position;
+                    chain.last = position;
                 }
-                hashbrown::hash_table::Entry::Vacant(vacant) => {
-                    vacant.insert(members.len() as u32);
-                    members.push(vec![position]);
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Chain { key, first: position, last: position });
                 }
             }
+            next.push(END);
         }
-        self.n_indexed = set.len();
     }
 
-    /// The positions of the rows with this key, ascending.
-    pub(crate) fn find(&self, key: &[Cell], set: &RowSet) -> &[u32] {
-        let matches = |group: &u32| {
-            let first = set.row(self.members[*group as usize][0] as usize);
-            self.columns.iter().zip(key).all(|(column, cell)| first[*column] == *cell)
+    /// The positions below `end` of the rows with this key, ascending.
+    pub(crate) fn find(
+        &self,
+        key: &[Cell],
+        set: &RowSet,
+        end: usize,
+    ) -> impl Iterator<Item = usize> + use<'_> {
+        let (wanted, hashed) = KeyIndex::key_of(key.iter().copied());
+        let is_same = |chain: &Chain| {
+            let first = set.row(chain.first as usize);
+            let mut columns = self.columns.iter().zip(key);
+            chain.key == wanted
+                && (key.len() == 1 || columns.all(|(column, cell)| first[*column] == *cell))
         };
-        match self.groups.find(hash(key), matches) {
-            Some(group) => &self.members[*group as usize],
-            None => &[],
-        }
+        let mut at = self.chains.find(hashed, is_same).map_or(END, |chain| chain.first);
+        std::iter::from_fn(move || {
+            let position = at as usize;
+            (at != END && position < end).then(|| {
+                at = self.next[position];
+                position
+            })
+        })
     }
 }
 
@@ -136,16 +270,44 @@ mod tests {
         assert_eq!(set.len(), 1);
     }
 
+    /// Cells with equal lower halves are different rows, before and after the set is widened.
+    #[test]
+    fn a_set_of_any_width_tells_halves_apart() {
+        for width in 1..6 {
+            let mut set = RowSet::new(width);
+            let row = |number: u64, upper: u64| {
+                let mut row = vec![Cell(7); width];
+                row[0] = Cell(number / 10);
+                row[width - 1] = Cell(upper << 32 | number);
+                row
+            };
+            for upper in [0, 0, 1, 0, 2, 1] {
+                let is_new =
+                    set.len() == 0 || !(0..set.len()).any(|at| set.row(at) == row(5, upper));
+                for number in 0..100 {
+                    assert_eq!(set.insert(&row(number, upper)), is_new, "{width} {upper}");
+                }
+            }
+            assert_eq!(set.len(), 300);
+        }
+    }
+
     #[test]
     fn an_index_finds_what_arrived_before_and_after_it_was_made() {
-        let mut set = RowSet::new(2);
-        let mut index = KeyIndex::new(vec![1]);
-        for row in 0..100 {
-            set.insert(&[Cell(row), Cell(row % 7)]);
-            index.extend(&set);
+        for columns in [vec![1], vec![1, 2], vec![2, 1]] {
+            let mut set = RowSet::new(3);
+            let mut index = KeyIndex::new(&columns);
+            for row in 0..100 {
+                set.insert(&[Cell(row), Cell(row % 7), Cell(row % 7)]);
+                index.extend(&set);
+            }
+            let find = |cell: u64, end| -> Vec<usize> {
+                index.find(&vec![Cell(cell); columns.len()], &set, end).collect()
+            };
+            let expected: Vec<usize> = (0..100).filter(|row| row % 7 == 3).collect();
+            assert_eq!(find(3, 100), expected);
+            assert_eq!(find(3, 17), [3, 10]);
+            assert!(find(9, 100).is_empty());
         }
-        let found: Vec<u32> = (0..100).filter(|row| row % 7 == 3).collect();
-        assert_eq!(index.find(&[Cell(3)], &set), found);
-        assert!(index.find(&[Cell(9)], &set).is_empty());
     }
 }

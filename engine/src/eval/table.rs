@@ -21,12 +21,12 @@ pub(crate) struct AgedSet {
     rows: RowSet,
     stable_end: usize,
     recent_end: usize,
-    indexes: BTreeMap<Vec<usize>, KeyIndex>,
+    indexes: Vec<KeyIndex>,
 }
 
 impl AgedSet {
     pub(crate) fn new(width: usize) -> AgedSet {
-        AgedSet { rows: RowSet::new(width), stable_end: 0, recent_end: 0, indexes: BTreeMap::new() }
+        AgedSet { rows: RowSet::new(width), stable_end: 0, recent_end: 0, indexes: Vec::new() }
     }
 
     pub(crate) fn insert(&mut self, row: &[Cell]) -> bool {
@@ -56,23 +56,35 @@ impl AgedSet {
         self.stable_end < self.recent_end
     }
 
-    /// Brings the index over these columns up to date.
-    pub(crate) fn prepare_index(&mut self, columns: &[usize]) {
-        if !self.indexes.contains_key(columns) {
-            self.indexes.insert(columns.to_vec(), KeyIndex::new(columns.to_vec()));
-        }
-        let index = self.indexes.get_mut(columns).expect("it has just been made");
-        index.extend(&self.rows);
+    /// The bytes that one more row takes.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.rows.row_bytes()
     }
 
-    /// Positions of the rows whose `columns` are `key`, ascending, those of the range only.
-    /// The index must have been prepared.
-    pub(crate) fn find(&self, columns: &[usize], key: &[Cell], range: &Range<usize>) -> &[u32] {
-        let index = self.indexes.get(columns).expect("the index was prepared before the join");
-        let found = index.find(key, &self.rows);
-        let start = found.partition_point(|position| (*position as usize) < range.start);
-        let end = found.partition_point(|position| (*position as usize) < range.end);
-        &found[start..end]
+    /// Brings the index over these columns up to date; gives its number and the bytes it grew by.
+    pub(crate) fn prepare_index(&mut self, columns: &[usize]) -> (usize, u64) {
+        let number = self.index_over(columns).unwrap_or_else(|| {
+            self.indexes.push(KeyIndex::new(columns));
+            self.indexes.len() - 1
+        });
+        let index = &mut self.indexes[number];
+        let n_bytes_before = index.n_bytes();
+        index.extend(&self.rows);
+        (number, index.n_bytes() - n_bytes_before)
+    }
+
+    fn index_over(&self, columns: &[usize]) -> Option<usize> {
+        self.indexes.iter().position(|index| index.columns() == columns)
+    }
+
+    /// Positions below `end` of the rows with this key in an index that was prepared, ascending.
+    pub(crate) fn find(
+        &self,
+        index: usize,
+        key: &[Cell],
+        end: usize,
+    ) -> impl Iterator<Item = usize> + use<'_> {
+        self.indexes[index].find(key, &self.rows, end)
     }
 }
 
@@ -119,10 +131,11 @@ impl Table {
         new_demand || new_answers
     }
 
-    /// To be called before [`Table::try_for_each`] for these columns.
-    pub(crate) fn prepare(&mut self, columns: &[usize]) {
-        if self.reached.is_none() && !columns.is_empty() {
-            self.answers.prepare_index(columns);
+    /// To be called before [`Table::try_for_each`] for these columns; the bytes that it took.
+    pub(crate) fn prepare(&mut self, columns: &[usize]) -> u64 {
+        match self.reached.is_none() && !columns.is_empty() {
+            true => self.answers.prepare_index(columns).1,
+            false => 0,
         }
     }
 
@@ -139,8 +152,9 @@ impl Table {
         } else if columns.is_empty() {
             answers.all().try_for_each(|position| take(answers.row(position)))
         } else {
-            let found = answers.find(columns, key, &answers.all());
-            found.iter().try_for_each(|position| take(answers.row(*position as usize)))
+            let index = answers.index_over(columns).expect("the columns were prepared");
+            let mut found = answers.find(index, key, answers.all().end);
+            found.try_for_each(|position| take(answers.row(position)))
         }
     }
 }
