@@ -20,7 +20,8 @@ const CRATE_ARROWS: [(&str, &[&str]); 14] = [
     ("formats", &["query-lang"]),
     ("tercet", &["query-lang", "schema", "storage"]),
     ("client", &["sync", "storage", "schema"]),
-    ("server", &["sync", "storage"]),
+    // Bodies of other formats are read and written on the server, so that any HTTP client can.
+    ("server", &["sync", "storage", "formats"]),
     ("cli", &["server", "client", "tercet", "formats"]),
     ("tests", &["cli", "server", "client", "tercet", "formats"]),
     ("benches", &["tests"]),
