@@ -7,13 +7,15 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tercet::{Input, Op, Value, prepare};
 use tercet_engine::codec;
-use tercet_engine::fact::Transaction;
+use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::ReplicaId;
 use tercet_engine::limits::Budget;
+use tercet_engine::program::raw::Input;
 use tercet_engine::store::Store;
+use tercet_engine::value::Value;
+use tercet_query_lang::compile;
 use tercet_tests::workload;
 
 fn people() -> (Store, Vec<Op>) {
@@ -72,12 +74,12 @@ fn query(criterion: &mut Criterion) {
         ),
     ];
     for (name, text) in cases {
-        let query = prepare(text).expect("the text is right");
+        let query = compile(text, None).expect("the text is right");
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| query.run(black_box(&snapshot), &[], &Budget::unlimited()));
         });
     }
-    let query = prepare("[:find ?e :in ?age :where [?e :person/age ?age]]");
+    let query = compile("[:find ?e :in ?age :where [?e :person/age ?age]]", None);
     let query = query.expect("the text is right");
     criterion.bench_function("query.by_value", |bencher| {
         let inputs = [Input::Scalar(Value::int(41))];

@@ -1,93 +1,85 @@
-//! The facts that are loaded and asked: WordNet where it has been obtained, else made ones.
+//! The facts that are loaded and asked: people, WordNet, a graph, a tree.
 //!
-//! Made facts are the people of the tests' workloads and a tree like a taxonomy, from fixed seeds,
-//! so that numbers of different machines are about the same facts. Every row says which it was.
+//! All but WordNet are the tests' workloads, made from fixed seeds, so that numbers of different
+//! machines are about the same facts. A set is read when the first benchmark asks for it.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use tercet::{Attribute, EntityId, Op, Value};
+use tercet_engine::fact::Op;
+use tercet_engine::store::{Snapshot, Store};
 use tercet_formats::Wordnet;
 use tercet_tests::workload;
 
-/// Nodes of the made taxonomy; WordNet has 82,115 synsets of nouns.
-const N_TREE: usize = 80_000;
+/// Operations in a transaction of a load.
+pub const N_OPS: usize = 10_000;
 
-/// The most frequent sense of *dog* as a noun, in WordNet 3.0.
-const DOG: &str = "wn:n:02084071";
-
-/// Facts, and of them a hierarchy to climb.
+/// Facts, and a store that holds them.
 pub struct DataSet {
-    /// What they are, for people.
-    pub name: String,
+    /// What they are, for people and for the peers.
+    pub name: &'static str,
     /// All of them, as operations.
     pub ops: Vec<Op>,
-    /// A field that every entity of some kind has once, to be read.
-    pub field: Attribute,
-    /// The attribute of the hierarchy.
-    pub above: Attribute,
-    /// The hierarchy: (below, above).
-    pub edges: Vec<(EntityId, EntityId)>,
-    /// Whose ancestors are asked for.
-    pub below: EntityId,
+    /// They, ready to be asked.
+    pub snapshot: Snapshot,
 }
 
 impl DataSet {
-    /// Reads WordNet, or makes up people and a taxonomy.
-    ///
-    /// # Errors
-    /// When WordNet is there and cannot be read.
-    pub fn read() -> Result<DataSet> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/wordnet");
-        match directory.join("data.noun").exists() {
-            true => DataSet::wordnet(&directory),
-            false => Ok(DataSet::made()),
-        }
+    fn load(name: &'static str, ops: Vec<Op>) -> DataSet {
+        let snapshot = store_of(&ops).snapshot();
+        DataSet { name, ops, snapshot }
     }
+}
 
-    fn wordnet(directory: &Path) -> Result<DataSet> {
-        let importer = Wordnet::open(directory).context("cannot read data/wordnet")?;
-        let ops = importer.collect::<Result<Vec<Op>, _>>().context("cannot read data/wordnet")?;
-        let name = format!("WordNet, {} operations", ops.len());
-        let (field, above) = (attribute("synset/gloss"), attribute("synset/hypernym"));
-        let edges = edges_of(&ops, &above);
-        // Offsets differ between editions: in another one, a synset with much above it.
-        let dog = EntityId::new(DOG).expect("short and printable");
-        let below = match edges.iter().any(|(below, _)| *below == dog) {
-            true => dog,
-            false => edges.last().context("WordNet without hypernyms")?.0.clone(),
-        };
-        Ok(DataSet { name, ops, field, above, edges, below })
-    }
+/// All sets of facts, those that were asked for.
+#[derive(Default)]
+pub struct DataSets {
+    people: Option<DataSet>,
+    wordnet: Option<DataSet>,
+    /// That WordNet has not been obtained is said once.
+    misses_wordnet: bool,
+}
 
-    fn made() -> DataSet {
-        let mut ops = workload::people(workload::N_PEOPLE);
-        let edges = workload::tree(N_TREE);
-        ops.extend(workload::edge_ops(&edges));
-        let below = edges.last().expect("a tree of many nodes has edges").0.clone();
-        let hint = "made; for WordNet: cargo xtask data wordnet";
-        let name = format!("people and a tree, {} operations ({hint})", ops.len());
-        let (field, above) = (attribute("person/salary"), attribute("node/edge"));
-        DataSet { name, ops, field, above, edges, below }
-    }
-
-    /// The entities that have the field to be read, in the order of the data, with its value.
-    pub fn fields(&self) -> impl Iterator<Item = (&EntityId, &Value)> {
-        self.ops.iter().filter_map(|op| match op {
-            Op::Set { e, a, v } if *a == self.field => Some((e, v)),
-            _ => None,
+impl DataSets {
+    /// 20,000 people.
+    pub fn people(&mut self) -> &DataSet {
+        self.people.get_or_insert_with(|| {
+            DataSet::load("20,000 people", workload::people(workload::N_PEOPLE))
         })
     }
+
+    /// All of WordNet; none when it has not been obtained.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn wordnet(&mut self) -> Result<Option<&DataSet>> {
+        if self.wordnet.is_none() && !self.misses_wordnet {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/wordnet");
+            self.misses_wordnet = !directory.join("data.noun").exists();
+            if !self.misses_wordnet {
+                self.wordnet = Some(read_wordnet(&directory)?);
+            }
+        }
+        Ok(self.wordnet.as_ref())
+    }
+
+    /// Whether a benchmark asked for WordNet, and it was not there.
+    pub fn misses_wordnet(&self) -> bool {
+        self.misses_wordnet
+    }
 }
 
-fn edges_of(ops: &[Op], above: &Attribute) -> Vec<(EntityId, EntityId)> {
-    let edge = |op: &Op| match op {
-        Op::Add { e, a, v: Value::Ref(to) } if a == above => Some((e.clone(), to.clone())),
-        _ => None,
-    };
-    ops.iter().filter_map(edge).collect()
+fn read_wordnet(directory: &Path) -> Result<DataSet> {
+    let importer = Wordnet::open(directory).context("cannot read data/wordnet")?;
+    let ops = importer.collect::<Result<Vec<Op>, _>>().context("cannot read data/wordnet")?;
+    Ok(DataSet::load("WordNet", ops))
 }
 
-fn attribute(text: &str) -> Attribute {
-    Attribute::new(text).expect("type/field")
+/// A store of facts.
+pub fn store_of(ops: &[Op]) -> Store {
+    let mut store = Store::new();
+    for transaction in workload::transactions(ops, N_OPS) {
+        store.apply(&transaction);
+    }
+    store
 }

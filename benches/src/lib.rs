@@ -1,52 +1,78 @@
 //! Benchmarks: named workloads with fixed seeds, as a table and as JSON.
 //!
 //! Each benchmark measures Tercet and, in the same run on the same facts, something to compare it
-//! with: libSQL doing the same work, or what the work cannot do without. Where both give a result
-//! the results are compared too, and a difference fails the run: a wrong answer has no speed.
-//! Modules in reading order: `row` (what is reported), `measure` (how), `data` (over what),
-//! `sql` (the other side), then the benchmarks: `store`, `query`, `sync`. Criterion, in
-//! `benches/engine.rs`, is for paths of microseconds, where its statistics tell something.
+//! with: other engines answering the same question, libSQL doing the same work, or what the work
+//! cannot do without. Where both give a result the results are compared too, and a difference
+//! fails the run: a wrong answer has no speed. Modules in reading order: `row` (what is reported),
+//! `measure` and `race` (how), `digest` and `answer` (reading answers), `data` (over what), `peers`
+//! (the other engines, in a process of their own), then the benchmarks: `store`, `query`, `sync`.
+//! Criterion, in `benches/engine.rs`, is for paths of microseconds, where its statistics tell
+//! something.
 
 pub mod row;
 pub mod measure;
+pub mod race;
+pub mod digest;
+pub mod answer;
 pub mod data;
-pub mod sql;
+pub mod peers;
 pub mod store;
 pub mod query;
+#[cfg(feature = "system")]
+pub mod sql;
+#[cfg(feature = "system")]
 pub mod sync;
 
 use anyhow::Result;
 
-use crate::data::DataSet;
+use crate::data::DataSets;
+use crate::peers::Peers;
 use crate::row::Row;
 
 /// A benchmark: it may give several rows, whose ids it knows beforehand.
 pub struct Benchmark {
     /// The ids of its rows.
     pub ids: &'static [&'static str],
-    /// Runs it.
-    pub run: fn(&mut Context) -> Result<Vec<Row>>,
+    /// Measures those of its rows that are wanted.
+    pub run: fn(&mut Context, &Wanted<'_>) -> Result<Vec<Row>>,
 }
 
 /// All benchmarks, in the order they are run.
-pub const BENCHMARKS: &[Benchmark] =
-    &[store::LOAD, store::BYTES, store::POINT, query::ANCESTORS, query::CLOSURE, sync::PROPAGATE];
+pub const BENCHMARKS: &[Benchmark] = &[
+    store::LOAD,
+    store::BYTES,
+    store::POINT,
+    store::WRITE,
+    store::PREPARE,
+    Benchmark { ids: query::people::IDS, run: query::people::run },
+    #[cfg(feature = "system")]
+    sync::PROPAGATE,
+];
 
-/// What benchmarks share: the data, read once, when the first one asks.
-#[derive(Default)]
+/// Which rows are wanted.
+pub struct Wanted<'w>(pub &'w str);
+
+impl Wanted<'_> {
+    /// Whether this row is.
+    pub fn is(&self, id: &str) -> bool {
+        id.contains(self.0)
+    }
+}
+
+/// What benchmarks share: facts, read when the first one asks, and the other engines.
 pub struct Context {
-    data: Option<DataSet>,
+    /// Facts.
+    pub data: DataSets,
+    /// Other engines; none when their program was not built.
+    pub peers: Option<Peers>,
 }
 
 impl Context {
-    /// The facts to load and to ask.
+    /// A context without any facts yet.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub fn data(&mut self) -> Result<&DataSet> {
-        if self.data.is_none() {
-            self.data = Some(DataSet::read()?);
-        }
-        Ok(self.data.as_ref().expect("it has just been read"))
+    /// When the other engines should be there and cannot be started.
+    pub fn new() -> Result<Context> {
+        Ok(Context { data: DataSets::default(), peers: Peers::start()? })
     }
 }

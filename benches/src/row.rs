@@ -19,21 +19,62 @@ pub struct Row {
     pub id: &'static str,
     /// Of what: `facts/s`, `us`, `ms`, `bytes/fact`.
     pub unit: &'static str,
-    /// The number.
+    /// The number; of a time, the least on the wall, which is the one a shared machine disturbed
+    /// the least.
     pub value: f64,
+    /// The middle one of all times on the wall.
+    pub median: Option<f64>,
+    /// The least time of the processor.
+    pub cpu: Option<f64>,
+    /// How many runs were measured.
+    pub n_runs: usize,
     /// What it is compared with.
     pub against: Option<String>,
     /// That one's number, in the same unit.
     pub against_value: Option<f64>,
-    /// How many times better than that: above 1 is better, whichever way the unit goes.
+    /// That one's least time of the processor.
+    pub against_cpu: Option<f64>,
+    /// How many times better than that: above 1 is better, whichever way the unit goes. Of times
+    /// of the processor where both have one.
     pub ratio: Option<f64>,
-    /// The number to reach, where one is set.
-    pub target: Option<f64>,
-    /// The target is reached, if there is one; the answer is that of the other side; and the
-    /// number is possible.
+    /// What must be reached.
+    pub must: Option<Limit>,
+    /// What is aimed at.
+    pub aim: Option<Limit>,
+    /// Whether what must be reached is; none when nothing must, or it was not compared.
+    pub reached: Option<bool>,
+    /// The answer is that of the other sides, and the number is possible.
     pub ok: bool,
-    /// What it was measured on, and how often.
+    /// All that it was compared with.
+    pub peers: Vec<Peer>,
+    /// What it was measured on.
     pub data: String,
+}
+
+/// A number to stay within.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Limit {
+    /// As people say it: `≤ 0.5 × SQL`.
+    pub text: String,
+    /// In the unit of the row; none where what it is a multiple of was not measured.
+    pub value: Option<f64>,
+    /// Whether the number stays within it.
+    pub reached: Option<bool>,
+}
+
+/// Another contestant's numbers, in the unit of the row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Peer {
+    /// Who.
+    pub name: String,
+    /// The least time on the wall.
+    pub value: f64,
+    /// The middle one.
+    pub median: f64,
+    /// The least time of the processor.
+    pub cpu: Option<f64>,
+    /// How often it ran.
+    pub n_runs: usize,
 }
 
 impl Row {
@@ -43,11 +84,18 @@ impl Row {
             id,
             unit,
             value,
+            median: None,
+            cpu: None,
+            n_runs: 1,
             against: None,
             against_value: None,
+            against_cpu: None,
             ratio: None,
-            target: None,
+            must: None,
+            aim: None,
+            reached: None,
             ok: true,
+            peers: Vec::new(),
             data: data.into(),
         }
     }
@@ -65,6 +113,24 @@ impl Row {
         self
     }
 
+    /// Beside absolute numbers that must be reached and are aimed at.
+    #[must_use]
+    pub fn within(mut self, must: f64, aim: Option<f64>, better: Better) -> Row {
+        let number_reached = self.cpu.unwrap_or(self.value);
+        let limit = |value: f64| {
+            let (sign, reached) = match better {
+                Better::More => ("≥", number_reached >= value),
+                Better::Less => ("≤", number_reached <= value),
+            };
+            let text = format!("{sign} {} {}", number(value), self.unit);
+            Limit { text, value: Some(value), reached: Some(reached) }
+        };
+        let (must, aim) = (limit(must), aim.map(limit));
+        self.reached = must.reached;
+        (self.must, self.aim) = (Some(must), aim);
+        self
+    }
+
     /// Marks it as wrong unless both sides gave the same result.
     #[must_use]
     pub fn checked<Outcome: PartialEq>(mut self, ours: &Outcome, theirs: &Outcome) -> Row {
@@ -77,23 +143,42 @@ impl Row {
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["id", "value", "unit", "against", "ratio", "ok", "measured on"]);
+    table.set_header([
+        "id",
+        "wall",
+        "median",
+        "cpu",
+        "unit",
+        "against",
+        "ratio",
+        "must",
+        "reached",
+        "aim",
+        "ok",
+        "measured on",
+    ]);
+    let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
     for row in rows {
-        let against = match (&row.against, row.against_value) {
+        let against = match (&row.against, row.against_cpu.or(row.against_value)) {
             (Some(what), Some(value)) => format!("{} {what}", number(value)),
             _ => String::new(),
         };
         table.add_row([
             row.id.to_owned(),
             number(row.value),
+            optional(row.median),
+            optional(row.cpu),
             row.unit.to_owned(),
             against,
-            row.ratio.map(number).unwrap_or_default(),
+            optional(row.ratio),
+            row.must.as_ref().map(|must| must.text.clone()).unwrap_or_default(),
+            verdict(row.reached, "yes", "NO").to_owned(),
+            aim(row).to_owned(),
             if row.ok { "yes" } else { "NO" }.to_owned(),
             row.data.clone(),
         ]);
     }
-    for index in [1, 4] {
+    for index in [1, 2, 3, 6] {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -101,8 +186,45 @@ pub fn table(rows: &[Row]) -> String {
     table.trim_fmt()
 }
 
+fn verdict(reached: Option<bool>, yes: &'static str, no: &'static str) -> &'static str {
+    match reached {
+        Some(true) => yes,
+        Some(false) => no,
+        None => "",
+    }
+}
+
+fn aim(row: &Row) -> &'static str {
+    verdict(row.aim.as_ref().and_then(|aim| aim.reached), "yes", "not yet")
+}
+
+/// What all contestants of a row took, one line each, the quickest first.
+pub fn standings(row: &Row) -> String {
+    let ours = Peer {
+        name: "Tercet".to_owned(),
+        value: row.value,
+        median: row.median.unwrap_or(row.value),
+        cpu: row.cpu,
+        n_runs: row.n_runs,
+    };
+    let mut peers: Vec<&Peer> = row.peers.iter().chain([&ours]).collect();
+    peers.sort_by(|a, b| a.cpu.unwrap_or(a.value).total_cmp(&b.cpu.unwrap_or(b.value)));
+    let line = |peer: &Peer| {
+        let cpu = peer.cpu.map(|cpu| format!(", {} of the processor", number(cpu)));
+        let Peer { name, n_runs, .. } = peer;
+        let (wall, median, cpu) =
+            (number(peer.value), number(peer.median), cpu.unwrap_or_default());
+        format!(
+            "    {name}: {wall} {unit}, median {median}{cpu}, {n_runs} times\n",
+            unit = row.unit
+        )
+    };
+    let lines: String = peers.into_iter().map(line).collect();
+    format!("{}, {}\n{lines}", row.id, row.data)
+}
+
 /// Three digits, and thousands apart.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let n_decimals = match value.abs() {
         100.0.. => 0,
         10.0.. => 1,
@@ -138,6 +260,19 @@ mod tests {
         let row = Row::new("a", "ms", 1.0, "");
         assert!(row.clone().checked(&1, &1).ok);
         assert!(!row.checked(&1, &2).checked(&1, &1).ok);
+    }
+
+    #[test]
+    fn a_limit_is_reached_on_the_right_side_of_it() {
+        let time =
+            |value: f64| Row::new("a", "us", value, "").within(15.0, Some(5.0), Better::Less);
+        let reached = |row: Row| (row.reached, row.aim.and_then(|aim| aim.reached));
+        assert_eq!(reached(time(16.0)), (Some(false), Some(false)));
+        assert_eq!(reached(time(15.0)), (Some(true), Some(false)));
+        assert_eq!(reached(time(4.0)), (Some(true), Some(true)));
+        let rate = Row::new("a", "facts/s", 3.0, "").within(2.5, Some(4.0), Better::More);
+        assert_eq!(rate.must.as_ref().map(|must| &*must.text), Some("≥ 2.50 facts/s"));
+        assert_eq!(reached(rate), (Some(true), Some(false)));
     }
 
     #[test]

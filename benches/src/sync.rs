@@ -24,10 +24,9 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::measure::{ms, percentile};
 use crate::row::{Better, Row};
 use crate::sql::Sql;
-use crate::{Benchmark, Context};
+use crate::{Benchmark, Context, Wanted};
 
 /// `transact` called on client A until client B's subscription gives the new answer.
 pub const PROPAGATE: Benchmark =
@@ -44,7 +43,7 @@ struct Round {
     floor: Duration,
 }
 
-fn propagate(_: &mut Context) -> Result<Vec<Row>> {
+fn propagate(_: &mut Context, _: &Wanted<'_>) -> Result<Vec<Row>> {
     let directory = tempfile::tempdir()?;
     let commits = Commits::start(directory.path().join("floor.db"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -137,7 +136,12 @@ async fn rounds(storage: StorageChoice, commits: &Commits) -> Result<Vec<Round>>
 /// Waits until the subscription shows the value.
 async fn see(watched: &mut Subscription, value: &Output) -> Result<()> {
     while let Some(change) = watched.next().await {
-        if change?.answer.rows.first().is_some_and(|row| row.first() == Some(value)) {
+        if change?
+            .answer
+            .rows
+            .first()
+            .is_some_and(|row| row.get(0).is_some_and(|shown| shown == *value))
+        {
             return Ok(());
         }
     }
@@ -182,5 +186,32 @@ impl Echo {
         self.socket.send(Message::binary(vec![7; 100])).await?;
         self.socket.next().await.context("the echo ended")??;
         Ok(start.elapsed())
+    }
+}
+
+/// The smallest time that at least this part of all times does not exceed. Sorts them.
+///
+/// # Panics
+/// Without any time.
+fn percentile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort_unstable();
+    let rank = (times.len() as f64 * part).ceil() as usize;
+    times[rank.clamp(1, times.len()) - 1]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let mut times: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&mut times, 0.5), Duration::from_millis(50));
+        assert_eq!(percentile(&mut times, 0.99), Duration::from_millis(99));
+        assert_eq!(percentile(&mut times[..1], 0.99), Duration::from_millis(1));
     }
 }

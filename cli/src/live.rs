@@ -132,9 +132,9 @@ impl LiveQuery {
         let before = self.shown.replace(Arc::clone(&answer));
         let has_skipped = std::mem::take(&mut self.has_skipped);
         let (added, removed) = match &before {
-            Some(before) if has_skipped => difference(&before.rows, &answer.rows),
+            Some(before) if has_skipped => difference(&before.rows.to_vec(), &answer.rows.to_vec()),
             Some(_) => (change.delta.added, change.delta.removed),
-            None => (answer.rows.clone(), Vec::new()),
+            None => (answer.rows.to_vec(), Vec::new()),
         };
         let is_first = before.is_none();
         let is_news = is_first || !added.is_empty() || !removed.is_empty();
@@ -200,7 +200,7 @@ pub(crate) fn json_rows(rows: &[Row]) -> Vec<Vec<Json>> {
 
 fn json_cell(output: &Output) -> Json {
     // A tree too deep to travel can only be one that this client pulled itself.
-    let wire = to_wire(&vec![output.clone()]).ok().and_then(|mut row| row.pop());
+    let wire = to_wire(vec![output.clone()]).ok().and_then(|mut row| row.pop());
     let json = wire.and_then(|cell| match cell {
         WireOutput::Value(value) => serde_json::to_value(value).ok(),
         WireOutput::List(values) => serde_json::to_value(values).ok(),

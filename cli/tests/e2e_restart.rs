@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use support::http::App;
 use support::process::{LIMIT, ServerProcess};
 use tercet_client::{Client, ClientConfig, Mode, Status, SubscribeOptions, Subscription, Write};
-use tercet_engine::answer::Output;
+use tercet_engine::answer::{Output, RowRef};
 use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value as FactValue;
 use tokio::sync::mpsc;
@@ -93,8 +93,8 @@ async fn answer_when(
                 Output::Value(value) => serde_json::to_value(value).unwrap(),
                 other => panic!("{other:?}"),
             };
-            let rows = change.answer.rows.iter();
-            let rows: Vec<Value> = rows.map(|row| row.iter().map(cell).collect()).collect();
+            let rows = change.answer.rows.to_vec();
+            let rows: Vec<Value> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
             if change.complete && !change.pending && passes(&rows) {
                 return rows;
             }
@@ -190,11 +190,8 @@ async fn offline(writer: &Writer) {
 /// What follows the root by the facts that a client holds.
 async fn following_in(client: &Client) -> BTreeSet<String> {
     let answer = client.query(FOLLOWING, ()).local().await.unwrap().answer;
-    let name = |output: &Output| match output {
-        Output::Value(FactValue::String(name)) => name.to_string(),
-        other => panic!("{other:?}"),
-    };
-    answer.rows.iter().map(|row| name(&row[0])).collect()
+    let name = |row: RowRef<'_>| row.value(0).unwrap().as_str().unwrap().to_owned();
+    answer.rows.iter().map(name).collect()
 }
 
 /// Checks by the log that every entry was committed once, in a history without a gap.

@@ -3,9 +3,7 @@
 //! What a struct writes and how facts become one are rules of the schema; here they meet the
 //! facts that a replica holds.
 
-use std::sync::Arc;
-
-use tercet_engine::answer::Output;
+use tercet_engine::answer::{Output, RowRef};
 use tercet_engine::fact::{Fact, Kind, Mark, Op};
 use tercet_engine::hlc::Stamp;
 use tercet_engine::ids::{Attribute, EntityId, Name};
@@ -117,9 +115,9 @@ fn fields_of_an_entity() -> RawProgram {
 
 /// A row `(attribute, value)` as a fact. Rows carry no marks, so all are alike: of several values
 /// of a field of one, the greatest is read.
-fn field(entity: &EntityId, row: &[Output]) -> Option<(Fact, Mark)> {
-    let [Output::Value(Value::String(attribute)), Output::Value(value)] = row else { return None };
-    let attribute = Attribute::new(Arc::clone(attribute)).ok()?;
-    let fact = Fact { entity: entity.clone(), attribute, value: value.clone() };
+fn field(entity: &EntityId, row: RowRef<'_>) -> Option<(Fact, Mark)> {
+    let attribute = Attribute::new(row.value(0)?.as_str()?).ok()?;
+    let Some(Output::Value(value)) = row.to_output(1) else { return None };
+    let fact = Fact { entity: entity.clone(), attribute, value };
     Some((fact, Mark { stamp: Stamp::ZERO, kind: Kind::Set }))
 }

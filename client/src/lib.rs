@@ -58,7 +58,9 @@ pub use error::ClientError;
 pub use query::{QueryAnswer, QueryRequest};
 pub use status::{ClientStatus, Rejected, Trouble};
 pub use subscription::{Change, SubscribeOptions, Subscription};
-pub use tercet_engine::answer::{Answer, Branch, Output, Row, Tree};
+pub use tercet_engine::answer::{
+    Answer, AnswerRows, Branch, Output, OutputRef, Row, RowRef, Tree, ValueRef,
+};
 pub use tercet_engine::db::{Query, RowsDelta};
 pub use tercet_engine::fact::{Effect, Fact, Op};
 pub use tercet_engine::ids::{Attribute, Checkpoint, ClientSeq, EntityId};

@@ -184,7 +184,7 @@ mod tests {
         let answer = Answer {
             columns: ["?x".into()].into(),
             form: FindForm::Relation,
-            rows: rows(answer),
+            rows: rows(answer).into(),
             n_without_result: 0,
             work: Work::default(),
         };

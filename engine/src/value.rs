@@ -299,6 +299,12 @@ impl Number {
         }
     }
 
+    /// A word that is ordered as the numbers are, but for numbers that it cannot tell apart.
+    pub(crate) fn prefix(self) -> u64 {
+        let bits = self.floor_f64().0.to_bits();
+        if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    }
+
     /// The greatest double that is not above this number, and how far above it the number lies.
     /// The rest is below 1024, the widest gap between doubles in i64 range.
     fn floor_f64(self) -> (f64, u16) {

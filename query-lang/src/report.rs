@@ -174,6 +174,8 @@ impl fmt::Display for ReportError {
                 write!(f, "\n{text}")?;
             }
             Location::Json { path } if path.is_empty() => f.write_str("\n --> json")?,
+            // Arguments are JSON wherever they come from; the form of the query need not be.
+            Location::Json { path } if path.starts_with("inputs") => write!(f, "\n --> {path}")?,
             Location::Json { path } => write!(f, "\n --> json: {path}")?,
             Location::Builder => {}
         }

@@ -61,6 +61,14 @@ proptest! {
     }
 
     #[test]
+    fn text_and_json_say_the_same(program in any_program()) {
+        let text = print(&program);
+        let from_text = parse(&text).unwrap().raw;
+        let through_json = from_json(&to_json(&from_text)).unwrap();
+        prop_assert_eq!(print(&through_json), text);
+    }
+
+    #[test]
     fn every_part_of_a_program_has_a_span_inside_the_text(program in any_program()) {
         let text = print(&program);
         let parsed = parse(&text).unwrap();

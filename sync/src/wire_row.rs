@@ -67,8 +67,8 @@ impl WireRowError {
 ///
 /// # Errors
 /// When a tree in it nests too deep.
-pub fn to_wire(row: &Row) -> Result<WireRow, WireRowError> {
-    row.iter().map(output_to_wire).collect()
+pub fn to_wire(row: Row) -> Result<WireRow, WireRowError> {
+    row.into_iter().map(output_to_wire).collect()
 }
 
 /// The inverse of [`to_wire`].
@@ -79,11 +79,11 @@ pub fn from_wire(row: &WireRow) -> Result<Row, WireRowError> {
     row.iter().map(output_from_wire).collect()
 }
 
-fn output_to_wire(output: &Output) -> Result<WireOutput, WireRowError> {
+fn output_to_wire(output: Output) -> Result<WireOutput, WireRowError> {
     Ok(match output {
-        Output::Value(value) => WireOutput::Value(value.clone()),
-        Output::List(values) => WireOutput::List(values.clone()),
-        Output::Tree(tree) => WireOutput::Tree(tree_to_json(tree, TREE_DEPTH_MAX)?.to_string()),
+        Output::Value(value) => WireOutput::Value(value),
+        Output::List(values) => WireOutput::List(values),
+        Output::Tree(tree) => WireOutput::Tree(tree_to_json(&tree, TREE_DEPTH_MAX)?.to_string()),
     })
 }
 
@@ -193,14 +193,14 @@ mod tests {
         ];
         for tree in trees {
             let row = vec![Output::Tree(tree), Output::List(vec![Value::int(1)])];
-            assert_eq!(from_wire(&to_wire(&row).unwrap()), Ok(row));
+            assert_eq!(from_wire(&to_wire(row.clone()).unwrap()), Ok(row));
         }
     }
 
     #[test]
     fn deep_trees_are_refused_both_ways() {
         let row = vec![Output::Tree(nested(TREE_DEPTH_MAX + 1))];
-        assert_eq!(to_wire(&row), Err(WireRowError::TooDeep));
+        assert_eq!(to_wire(row), Err(WireRowError::TooDeep));
         let text = format!("{}1{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
         assert_eq!(from_wire(&vec![WireOutput::Tree(text)]).unwrap_err().code(), "malformed");
     }

@@ -15,6 +15,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use tercet_engine::answer::Row;
 use tercet_engine::commit::LogRecord;
 use tercet_engine::db::Query;
 use tercet_engine::ids::{ClientSeq, Epoch, ReplicaId};
@@ -213,12 +214,16 @@ impl Peer for Client {
                 format!("send {}", std::str::from_utf8(&bytes).unwrap())
             }
             ClientOutput::Update(update) => {
-                let rows = |rows: &[_]| -> String {
-                    let rows: Vec<_> = rows.iter().map(|row| to_wire(row).unwrap()).collect();
+                let rows = |rows: &[Row]| -> String {
+                    let rows = rows.iter().map(|row| to_wire(row.clone()).unwrap());
+                    let rows: Vec<_> = rows.collect();
                     json(&rows)
                 };
-                let mut line =
-                    format!("update {}: {}", update.subscription, rows(&update.answer.rows));
+                let mut line = format!(
+                    "update {}: {}",
+                    update.subscription,
+                    rows(&update.answer.rows.to_vec())
+                );
                 for (sign, changed) in [('+', &update.delta.added), ('-', &update.delta.removed)] {
                     if !changed.is_empty() {
                         write!(line, " {sign}{}", rows(changed)).unwrap();

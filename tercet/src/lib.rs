@@ -58,7 +58,7 @@ pub use error::Error;
 pub use query::prepare;
 pub use snapshot::Snapshot;
 pub use subscription::{Change, Subscription};
-pub use tercet_engine::answer::{Answer, Output, Row};
+pub use tercet_engine::answer::{Answer, AnswerRows, Output, OutputRef, Row, RowRef, ValueRef};
 pub use tercet_engine::db::{Query, RowsDelta};
 pub use tercet_engine::fact::{Effect, Fact, Op};
 pub use tercet_engine::ids::{Attribute, EntityId, Seq};

@@ -63,8 +63,8 @@ impl Subscription {
                 Err(error) => return Some(Err(error)),
             };
             let read = self.read.replace(Arc::clone(&answer));
-            let before = read.as_ref().map_or(&[][..], |read| &read.rows);
-            let delta = delta.or_else(|| RowsDelta::between(before, &answer.rows));
+            let before = read.as_ref().map(|read| read.rows.clone()).unwrap_or_default();
+            let delta = delta.or_else(|| RowsDelta::between(&before, &answer.rows));
             // Changes that took each other back while nobody read are none.
             if delta.is_some() || read.is_none() {
                 return Some(Ok(Change { answer, delta: delta.unwrap_or_default(), seq }));
@@ -173,11 +173,11 @@ mod tests {
     }
 
     fn put(mailbox: &Mailbox, seq: u64, before: &[&str], answer: &[&str]) {
-        let delta = RowsDelta::between(&rows(before), &rows(answer));
+        let delta = RowsDelta::between(&rows(before).into(), &rows(answer).into());
         let answer = Answer {
             columns: ["?x".into()].into(),
             form: FindForm::Relation,
-            rows: rows(answer),
+            rows: rows(answer).into(),
             n_without_result: 0,
             work: Work::default(),
         };
@@ -199,7 +199,8 @@ mod tests {
         put(&mailbox, 2, &["b", "c"], &["a", "c"]);
         put(&mailbox, 3, &["a", "c"], &["a", "d"]);
         let change = subscription.try_next().unwrap().unwrap();
-        assert_eq!((change.seq, &change.answer.rows), (Seq(3), &rows(&["a", "d"])));
+        assert_eq!(change.seq, Seq(3));
+        assert_eq!(change.answer.rows, rows(&["a", "d"]));
         assert_eq!(change.delta, RowsDelta { added: rows(&["d"]), removed: rows(&["b"]) });
         assert!(subscription.try_next().is_none());
     }

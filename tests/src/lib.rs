@@ -3,16 +3,20 @@
 //! What is judged here is judged by something slow and obvious that shares no algorithm with it:
 //! of the engine, only its data types (values, facts, operations, programs, answers) are used.
 //! Modules in reading order: what a case is made of (`random`, `tree`, `text`), what is right
-//! (`oracle`, `sql`), what is tried (`generate`, `workload`), and how a failure is told (`case`,
-//! `minimize`). Subjects of the tests (stores, databases) appear only in `tests/tests`.
+//! (`oracle`, `sql`, `datascript`), what is tried (`generate`, `workload`), and how a failure is told (`case`,
+//! `minimize`, `shrink`). What is judged, the engine, appears in `subject` alone.
 
 pub mod case;
+pub mod datascript;
+pub mod fuzz;
 pub mod generate;
 pub mod minimize;
 pub mod oracle;
 pub mod random;
+mod shrink;
 #[cfg(feature = "system")]
 pub mod sql;
+pub mod subject;
 pub mod text;
 pub mod tree;
 pub mod workload;

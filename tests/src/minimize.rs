@@ -45,11 +45,12 @@ pub fn minimize<Case>(
     smallest
 }
 
-/// The lists with a part left out: halves first, then quarters, down to single items.
+/// The lists with a part left out: halves first, then quarters, down to single items; down to a
+/// hundredth of a long list, whose single items have their turn when it has become shorter.
 pub fn shorter<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     let mut lists = Vec::new();
     let mut n_out = items.len();
-    while n_out > 0 {
+    while n_out > items.len() / 100 {
         for start in (0..items.len()).step_by(n_out) {
             let end = (start + n_out).min(items.len());
             lists.push([&items[..start], &items[end..]].concat());

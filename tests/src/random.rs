@@ -14,6 +14,12 @@ impl Random {
         Random(seed)
     }
 
+    /// The stream of one of many cases that are numbered one after the other. The plain streams of
+    /// neighbouring seeds overlap after a few draws; a round of mixing parts them.
+    pub fn of_case(seed: u64) -> Random {
+        Random::new(Random::new(seed).bits())
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -3,20 +3,20 @@
 //! A file of `tests/golden/answers` holds facts and cases over them. Each case says which rows its
 //! query gives. Oracle and engine must both give exactly that.
 //! `TERCET_BLESS=1` writes what the *oracle* says into the files, to be reviewed as a diff; the
-//! engine never decides what is right.
+//! engine never decides what is right. A case may also say what the engine warns of.
 #![allow(clippy::unwrap_used)]
-
-mod subject;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::program::raw::Input;
+use tercet_engine::store::Snapshot;
 use tercet_query_lang::{inputs_from_json, parse, parse_with_rules};
 use tercet_tests::minimize::catch;
 use tercet_tests::oracle::eval::answer;
 use tercet_tests::oracle::merge::{Facts, History};
+use tercet_tests::subject;
 use tercet_tests::text::{parse_ops, print_rows};
 use tercet_tests::tree::{Program, lift};
 use tercet_tests::workload;
@@ -37,6 +37,8 @@ struct GoldenCase {
     rules: Option<String>,
     inputs: Option<String>,
     answer: String,
+    /// What the engine warns of, in a case that is about that.
+    warnings: Option<String>,
 }
 
 fn goldens() -> Vec<Golden> {
@@ -66,6 +68,7 @@ fn read_case(text: &str) -> GoldenCase {
         rules: None,
         inputs: None,
         answer: String::new(),
+        warnings: None,
     };
     for section in sections {
         let (title, body) = section.split_once('\n').unwrap_or((section, ""));
@@ -75,6 +78,7 @@ fn read_case(text: &str) -> GoldenCase {
             "rules" => case.rules = Some(body),
             "inputs" => case.inputs = Some(body),
             "answer" => case.answer = body,
+            "warnings" => case.warnings = Some(body),
             _ => panic!("{}: what is `{title}`?", case.name),
         }
     }
@@ -91,6 +95,9 @@ fn write_golden(golden: &Golden) {
             }
         }
         text += &format!("--- answer\n{}\n", case.answer);
+        if let Some(warnings) = &case.warnings {
+            text += &format!("--- warnings\n{warnings}\n");
+        }
     }
     fs::write(&golden.path, text).unwrap();
 }
@@ -122,6 +129,8 @@ fn the_oracle_gives_the_golden_answers() {
             let rows = catch(|| oracle_text(case, &facts)).unwrap_or_else(|why| why);
             if bless {
                 case.answer = rows;
+                let snapshot = subject::store(&golden.transactions).snapshot();
+                case.warnings = case.warnings.is_some().then(|| warnings(case, &snapshot));
             } else if rows != case.answer {
                 findings.push(told(&golden.path, case, &rows));
             }
@@ -155,6 +164,30 @@ fn the_engine_gives_the_golden_answers() {
         }
     }
     assert!(findings.is_empty(), "{} cases\n{}", findings.len(), findings.join("\n"));
+}
+
+#[test]
+fn the_engine_gives_the_golden_warnings() {
+    let (mut findings, mut n_cases) = (Vec::new(), 0);
+    for golden in goldens() {
+        let snapshot = subject::store(&golden.transactions).snapshot();
+        for case in &golden.cases {
+            let Some(expected) = &case.warnings else { continue };
+            n_cases += 1;
+            let found = warnings(case, &snapshot);
+            if found != *expected {
+                findings.push(told(&golden.path, case, &found));
+            }
+        }
+    }
+    assert!(n_cases >= 10, "{n_cases} cases");
+    assert!(findings.is_empty(), "{} cases\n{}", findings.len(), findings.join("\n"));
+}
+
+fn warnings(case: &GoldenCase, snapshot: &Snapshot) -> String {
+    let (program, _) = load(case);
+    let query = subject::prepare(&program).unwrap();
+    query.warnings(snapshot).join("\n")
 }
 
 fn told(path: &Path, case: &GoldenCase, rows: &str) -> String {

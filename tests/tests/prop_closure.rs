@@ -4,8 +4,6 @@
 //! long recursions, skew and cycles that small random databases never have.
 #![allow(clippy::unwrap_used)]
 
-mod subject;
-
 use std::collections::BTreeSet;
 
 use tercet_engine::answer::{Output, Row};
@@ -14,6 +12,7 @@ use tercet_engine::value::Value;
 use tercet_query_lang::parse;
 use tercet_tests::oracle::eval::answer;
 use tercet_tests::oracle::merge::History;
+use tercet_tests::subject;
 use tercet_tests::tree::{Program, lift};
 use tercet_tests::{sql, workload};
 

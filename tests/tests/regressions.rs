@@ -2,10 +2,9 @@
 //! small by `minimize`.
 #![allow(clippy::unwrap_used)]
 
-mod subject;
-
 use tercet_query_lang::{inputs_from_json, parse};
 use tercet_tests::generate::program::Case;
+use tercet_tests::subject;
 use tercet_tests::text::parse_ops;
 use tercet_tests::tree::lift;
 use tercet_tests::workload;

@@ -10,6 +10,7 @@ mod bench;
 mod command;
 mod crash;
 mod data;
+mod fuzz_query;
 mod setup;
 mod test;
 
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Options),
     /// Kill the server again and again during writes; check that nothing acknowledged is lost.
     Crash(crash::Options),
+    /// Ask the query engine many random questions; check every answer.
+    FuzzQuery(fuzz_query::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,8 +48,9 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Setup => setup::run(),
         Task::Data(options) => data::run(&options, &repository()),
-        Task::Bench(options) => bench::run(&options),
+        Task::Bench(options) => bench::run(&options, &repository()),
         Task::Crash(options) => crash::run(&options),
+        Task::FuzzQuery(options) => fuzz_query::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,15 +1,18 @@
 //! What a build and its tests need beyond Rust: found, else installed, else asked for.
 //!
 //! A C compiler, because libSQL is compiled from its C source; and curl, because a test runs the
-//! commands that the demo prints, as they are printed. Data sets are not needed for tests:
-//! `cargo xtask data` obtains those.
+//! commands that the demo prints, as they are printed. DataScript, an npm package run by Node, is
+//! wanted rather than needed: answers are compared with it where it is there, and where Node or
+//! npm is missing that is said aloud and left out. Data sets are not needed for tests: `cargo
+//! xtask data` obtains those.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::command;
+use crate::{command, repository};
 
 /// A program that has to be there.
 struct Need {
@@ -28,7 +31,48 @@ pub(crate) fn run() -> Result<()> {
         ensure(&need)?;
         println!("setup: `{}` is there: {}", need.program, need.why);
     }
+    install_datascript();
     Ok(())
+}
+
+/// Makes sure that DataScript is there, in the version that `tests/datascript/package.json` names;
+/// says so where it cannot be.
+pub(crate) fn install_datascript() {
+    match try_install_datascript() {
+        Ok(()) => println!("setup: DataScript is there: answers are compared with it"),
+        Err(error) => eprintln!(
+            "setup: NO DATASCRIPT: {error:#}. Nothing will be compared with it; install Node with \
+             npm (Debian: packages nodejs npm) and run `cargo xtask setup` again."
+        ),
+    }
+}
+
+fn try_install_datascript() -> Result<()> {
+    for program in ["node", "npm"] {
+        if !answers(program) {
+            bail!("there is no `{program}`");
+        }
+    }
+    let folder = repository().join("tests/datascript");
+    let wanted = fs::read_to_string(folder.join("package.json"))?;
+    let installed = fs::read_to_string(folder.join("node_modules/datascript/package.json"));
+    if installed.is_ok_and(|installed| {
+        npm_version(&installed, "version") == npm_version(&wanted, "datascript")
+    }) {
+        return Ok(());
+    }
+    // No lock file: it would name the place of download of this machine. The version is exact.
+    let options = ["--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"];
+    let patience = ["--fetch-retries=1", "--fetch-timeout=30000"];
+    command::run(
+        Command::new("npm").arg("install").args(options).args(patience).current_dir(folder),
+    )
+}
+
+/// The text after a key that occurs once in a manifest, e.g. the version after `"version"`.
+fn npm_version<'a>(manifest: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = manifest.split_once(&format!("\"{key}\":"))?;
+    rest.split('"').nth(1)
 }
 
 /// Makes sure that there is what a build needs.
@@ -45,7 +89,9 @@ pub(crate) fn ensure_for_build() -> Result<()> {
 /// When it is missing and cannot be installed.
 pub(crate) fn ensure_for_tests() -> Result<()> {
     ensure(&c_compiler())?;
-    ensure(&curl())
+    ensure(&curl())?;
+    install_datascript();
+    Ok(())
 }
 
 fn c_compiler() -> Need {
@@ -93,12 +139,20 @@ fn can_install() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::answers;
+    use super::{answers, npm_version};
 
     #[test]
     fn finds_programs_and_their_absence() {
         assert!(answers("rustc"));
         assert!(!answers("no-such-compiler-of-ours"));
         assert!(!answers(" "));
+    }
+
+    #[test]
+    fn reads_versions_of_npm_manifests() {
+        let wanted = "{\"dependencies\": {\n  \"datascript\": \"1.8.1\"\n}}";
+        assert_eq!(npm_version(wanted, "datascript"), Some("1.8.1"));
+        assert_eq!(npm_version("{\"version\":\"2.0.0\"}", "version"), Some("2.0.0"));
+        assert_eq!(npm_version("{}", "version"), None);
     }
 }

@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use anyhow::Result;
 use clap::Args;
 use serde_json::Value as Json;
-use tercet_engine::answer::Row;
+use tercet_engine::answer::{Row, RowRef};
 
 use crate::connection::AppFlags;
 use crate::hosting::ended_by_user;
@@ -126,7 +126,8 @@ fn draw_within(update: &Update, width: u16, n_lines: usize) -> (String, usize) {
     let answer = &update.answer;
     let columns: Vec<String> = answer.columns.iter().map(|column| column.to_string()).collect();
     let mut n_shown = answer.rows.len().min(n_lines.saturating_sub(4));
-    let rows = json_rows(&answer.rows[..n_shown]);
+    let rows: Vec<Row> = answer.rows.iter().take(n_shown).map(RowRef::to_row).collect();
+    let rows = json_rows(&rows);
     loop {
         let table = table::draw(&columns, &rows[..n_shown], Some(width));
         let n_over = table.lines().count().saturating_sub(n_lines);

@@ -16,7 +16,7 @@ use tercet_client::{
     Change, Client, ClientConfig, ClientError, Entity, Id, Ref, Status, SubscribeOptions,
     Subscription, new_id,
 };
-use tercet_engine::answer::{Answer, Output};
+use tercet_engine::answer::{Answer, Output, RowRef};
 use tercet_engine::fact::{Effect, Op};
 use tercet_engine::value::Value;
 use tercet_storage::MemoryOutbox;
@@ -27,10 +27,7 @@ const NAMES: &str = "[:find ?name :where [?u :user/name ?name]]";
 
 /// The strings of the first column.
 fn strings(answer: &Answer) -> Vec<String> {
-    let string = |row: &Vec<Output>| match &row[0] {
-        Output::Value(Value::String(text)) => text.to_string(),
-        other => panic!("a string was expected: {other:?}"),
-    };
+    let string = |row: RowRef<'_>| row.value(0).unwrap().as_str().unwrap().to_owned();
     answer.rows.iter().map(string).collect()
 }
 

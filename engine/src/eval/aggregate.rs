@@ -1,88 +1,185 @@
 //! Aggregates over the values of one group.
 //!
-//! A group is a bag: one value for each distinct tuple of the find and `:with` variables. Numeric
-//! aggregates of a group that holds something else have no result, and its row is absent.
+//! A group is a bag: one value for each distinct tuple of the find and `:with` variables. Its
+//! members come as codes, which are ordered as the values are, so most aggregates never see a
+//! value: sums of integers are sums of distances from the least one, and only a result is decoded.
+//! Numeric aggregates of a group that holds something else have no result, and its row is absent.
 //! Everything is independent of the order of the bag.
 
-use super::exact::{ExactSum, variance};
+use std::ops::Range;
+
+use super::exact::{ExactSum, variance, variance_of_distances};
+use super::order::Ordered;
+use super::scratch::Scratch;
 use crate::answer::Output;
+use crate::intern::Cell;
 use crate::program::Aggregate;
 use crate::value::{Number, Value};
 
-/// The aggregate of a group that is not empty; none where it has no result.
-pub(crate) fn aggregate(
-    function: Aggregate,
-    n: Option<usize>,
-    mut values: Vec<Value>,
-) -> Option<Output> {
-    let value = match function {
-        Aggregate::Count => count(values.len()),
-        Aggregate::CountDistinct => {
-            values.sort_unstable();
-            values.dedup();
-            count(values.len())
+/// One column of grouped rows, and what its codes stand for.
+pub(super) struct Members<'g> {
+    ordered: &'g Ordered,
+    source: usize,
+    scratch: &'g Scratch<'g>,
+    /// The integer of code 0, where every code is a distance from it.
+    integer_base: Option<i64>,
+}
+
+impl<'g> Members<'g> {
+    pub(super) fn new(
+        ordered: &'g Ordered,
+        element: usize,
+        scratch: &'g Scratch<'g>,
+    ) -> Members<'g> {
+        let source = ordered.source_of(element);
+        let integer_base = ordered.coding(source).integer_base();
+        Members { ordered, source, scratch, integer_base }
+    }
+
+    /// The aggregate of a group that is not empty; none where it has no result.
+    pub(super) fn aggregate(
+        &self,
+        function: Aggregate,
+        n: Option<usize>,
+        group: Range<usize>,
+    ) -> Option<Output> {
+        let value = match function {
+            Aggregate::Count => count(group.len()),
+            Aggregate::CountDistinct => count(self.distinct(group).len()),
+            Aggregate::Sum => Value::Number(self.sum(group)?.sum()?),
+            Aggregate::Avg => Value::Number(self.sum(group)?.mean()?),
+            Aggregate::Min => match n {
+                None => self.value(self.extreme(group, u64::min)?),
+                Some(n) => return Some(self.list(self.least(group, n, |code| code))),
+            },
+            Aggregate::Max => match n {
+                None => self.value(self.extreme(group, u64::max)?),
+                Some(n) => return Some(self.list(self.least(group, n, std::cmp::Reverse))),
+            },
+            Aggregate::Median => Value::Number(self.median(group)?),
+            Aggregate::Variance => Value::Number(self.variance(group)?),
+            Aggregate::Stddev => Value::double(self.variance(group)?.to_f64().sqrt()).ok()?,
+            Aggregate::Distinct => return Some(self.list(self.distinct(group))),
+            Aggregate::Sample | Aggregate::Rand => {
+                let values = self.distinct(group).into_iter().map(|code| self.value(code));
+                return draw(function, n, values.collect());
+            }
+        };
+        Some(Output::Value(value))
+    }
+
+    /// The cell of one row.
+    pub(super) fn cell(&self, row: usize) -> Cell {
+        self.ordered.coding(self.source).cell(self.ordered.code(row, self.source))
+    }
+
+    fn value(&self, code: u64) -> Value {
+        self.ordered.coding(self.source).value(code, self.scratch)
+    }
+
+    fn list(&self, codes: Vec<u64>) -> Output {
+        Output::List(codes.into_iter().map(|code| self.value(code)).collect())
+    }
+
+    fn number(&self, code: u64) -> Option<Number> {
+        match self.value(code) {
+            Value::Number(number) => Some(number),
+            _ => None,
         }
-        Aggregate::Sum => Value::Number(ExactSum::of(numbers(&values)?).sum()?),
-        Aggregate::Avg => Value::Number(ExactSum::of(numbers(&values)?).mean()?),
-        Aggregate::Min => match n {
-            None => values.into_iter().min()?,
-            Some(n) => return Some(Output::List(first(values, n))),
-        },
-        Aggregate::Max => match n {
-            None => values.into_iter().max()?,
-            Some(n) => return Some(Output::List(last(values, n))),
-        },
-        Aggregate::Median => Value::Number(median(numbers(&values)?)?),
-        Aggregate::Variance => Value::Number(variance(&numbers(&values)?)?),
-        Aggregate::Stddev => Value::double(variance(&numbers(&values)?)?.to_f64().sqrt()).ok()?,
-        Aggregate::Distinct => {
-            values.sort_unstable();
-            values.dedup();
-            return Some(Output::List(values));
+    }
+
+    fn codes(&self, group: Range<usize>) -> Vec<u64> {
+        let mut codes = Vec::with_capacity(group.len());
+        self.ordered.for_each_code(group, self.source, |code| codes.push(code));
+        codes
+    }
+
+    fn distinct(&self, group: Range<usize>) -> Vec<u64> {
+        let mut codes = self.codes(group);
+        if !codes.is_sorted() {
+            codes.sort_unstable();
         }
-        Aggregate::Sample | Aggregate::Rand => return draw(function, n, values),
-    };
-    Some(Output::Value(value))
+        codes.dedup();
+        codes
+    }
+
+    fn extreme(&self, group: Range<usize>, pick: impl Fn(u64, u64) -> u64) -> Option<u64> {
+        let mut found = None;
+        self.ordered.for_each_code(group, self.source, |code| {
+            found = Some(found.map_or(code, |found| pick(found, code)));
+        });
+        found
+    }
+
+    /// The `n` least codes by a key, in its order.
+    fn least<Key: Ord>(&self, group: Range<usize>, n: usize, key: fn(u64) -> Key) -> Vec<u64> {
+        let mut codes = self.codes(group);
+        if n < codes.len() {
+            codes.select_nth_unstable_by_key(n, |code| key(*code));
+            codes.truncate(n);
+        }
+        codes.sort_unstable_by_key(|code| key(*code));
+        codes
+    }
+
+    fn sum(&self, group: Range<usize>) -> Option<ExactSum> {
+        let n_members = group.len() as u64;
+        if let Some(base) = self.integer_base {
+            let mut distances = 0_u128;
+            self.ordered.for_each_code(group, self.source, |code| distances += u128::from(code));
+            return Some(ExactSum::of_distances(base, distances, n_members));
+        }
+        let mut sum = Some(ExactSum::default());
+        self.ordered.for_each_code(group, self.source, |code| match self.number(code) {
+            Some(number) => sum.iter_mut().for_each(|sum| sum.add(number)),
+            None => sum = None,
+        });
+        sum
+    }
+
+    fn median(&self, group: Range<usize>) -> Option<Number> {
+        let middle = group.len() / 2;
+        let is_even = group.len() % 2 == 0;
+        if self.integer_base.is_none() {
+            // One member that is no number is enough for none.
+            let mut is_number = true;
+            self.ordered.for_each_code(group.clone(), self.source, |code| {
+                is_number &= self.number(code).is_some();
+            });
+            if !is_number {
+                return None;
+            }
+        }
+        let mut codes = self.codes(group);
+        let (below, upper, _) = codes.select_nth_unstable(middle);
+        let upper = self.number(*upper)?;
+        if !is_even {
+            return Some(upper);
+        }
+        let lower = self.number(below.iter().copied().max()?)?;
+        ExactSum::of([lower, upper]).mean()
+    }
+
+    fn variance(&self, group: Range<usize>) -> Option<Number> {
+        let codes = self.codes(group);
+        if self.integer_base.is_some()
+            && let Some(variance) = variance_of_distances(&codes)
+        {
+            return variance;
+        }
+        let numbers: Option<Vec<Number>> =
+            codes.into_iter().map(|code| self.number(code)).collect();
+        variance(&numbers?)
+    }
 }
 
 fn count(n: usize) -> Value {
     Value::int(i64::try_from(n).expect("fewer than 2^63 values fit memory"))
 }
 
-fn numbers(values: &[Value]) -> Option<Vec<Number>> {
-    let number = |value: &Value| match value {
-        Value::Number(number) => Some(*number),
-        _ => None,
-    };
-    values.iter().map(number).collect()
-}
-
-fn first(mut values: Vec<Value>, n: usize) -> Vec<Value> {
-    values.sort_unstable();
-    values.truncate(n);
-    values
-}
-
-fn last(mut values: Vec<Value>, n: usize) -> Vec<Value> {
-    values.sort_unstable_by(|a, b| b.cmp(a));
-    values.truncate(n);
-    values
-}
-
-fn median(mut numbers: Vec<Number>) -> Option<Number> {
-    numbers.sort_unstable();
-    let middle = numbers.len() / 2;
-    if numbers.len() % 2 == 1 {
-        return numbers.get(middle).copied();
-    }
-    ExactSum::of(numbers.get(middle.checked_sub(1)?..=middle)?.iter().copied()).mean()
-}
-
-/// Draws by a hash of the values, so that one group always gives one answer: `(sample n ?x)`
+/// Draws from different values in their order by a hash of them, so that one group always gives one answer: `(sample n ?x)`
 /// different values, `(rand ?x)` one value, `(rand n ?x)` n values with repeats.
 fn draw(function: Aggregate, n: Option<usize>, mut values: Vec<Value>) -> Option<Output> {
-    values.sort_unstable();
-    values.dedup();
     match (function, n) {
         (Aggregate::Sample, n) => {
             values.sort_by_cached_key(|value| *blake3::hash(&value.to_canonical()).as_bytes());
@@ -122,6 +219,21 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::eval::meter::Meter;
+    use crate::eval::order::{Found, Source};
+    use crate::intern::Dictionary;
+    use crate::limits::Budget;
+
+    fn aggregate(function: Aggregate, n: Option<usize>, values: Vec<Value>) -> Option<Output> {
+        let dictionary = Dictionary::default();
+        let cells: Vec<Cell> = values.iter().map(|value| dictionary.intern(value)).collect();
+        let n_rows = cells.len();
+        let found = Found { n_rows, sources: vec![Source::Cells(cells)], elements: vec![0] };
+        let (scratch, meter) = (Scratch::new(&dictionary), Meter::new(&Budget::unlimited()));
+        let (ordered, starts) = found.group(&[], &scratch, &meter).expect("there is no limit");
+        assert_eq!(starts, [0]);
+        Members::new(&ordered, 0, &scratch).aggregate(function, n, 0..n_rows)
+    }
 
     fn of(function: Aggregate, n: Option<usize>, values: &[i64]) -> Option<Output> {
         aggregate(function, n, values.iter().map(|value| Value::int(*value)).collect())

@@ -16,8 +16,8 @@ const EXPONENT_MIN: i64 = -1_074;
 pub(crate) struct ExactSum {
     /// The integers; 2^64 of them fit.
     integers: i128,
-    /// The doubles, in units of 2^-1074.
-    doubles: BigInt,
+    /// The doubles that are no integers.
+    doubles: Option<Box<Limbs>>,
     n_numbers: u64,
 }
 
@@ -30,11 +30,19 @@ impl ExactSum {
         sum
     }
 
-    fn add(&mut self, number: Number) {
+    /// The sum of integers that are given by their distances from one of them: of `n_numbers`,
+    /// fewer than 2^64, whose distances, each below 2^60, sum up to this.
+    pub(crate) fn of_distances(base: i64, distances: u128, n_numbers: u64) -> ExactSum {
+        let distances = i128::try_from(distances).expect("2^64 distances below 2^60 stay below");
+        let integers = i128::from(base) * i128::from(n_numbers) + distances;
+        ExactSum { integers, doubles: None, n_numbers }
+    }
+
+    pub(crate) fn add(&mut self, number: Number) {
         self.n_numbers += 1;
         match number.as_i64() {
             Some(integer) => self.integers += i128::from(integer),
-            None => self.doubles += in_units(number),
+            None => self.doubles.get_or_insert_default().add(number.to_f64()),
         }
     }
 
@@ -49,15 +57,108 @@ impl ExactSum {
     }
 
     fn divided_by(&self, divisor: u64) -> Option<Number> {
-        if self.doubles == BigInt::ZERO
-            && self.integers % i128::from(divisor) == 0
-            && let Ok(integer) = i64::try_from(self.integers / i128::from(divisor))
-        {
-            return Some(Number::from(integer));
-        }
-        let total = &self.doubles + (BigInt::from(self.integers) << -EXPONENT_MIN);
+        let Some(doubles) = &self.doubles else {
+            let (quotient, rest) =
+                (self.integers / i128::from(divisor), self.integers % i128::from(divisor));
+            return match i64::try_from(quotient) {
+                Ok(integer) if rest == 0 => Some(Number::from(integer)),
+                _ => ratio(&BigInt::from(self.integers), &BigInt::from(divisor)),
+            };
+        };
+        let total = doubles.in_units() + (BigInt::from(self.integers) << -EXPONENT_MIN);
         ratio(&total, &(BigInt::from(divisor) << -EXPONENT_MIN))
     }
+}
+
+/// Bits of a limb that a double's own bits are added to; the others take what is carried.
+const LIMB_BITS: u32 = 32;
+
+/// Doubles have 2,098 bits in units of 2^-1074; a double reaches into three limbs.
+const N_LIMBS: usize = 68;
+
+/// A sum of doubles as a long integer in units of 2^-1074, whose limbs carry only now and then: an
+/// addition touches three words, whatever has been added before.
+///
+/// Source: Neal, *Fast exact summation using small and large superaccumulators*, 2015.
+#[derive(Debug, Clone)]
+struct Limbs {
+    /// Formula: the sum is `Σ limbs[i] · 2^(32 i)`; limbs may be negative.
+    limbs: [i64; N_LIMBS],
+    /// Additions since limbs last carried; each adds less than 2^32 to a limb.
+    n_added: u32,
+}
+
+impl Default for Limbs {
+    fn default() -> Limbs {
+        Limbs { limbs: [0; N_LIMBS], n_added: 0 }
+    }
+}
+
+impl Limbs {
+    fn add(&mut self, double: f64) {
+        if self.n_added == 1 << 30 {
+            self.carry();
+        }
+        self.n_added += 1;
+        let (is_negative, mantissa, shift) = parts(double);
+        let shifted = u128::from(mantissa) << (shift % LIMB_BITS);
+        for (place, limb) in
+            self.limbs[(shift / LIMB_BITS) as usize..].iter_mut().take(3).enumerate()
+        {
+            let part = i64::from((shifted >> (LIMB_BITS * place as u32)) as u32);
+            *limb += if is_negative { -part } else { part };
+        }
+    }
+
+    /// Leaves less than 2^32 in every limb but the last, which holds the sign.
+    fn carry(&mut self) {
+        let mut carried = 0;
+        let (last, limbs) = self.limbs.split_last_mut().expect("there are limbs");
+        for limb in limbs {
+            let sum = *limb + carried;
+            *limb = sum & i64::from(u32::MAX);
+            carried = sum >> LIMB_BITS;
+        }
+        *last += carried;
+        self.n_added = 0;
+    }
+
+    fn in_units(&self) -> BigInt {
+        let used = self.limbs.iter().rposition(|limb| *limb != 0).map_or(0, |last| last + 1);
+        let first = self.limbs.iter().position(|limb| *limb != 0).unwrap_or(0);
+        let limbs = self.limbs[first..used.max(first)].iter().rev();
+        let sum = limbs.fold(BigInt::ZERO, |sum, limb| (sum << LIMB_BITS) + limb);
+        sum << (LIMB_BITS as usize * first)
+    }
+}
+
+/// A finite double as its sign, and `mantissa · 2^shift` in units of 2^-1074.
+fn parts(double: f64) -> (bool, u64, u32) {
+    let bits = double.to_bits();
+    let (exponent, fraction) = ((bits >> 52 & 0x7ff) as u32, bits & ((1 << 52) - 1));
+    let (mantissa, shift) = match exponent {
+        0 => (fraction, 0),
+        _ => (fraction | 1 << 52, exponent - 1),
+    };
+    (bits >> 63 == 1, mantissa, shift)
+}
+
+/// The population variance of integers that are given by their distances from one of them, which
+/// have the same; outside none where that does not fit 128 bits.
+pub(crate) fn variance_of_distances(distances: &[u64]) -> Option<Option<Number>> {
+    let n_numbers = distances.len() as u128;
+    if n_numbers == 0 {
+        return Some(None);
+    }
+    let mut sum = 0_u128;
+    let mut squares = 0_u128;
+    for distance in distances {
+        let distance = u128::from(*distance);
+        sum = sum.checked_add(distance)?;
+        squares = squares.checked_add(distance.checked_mul(distance)?)?;
+    }
+    let numerator = squares.checked_mul(n_numbers)?.checked_sub(sum.checked_mul(sum)?)?;
+    Some(ratio(&BigInt::from(numerator), &BigInt::from(n_numbers * n_numbers)))
 }
 
 /// The population variance, `(n Σx² − (Σx)²) / n²`, rounded once; none of nothing.
@@ -78,13 +179,9 @@ fn in_units(number: Number) -> BigInt {
     if let Some(integer) = number.as_i64() {
         return BigInt::from(integer) << -EXPONENT_MIN;
     }
-    let bits = number.to_f64().to_bits();
-    let (exponent, fraction) = (bits >> 52 & 0x7ff, bits & ((1 << 52) - 1));
-    let magnitude = match exponent {
-        0 => BigInt::from(fraction),
-        _ => BigInt::from(fraction | 1 << 52) << (exponent - 1),
-    };
-    if bits >> 63 == 1 { -magnitude } else { magnitude }
+    let (is_negative, mantissa, shift) = parts(number.to_f64());
+    let magnitude = BigInt::from(mantissa) << shift;
+    if is_negative { -magnitude } else { magnitude }
 }
 
 /// `numerator / denominator` (positive) as a number: the integer of 64 bits that it is, or the
@@ -179,6 +276,51 @@ mod tests {
         #[test]
         fn one_double_is_its_own_sum(double in any::<f64>().prop_filter("finite", |d| d.is_finite())) {
             prop_assert_eq!(sum(&[double, 0.5, -0.5]), Some(double + 0.0));
+        }
+
+        /// Against the same sum in integers of any length, which rounds nothing on the way.
+        #[test]
+        fn limbs_lose_nothing(
+            doubles in proptest::collection::vec(any::<f64>().prop_filter("finite", |d| d.is_finite()), 0..40),
+        ) {
+            let mut limbs = Limbs::default();
+            let mut carried = Limbs::default();
+            for double in &doubles {
+                limbs.add(*double);
+                carried.add(*double);
+                carried.carry();
+            }
+            let expected: BigInt = doubles
+                .iter()
+                .map(|double| {
+                    let (is_negative, mantissa, shift) = parts(*double);
+                    let magnitude = BigInt::from(mantissa) << shift;
+                    if is_negative { -magnitude } else { magnitude }
+                })
+                .sum();
+            prop_assert_eq!(limbs.in_units(), expected.clone());
+            prop_assert_eq!(carried.in_units(), expected);
+        }
+
+        #[test]
+        fn distances_give_what_the_integers_give(
+            base in any::<i64>(),
+            distances in proptest::collection::vec(
+                prop_oneof![0..9_u64, 0..1_u64 << 33, 0..1_u64 << 60], 1..20),
+        ) {
+            let integers: Option<Vec<i64>> =
+                distances.iter().map(|distance| base.checked_add_unsigned(*distance)).collect();
+            prop_assume!(integers.is_some());
+            let numbers: Vec<Number> =
+                integers.unwrap_or_default().into_iter().map(Number::from).collect();
+            let total = distances.iter().map(|distance| u128::from(*distance)).sum();
+            let sum = ExactSum::of_distances(base, total, distances.len() as u64);
+            let expected = ExactSum::of(numbers.iter().copied());
+            prop_assert_eq!(sum.sum(), expected.sum());
+            prop_assert_eq!(sum.mean(), expected.mean());
+            if let Some(quick) = variance_of_distances(&distances) {
+                prop_assert_eq!(quick, variance(&numbers));
+            }
         }
 
         #[test]

@@ -16,14 +16,15 @@
 use std::sync::Arc;
 
 use super::Evaluator;
-use super::rows::{CELL_BYTES, Rows, UNBOUND};
-use super::steps::{Emit, Operand};
+use super::batch::Rows;
+use super::rows::CELL_BYTES;
+use super::steps::Emit;
 use super::table::{AgedSet, Table};
 use crate::error::QueryError;
 use crate::intern::Cell;
-use crate::plan::{Action, Adornment, Call, Context, Plan, body_plan};
+use crate::plan::{Action, Adornment, Call, Plan, Slot};
 use crate::program::lower::FlatDefinition;
-use crate::program::{RuleId, VarSet};
+use crate::program::{RuleId, Var};
 
 /// Which definition of which table is being evaluated: where its rows wait.
 #[derive(Debug, Clone, Copy)]
@@ -38,23 +39,10 @@ impl Evaluator<'_> {
         if let Some(table) = self.table_of.get(&(rule, adornment.clone())) {
             return *table;
         }
-        let flat = &self.program.rules[rule.index()];
-        let stratum = &self.program.strata[self.program.stratum_of[rule.index()]];
-        let context = Context {
-            rules: &self.program.rules,
-            counts: self.snapshot,
-            sizes: self.sizes,
-            stratum: &stratum.rules,
-            asks_nothing: adornment.is_free(),
-        };
-        let plan = |definition: &FlatDefinition| {
-            let asked: VarSet =
-                adornment.columns().into_iter().map(|column| definition.head[column]).collect();
-            body_plan(&definition.body, &asked, context)
-        };
-        let plans = flat.definitions.iter().map(plan).collect();
+        let arity = self.program.rules[rule.index()].arity;
+        let plans = self.planner.rule(rule, adornment);
         let index = self.tables.len();
-        self.tables.push(Table::new(rule, flat.arity, adornment.clone(), plans));
+        self.tables.push(Table::new(rule, arity, adornment.clone(), plans));
         self.table_of.insert((rule, adornment.clone()), index);
         index
     }
@@ -132,14 +120,12 @@ impl Evaluator<'_> {
         plan: &Plan,
     ) -> Result<(), QueryError> {
         let demand = &self.tables[frame.table].demand;
-        let columns = self.tables[frame.table].adornment.columns();
-        let mut rows = Rows::new(definition.scope.names.len());
-        let unbound = vec![UNBOUND; definition.scope.names.len()];
+        // The plan begins with the head's variables of the adorned columns, in their order.
+        let n_asked = self.tables[frame.table].adornment.columns().len();
+        debug_assert_eq!(plan.start.len(), n_asked, "a demand has a cell for each variable");
+        let mut rows = Rows::new(&plan.start);
         for position in demand.recent() {
-            let row = rows.push(&unbound);
-            for (column, cell) in columns.iter().zip(demand.row(position)) {
-                row[definition.head[*column].column()] = *cell;
-            }
+            rows.push(demand.row(position));
         }
         let rows = self.run(plan, 0, rows, Some(frame))?;
         self.answer(frame.table, definition, &rows)
@@ -161,7 +147,7 @@ impl Evaluator<'_> {
         if n_waiting == 0 {
             return Ok(());
         }
-        let rows = self.resume(frame, definition, call, step, n_waiting)?;
+        let rows = self.resume(frame, plan, call, step, n_waiting)?;
         let rows = self.run(plan, step + 1, rows, Some(frame))?;
         self.answer(frame.table, definition, &rows)
     }
@@ -170,44 +156,67 @@ impl Evaluator<'_> {
     fn resume(
         &mut self,
         frame: Frame,
-        definition: &FlatDefinition,
+        plan: &Plan,
         call: &Call,
         step: usize,
         n_waiting: usize,
     ) -> Result<Rows, QueryError> {
         let called = self.table(call.rule, &call.adornment);
-        let args = self.operands(&call.args);
-        let emit = Emit::new(&args);
-        let bound: Vec<(usize, usize)> = args
+        let (before, after) = (plan.live_before(step), &plan.steps[step].live);
+        let column_of = |var: &Var| before.iter().position(|other| other == var);
+        let mut constants: Vec<(usize, Cell)> = Vec::new();
+        let (mut positions, mut columns) = (Vec::new(), Vec::new());
+        for (position, arg) in call.args.iter().enumerate() {
+            match arg {
+                Slot::Const(value) => constants.push((position, self.scratch.cell(value))),
+                Slot::Bound(var) => {
+                    positions.push(position);
+                    columns.push(column_of(var).expect("a bound variable is live"));
+                }
+                Slot::Free(_) | Slot::Blank => {}
+            }
+        }
+        let emit = Emit::of_vars(call.args.iter().map(|arg| match arg {
+            Slot::Free(var) => Some(*var),
+            _ => None,
+        }));
+        // Where each cell of a row comes from: the answer, or else the row that waited.
+        let sources: Vec<(Option<usize>, usize)> = after
             .iter()
-            .enumerate()
-            .filter_map(|(position, arg)| arg.column().map(|column| (position, column)))
+            .map(|var| match emit.position(*var) {
+                Some(position) => (Some(position), 0),
+                None => (None, column_of(var).expect("what is live was bound before or is now")),
+            })
             .collect();
-        let columns: Vec<usize> = bound.iter().map(|(_, column)| *column).collect();
         let waiting = self.tables[frame.table].waiting.get_mut(&(frame.definition, step));
         waiting.expect("rows wait there").prepare_index(&columns);
         let waiting = &self.tables[frame.table].waiting[&(frame.definition, step)];
         let answers = &self.tables[called].answers;
-        let mut out = Rows::new(definition.scope.names.len());
-        let mut key = Vec::with_capacity(bound.len());
+        let mut out = Rows::new(after);
+        let mut key = Vec::with_capacity(columns.len());
+        let mut cells = Vec::with_capacity(after.len());
         for position in answers.recent() {
             let answer = answers.row(position);
-            let fits = |(arg, cell): (&Operand, &Cell)| match arg {
-                Operand::Cell(constant) => constant == cell,
-                _ => true,
-            };
-            if !args.iter().zip(answer).all(fits) {
+            if constants.iter().any(|(position, cell)| answer[*position] != *cell)
+                || !emit.fits(answer)
+            {
                 continue;
             }
             self.meter.room_for(out.n_bytes())?;
             key.clear();
-            key.extend(bound.iter().map(|(position, _)| answer[*position]));
+            key.extend(positions.iter().map(|position| answer[*position]));
             for row in waiting.find(&columns, &key, &(0..n_waiting)) {
-                emit.push(&mut out, waiting.row(*row as usize), answer);
+                let row = waiting.row(*row as usize);
+                cells.clear();
+                cells.extend(sources.iter().map(|(position, column)| match position {
+                    Some(position) => answer[*position],
+                    None => row[*column],
+                }));
+                out.push(&cells);
                 self.meter.made_row()?;
             }
         }
-        Ok(out)
+        Ok(if plan.steps[step].merges { out.merge_equal() } else { out })
     }
 
     /// Keeps the rows that reach a recursive call; gives those that are new there.
@@ -220,11 +229,13 @@ impl Evaluator<'_> {
         let waiting = self.tables[frame.table]
             .waiting
             .entry((frame.definition, step))
-            .or_insert_with(|| AgedSet::new(rows.width()));
-        let mut fresh = Rows::new(rows.width());
-        for row in rows.iter() {
-            if waiting.insert(row) {
-                fresh.push(row);
+            .or_insert_with(|| AgedSet::new(rows.vars().len()));
+        let mut fresh = Rows::new(rows.vars());
+        let mut row = Vec::with_capacity(rows.vars().len());
+        for index in 0..rows.len() {
+            rows.read_row(index, &mut row);
+            if waiting.insert(&row) {
+                fresh.push(&row);
             }
         }
         self.meter.hold(fresh.n_bytes())?;
@@ -238,10 +249,11 @@ impl Evaluator<'_> {
         definition: &FlatDefinition,
         rows: &Rows,
     ) -> Result<(), QueryError> {
-        let mut head = Vec::with_capacity(definition.head.len());
-        for row in rows.iter() {
+        let columns: Vec<&[Cell]> = definition.head.iter().map(|var| rows.column(*var)).collect();
+        let mut head = Vec::with_capacity(columns.len());
+        for row in 0..rows.len() {
             head.clear();
-            head.extend(definition.head.iter().map(|var| row[var.column()]));
+            head.extend(columns.iter().map(|column| column[row]));
             if self.tables[table].answers.insert(&head) {
                 self.meter.hold((head.len() as u64 + 1) * CELL_BYTES)?;
             }

@@ -7,8 +7,11 @@ use crate::answer::Work;
 use crate::error::QueryError;
 use crate::limits::Budget;
 
+/// The most rows and facts that a step makes before it tells the meter.
+pub(crate) const BLOCK: u64 = 1_024;
+
 /// Rows between two looks at the interrupt.
-const CHECK_EVERY: u64 = 1_024;
+const CHECK_EVERY: u64 = BLOCK;
 
 /// Bytes that take a function about as long as a row takes a step.
 const BYTES_AS_ROW: u64 = 64;
@@ -42,7 +45,12 @@ impl Meter {
 
     /// Takes note of one more row, looking at the limits now and then.
     pub(crate) fn made_row(&mut self) -> Result<(), QueryError> {
-        self.work.n_rows_made += 1;
+        self.made_rows(1)
+    }
+
+    /// Takes note of more rows.
+    pub(crate) fn made_rows(&mut self, n_rows: u64) -> Result<(), QueryError> {
+        self.work.n_rows_made += n_rows;
         self.look()
     }
 

@@ -8,12 +8,19 @@
 //!
 //! Source: Abiteboul, Hull & Vianu, ch. 13 (semi-naive evaluation, query-subquery).
 
+mod access;
 mod aggregate;
+mod batch;
+mod calls;
 mod exact;
+mod filters;
 mod find;
 mod fixpoint;
 mod functions;
+mod groups;
 mod meter;
+mod order;
+mod patterns;
 mod pull;
 pub(crate) mod query;
 pub(crate) mod reads;
@@ -21,6 +28,7 @@ mod rows;
 mod scratch;
 mod steps;
 mod table;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -29,9 +37,10 @@ use rustc_hash::FxHashMap;
 use crate::error::QueryError;
 use crate::ids::Attribute;
 use crate::intern::Cell;
-use crate::plan::{Adornment, Counts, RuleSizes};
+use crate::plan::{Adornment, Counts, Planner};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
+use crate::program::pattern::Patterns;
 use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 use meter::Meter;
@@ -43,7 +52,7 @@ use table::Table;
 pub(crate) struct Evaluator<'s> {
     program: &'s Stratified,
     snapshot: &'s Snapshot,
-    sizes: &'s RuleSizes,
+    planner: &'s Planner<'s>,
     scratch: Scratch<'s>,
     tables: Vec<Table>,
     table_of: BTreeMap<(RuleId, Adornment), usize>,
@@ -52,26 +61,29 @@ pub(crate) struct Evaluator<'s> {
     reads: Option<Recorder>,
     /// Attributes by the cell of their text.
     attributes: FxHashMap<Cell, Option<AttributeId>>,
+    /// Regular expressions, the constant ones compiled before.
+    patterns: Patterns,
 }
 
 impl<'s> Evaluator<'s> {
     fn new(
         program: &'s Stratified,
         snapshot: &'s Snapshot,
-        sizes: &'s RuleSizes,
+        planner: &'s Planner<'s>,
         meter: Meter,
         records_reads: bool,
     ) -> Evaluator<'s> {
         Evaluator {
             program,
             snapshot,
-            sizes,
+            planner,
             scratch: Scratch::new(snapshot.dictionary()),
             tables: Vec::new(),
             table_of: BTreeMap::new(),
             meter,
             reads: records_reads.then(Recorder::default),
             attributes: FxHashMap::default(),
+            patterns: Patterns::default(),
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A field written by `set` is shown as a value, one written by `add` as a list (both: a list), a
 //! reverse reference as a list of entities; lists are in order of their values. A field without a
-//! value is left out unless the pattern has a default. `*` is every attribute and, of an entity that
-//! has any, its id under `db/id`. Recursion leaves the attribute out below its depth, shows an entity that is on
+//! value is left out unless the pattern has a default. `:db/id` is the entity itself, whoever may
+//! have written an attribute of that name. `*` is every attribute and, of an entity that has any,
+//! its id under `db/id`. Recursion leaves the attribute out below its depth, shows an entity that is on
 //! the path already by its id alone, and is refused beyond [`DEPTH_MAX`] levels, because what reads
 //! the tree recurses too.
 
@@ -84,6 +85,10 @@ impl Evaluator<'_> {
                         |rename| rename.shared().clone(),
                     );
                     if path.levels_left.get(&index) == Some(&0) {
+                        continue;
+                    }
+                    if attribute.as_str() == ID_KEY && !reverse {
+                        tree.0.insert(key, self.leaf(entity)?);
                         continue;
                     }
                     let mut field = self.pulled_field(entity, attribute, *reverse)?;

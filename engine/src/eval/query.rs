@@ -5,20 +5,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Evaluator;
+use super::batch::{Matches, Rows};
 use super::meter::Meter;
 use super::reads::Reads;
-use super::rows::Rows;
 use crate::answer::Answer;
 use crate::error::{ProgramError, QueryError};
-use crate::ids::{Attribute, EntityId};
+use crate::ids::EntityId;
 use crate::limits::Budget;
-use crate::plan::{Context, PlanText, RuleSizes, body_plan};
-use crate::program::check::nearest;
+use crate::plan::{Adornment, Choice, PlanText, Planner};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
-use crate::program::{
-    Atom, AttributeTerm, FindElement, InputColumn, InputShape, Program, VarSet, visit_clauses,
-};
+use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -86,7 +83,25 @@ impl Query {
         inputs: &[Input],
         budget: &Budget,
     ) -> Result<Answer, QueryError> {
-        self.evaluate(snapshot, inputs, budget, false).map(|watched| watched.answer)
+        let watched = self.evaluate(snapshot, inputs, budget, Choice::Cheapest, false);
+        watched.map(|watched| watched.answer)
+    }
+
+    /// Evaluates in an order of goals drawn from a seed instead of the one that counts suggest:
+    /// the answer is the same, which is what tests show with it.
+    ///
+    /// # Errors
+    /// As [`Query::run`].
+    #[doc(hidden)]
+    pub fn run_with_order_seed(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+        seed: u64,
+    ) -> Result<Answer, QueryError> {
+        let watched = self.evaluate(snapshot, inputs, budget, Choice::Drawn(seed), false);
+        watched.map(|watched| watched.answer)
     }
 
     /// Evaluates, and tells what was read.
@@ -96,7 +111,7 @@ impl Query {
         inputs: &[Input],
         budget: &Budget,
     ) -> Result<Watched, QueryError> {
-        self.evaluate(snapshot, inputs, budget, true)
+        self.evaluate(snapshot, inputs, budget, Choice::Cheapest, true)
     }
 
     fn evaluate(
@@ -104,17 +119,18 @@ impl Query {
         snapshot: &Snapshot,
         inputs: &[Input],
         budget: &Budget,
+        choice: Choice,
         records_reads: bool,
     ) -> Result<Watched, QueryError> {
         let Prepared { program, stratified, columns } = &*self.0;
-        let sizes = RuleSizes::of_rules(&stratified.rules, snapshot);
+        let planner = Planner::new(stratified, snapshot, choice);
         let meter = Meter::new(budget);
-        let mut evaluator = Evaluator::new(stratified, snapshot, &sizes, meter, records_reads);
+        let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
+        evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
-        let plan =
-            body_plan(&stratified.body, &input_vars(program), self.context(snapshot, &sizes));
+        let plan = planner.body(rows.vars(), &asked_vars(program));
         let rows = evaluator.run(&plan, 0, rows, None)?;
-        let rows = evaluator.find(program, &rows)?;
+        let rows = evaluator.find(program, rows)?;
         let answer = Answer {
             columns: Arc::clone(columns),
             form: program.form(),
@@ -125,30 +141,18 @@ impl Query {
         Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default().finish(snapshot) })
     }
 
-    fn context<'c>(&'c self, snapshot: &'c Snapshot, sizes: &'c RuleSizes) -> Context<'c> {
-        Context {
-            rules: &self.0.stratified.rules,
-            counts: snapshot,
-            sizes,
-            stratum: &[],
-            asks_nothing: false,
-        }
-    }
-
     /// The order in which the query's own body is evaluated, one numbered step a line.
     pub fn explain(&self, snapshot: &Snapshot) -> String {
         let Prepared { program, stratified, .. } = &*self.0;
-        let sizes = RuleSizes::of_rules(&stratified.rules, snapshot);
-        let plan =
-            body_plan(&stratified.body, &input_vars(program), self.context(snapshot, &sizes));
+        let planner = Planner::new(stratified, snapshot, Choice::Cheapest);
+        let plan = planner.body(&input_vars(program), &asked_vars(program));
         let text =
             PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
         let mut out = text.to_string();
-        for rule in &stratified.rules {
-            for definition in &rule.definitions {
-                let bound: VarSet =
-                    rule.needed.iter().map(|column| definition.head[*column]).collect();
-                let plan = body_plan(&definition.body, &bound, self.context(snapshot, &sizes));
+        for (index, rule) in stratified.rules.iter().enumerate() {
+            let needed = (0..rule.arity).map(|column| rule.needed.contains(&column)).collect();
+            let plans = planner.rule(RuleId(index as u32), &Adornment(needed));
+            for (definition, plan) in rule.definitions.iter().zip(plans.iter()) {
                 let head: Vec<String> = definition
                     .head
                     .iter()
@@ -156,7 +160,7 @@ impl Query {
                     .collect();
                 let _ = writeln!(out, "rule ({} {})", rule.name, head.join(" "));
                 let scope = &definition.scope;
-                let text = PlanText { plan: &plan, scope, rules: &stratified.rules, indent: 2 };
+                let text = PlanText { plan, scope, rules: &stratified.rules, indent: 2 };
                 let _ = write!(out, "{text}");
             }
         }
@@ -190,39 +194,17 @@ impl Query {
         }
         Ok(())
     }
-
-    /// A warning for each attribute that nobody has written, with the nearest known one.
-    pub fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut unknown = BTreeSet::new();
-        for body in self.program().bodies() {
-            visit_clauses(body, &mut |clause| {
-                if let Atom::Pattern { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::Missing { attribute: AttributeTerm::Const(attribute), .. }
-                | Atom::GetElse { attribute: AttributeTerm::Const(attribute), .. } = &clause.atom
-                {
-                    let id = snapshot.find_attribute(attribute);
-                    if id.is_none_or(|id| snapshot.count(id) == 0) {
-                        unknown.insert(attribute.clone());
-                    }
-                }
-            });
-        }
-        let known: Vec<&str> = snapshot
-            .attributes()
-            .filter(|id| snapshot.count(*id) > 0)
-            .map(|id| snapshot.attribute(id).as_str())
-            .collect();
-        let warning = |attribute: &Attribute| {
-            let near = nearest(attribute.as_str(), known.iter().copied());
-            let hint = near.map(|near| format!("; did you mean :{near}?")).unwrap_or_default();
-            format!("no fact has attribute :{attribute}{hint}")
-        };
-        unknown.iter().map(warning).collect()
-    }
 }
 
-fn input_vars(program: &Program) -> VarSet {
+/// The variables that inputs bind, in their order.
+fn input_vars(program: &Program) -> Vec<Var> {
     program.inputs.iter().flat_map(InputShape::columns).map(|column| column.var).collect()
+}
+
+/// The variables that the answer is made of; a variable may stand there twice.
+fn asked_vars(program: &Program) -> Vec<Var> {
+    let find = program.find.iter().map(FindElement::var);
+    find.chain(program.with.iter().copied()).collect()
 }
 
 /// The names of the columns: `:keys`, or the elements' text.
@@ -254,20 +236,22 @@ impl Evaluator<'_> {
             );
             return Err(QueryError::Input { message });
         }
-        let mut rows = Rows::unbound(program.scope.names.len());
+        let mut rows = Rows::unit();
         for (index, (shape, input)) in program.inputs.iter().zip(inputs).enumerate() {
             let bindings = bindings(shape, input, index + 1)?;
-            let mut out = Rows::new(rows.width());
-            for row in rows.iter() {
+            let vars: Vec<Var> = shape.columns().into_iter().map(|column| column.var).collect();
+            let mut out = Matches::new(vars.clone());
+            for row in 0..rows.len() {
                 for binding in &bindings {
-                    let row = out.push(row);
-                    for (column, value) in binding {
-                        row[column.var.column()] = self.counted_cell(value)?;
+                    out.from.push(row as u32);
+                    for (cells, (_, value)) in out.cells.iter_mut().zip(binding) {
+                        cells.push(self.counted_cell(value)?);
                     }
                     self.meter.made_row_in(out.n_bytes())?;
                 }
             }
-            rows = out;
+            let live = [rows.vars(), &vars].concat();
+            rows = rows.continued(out, &live);
         }
         Ok(rows)
     }

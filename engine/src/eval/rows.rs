@@ -1,8 +1,7 @@
-//! Rows of cells: batches that steps pass on, and sets that tables keep.
+//! Sets of rows that tables keep, and their indexes.
 //!
-//! Both are one flat vector with a stride. A batch has a column for every variable of its scope;
-//! columns of variables that are not bound yet hold [`UNBOUND`], which nothing reads. A set keeps
-//! its rows in order of arrival, so that a range of positions is an age (see `table`).
+//! A set is one flat vector with a stride. It keeps its rows in order of arrival, so that a range
+//! of positions is an age (see `table`). The batches that steps pass on are in `batch`.
 
 use std::hash::BuildHasher;
 
@@ -11,59 +10,8 @@ use rustc_hash::FxBuildHasher;
 
 use crate::intern::Cell;
 
-/// What an unbound column holds.
-pub(crate) const UNBOUND: Cell = Cell(0);
-
 /// The bytes of one cell.
 pub(crate) const CELL_BYTES: u64 = 8;
-
-/// Rows of one width, duplicates allowed.
-#[derive(Debug, Clone)]
-pub(crate) struct Rows {
-    width: usize,
-    n_rows: usize,
-    cells: Vec<Cell>,
-}
-
-impl Rows {
-    pub(crate) fn new(width: usize) -> Rows {
-        Rows { width, n_rows: 0, cells: Vec::new() }
-    }
-
-    /// One row in which nothing is bound.
-    pub(crate) fn unbound(width: usize) -> Rows {
-        Rows { width, n_rows: 1, cells: vec![UNBOUND; width] }
-    }
-
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.n_rows == 0
-    }
-
-    pub(crate) fn n_bytes(&self) -> u64 {
-        self.cells.len() as u64 * CELL_BYTES
-    }
-
-    pub(crate) fn row(&self, index: usize) -> &[Cell] {
-        &self.cells[index * self.width..(index + 1) * self.width]
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[Cell]> {
-        (0..self.n_rows).map(|index| self.row(index))
-    }
-
-    /// Appends a copy of `row` and gives it for changes.
-    pub(crate) fn push(&mut self, row: &[Cell]) -> &mut [Cell] {
-        debug_assert_eq!(row.len(), self.width, "rows of one batch have one width");
-        let start = self.cells.len();
-        self.cells.extend_from_slice(row);
-        self.n_rows += 1;
-        &mut self.cells[start..]
-    }
-}
 
 /// A set of rows of one width, in order of arrival.
 #[derive(Debug, Default)]
@@ -89,11 +37,6 @@ impl RowSet {
 
     pub(crate) fn row(&self, position: usize) -> &[Cell] {
         &self.cells[position * self.rows_width..(position + 1) * self.rows_width]
-    }
-
-    /// The bytes it holds: cells, and five of the hash table for each row.
-    pub(crate) fn n_bytes(&self) -> u64 {
-        self.cells.len() as u64 * CELL_BYTES + self.n_rows as u64 * 5
     }
 
     /// Adds a row; whether it is new.

@@ -7,10 +7,11 @@
 //! counted, because a function in a recursion can make texts without end.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::intern::{Cell, Dictionary};
+use crate::intern::{Cell, Dictionary, Ranks};
 use crate::value::Value;
 
 /// What a value takes in both directions, besides its text.
@@ -56,6 +57,12 @@ impl<'s> Scratch<'s> {
             Some(index) => self.values[index as usize].clone(),
             None => self.dictionary.value(cell),
         }
+    }
+
+    /// Integers to sort so many cells of the dictionary by, where that is cheaper than comparing
+    /// their texts.
+    pub(crate) fn ranks_for(&self, n_cells: usize) -> Option<Arc<Ranks>> {
+        self.dictionary.ranks_for(n_cells)
     }
 
     /// Whether a cell's value is a reference.

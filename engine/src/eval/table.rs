@@ -92,13 +92,18 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(rule: RuleId, arity: usize, adornment: Adornment, plans: Vec<Plan>) -> Table {
+    pub(crate) fn new(
+        rule: RuleId,
+        arity: usize,
+        adornment: Adornment,
+        plans: Arc<Vec<Plan>>,
+    ) -> Table {
         Table {
             rule,
             demand: AgedSet::new(adornment.columns().len()),
             adornment,
             answers: AgedSet::new(arity),
-            plans: Arc::new(plans),
+            plans,
             waiting: BTreeMap::new(),
         }
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::answer::{Answer, Row};
+use crate::answer::{Answer, AnswerRows, Row, RowRef};
 use crate::codec;
 use crate::error::QueryError;
 use crate::eval::query::{Query, Watched};
@@ -53,22 +53,33 @@ pub struct RowsDelta {
 impl RowsDelta {
     /// The difference between two lists of rows, whatever their order; none where they hold the
     /// same. Rows are counted: two entities may be pulled to equal trees.
-    pub fn between(before: &[Row], after: &[Row]) -> Option<RowsDelta> {
-        let mut counts: FxHashMap<&Row, i64> = FxHashMap::default();
-        for row in before {
+    pub fn between(before: &AnswerRows, after: &AnswerRows) -> Option<RowsDelta> {
+        // Results of one query mostly begin and end alike, and alike rows need not be made.
+        let n_alike = |pairs: &mut dyn Iterator<Item = (RowRef<'_>, RowRef<'_>)>| {
+            pairs.take_while(|(a, b)| a == b).count()
+        };
+        let n_first = n_alike(&mut before.iter().zip(after));
+        let n_last_max = before.len().min(after.len()) - n_first;
+        let n_last = n_alike(&mut before.iter().rev().zip(after.iter().rev()).take(n_last_max));
+        let middle = |rows: &AnswerRows| -> Vec<Row> {
+            let n_rows = rows.len() - n_first - n_last;
+            rows.iter().skip(n_first).take(n_rows).map(RowRef::to_row).collect()
+        };
+        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
+        for row in middle(before) {
             *counts.entry(row).or_default() -= 1;
         }
-        for row in after {
+        for row in middle(after) {
             *counts.entry(row).or_default() += 1;
         }
         let mut delta = RowsDelta::default();
-        let mut changed: Vec<(&Row, i64)> =
+        let mut changed: Vec<(Row, i64)> =
             counts.into_iter().filter(|(_, count)| *count != 0).collect();
         changed.sort_unstable();
         for (row, count) in changed {
             let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
             let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
-            side.extend(std::iter::repeat_n(row, n_times).cloned());
+            side.extend(std::iter::repeat_n(row, n_times));
         }
         (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
     }
@@ -171,8 +182,8 @@ impl LiveQueries {
         }
         let current = Current::from(watched?);
         self.route(id, &current.reads);
-        let before = old.as_ref().map_or(&[][..], |old| &old.answer.rows);
-        let delta = RowsDelta::between(before, &current.answer.rows);
+        let before = old.map(|old| old.answer.rows.clone()).unwrap_or_default();
+        let delta = RowsDelta::between(&before, &current.answer.rows);
         let instance = self.instances.get_mut(&id).expect("it was there a moment ago");
         instance.current = Some(current);
         Ok(delta)

@@ -1,14 +1,19 @@
 //! Plans: in which order the goals of a body are evaluated, and how each one is.
 //!
 //! A [`Plan`] is inert data that prints itself. It is made for a body, the variables bound before
-//! it, and the counts of a snapshot; the counts decide the order and nothing else, so an estimate
-//! can make a query slow but never wrong. What is left out: facts, and the evaluation itself.
+//! it, the variables asked of it, and the counts of a snapshot; the counts decide the order and
+//! nothing else, so an estimate can make a query slow but never wrong. Modules in reading order:
+//! `order` (which goal comes next), `live` (which variables are still needed after each step),
+//! `planner` (plans of a program's bodies). What is left out: facts, and the evaluation itself.
 
+mod live;
 mod order;
+mod planner;
 
 use std::fmt;
 
-pub(crate) use order::{Context, Counts, RuleSizes, body_plan};
+pub(crate) use order::{Choice, Counts};
+pub(crate) use planner::Planner;
 
 use crate::ids::Attribute;
 use crate::program::functions::Function;
@@ -19,7 +24,19 @@ use crate::value::Value;
 /// The steps of one body, first to last.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
+    /// The variables of the rows it begins with, in the order of their columns.
+    pub(crate) start: Vec<Var>,
     pub(crate) steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The variables of the rows that arrive at a step, in the order of their columns.
+    pub(crate) fn live_before(&self, step: usize) -> &[Var] {
+        match step.checked_sub(1) {
+            Some(before) => &self.steps[before].live,
+            None => &self.start,
+        }
+    }
 }
 
 /// One step: it turns the rows made so far into new ones.
@@ -28,6 +45,11 @@ pub(crate) struct Step {
     /// Rows expected for each row that arrives.
     pub(crate) estimate: f64,
     pub(crate) action: Action,
+    /// The variables that a later step or the head asks for: the columns of the rows it makes.
+    pub(crate) live: Vec<Var>,
+    /// Rows may have become equal, because a variable was left out, and later steps would do the
+    /// same work for each.
+    pub(crate) merges: bool,
 }
 
 /// A term, with what is known of it when its step runs.
@@ -51,12 +73,40 @@ pub(crate) enum AttributeSlot {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    Pattern { entity: Slot, attribute: AttributeSlot, value: Slot },
-    Predicate { function: Function, args: Vec<Slot> },
-    Function { function: Function, args: Vec<Slot>, out: Slot },
-    Ground { rows: Vec<Vec<Value>>, out: Vec<Slot> },
-    Missing { entity: Slot, attribute: AttributeSlot },
-    GetElse { entity: Slot, attribute: AttributeSlot, default: Slot, out: Slot },
+    Pattern {
+        entity: Slot,
+        attribute: AttributeSlot,
+        value: Slot,
+    },
+    /// The rows that no fact fits: `not` around one pattern.
+    Absent {
+        entity: Slot,
+        attribute: AttributeSlot,
+        value: Slot,
+    },
+    Predicate {
+        function: Function,
+        args: Vec<Slot>,
+    },
+    Function {
+        function: Function,
+        args: Vec<Slot>,
+        out: Slot,
+    },
+    Ground {
+        rows: Vec<Vec<Value>>,
+        out: Vec<Slot>,
+    },
+    Missing {
+        entity: Slot,
+        attribute: AttributeSlot,
+    },
+    GetElse {
+        entity: Slot,
+        attribute: AttributeSlot,
+        default: Slot,
+        out: Slot,
+    },
     Call(Call),
 }
 
@@ -108,8 +158,13 @@ impl fmt::Display for PlanText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.plan.steps.iter().enumerate() {
             let text = self.action(&step.action);
-            let indent = self.indent;
-            writeln!(f, "{:indent$}{}. {text}  (about {:.1})", "", index + 1, step.estimate)?;
+            let (indent, number, estimate) = (self.indent, index + 1, step.estimate);
+            write!(f, "{:indent$}{number}. {text}  (about {estimate:.1})", "")?;
+            if step.merges {
+                let live = step.live.iter().map(|var| self.slot(&Slot::Bound(*var)));
+                write!(f, "  distinct [{}]", live.collect::<Vec<_>>().join(" "))?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }
@@ -149,6 +204,10 @@ impl PlanText<'_> {
                 };
                 let (entity, value) = (self.slot(entity), self.slot(value));
                 format!("{way} [{entity} {} {value}]", self.attribute(attribute))
+            }
+            Action::Absent { entity, attribute, value } => {
+                let (entity, value) = (self.slot(entity), self.slot(value));
+                format!("without [{entity} {} {value}]", self.attribute(attribute))
             }
             Action::Predicate { function, args } => {
                 format!("filter ({} {})", function.name(), self.slots(args))

@@ -4,10 +4,10 @@
 //! written (ties go to the clause that comes first). Goals that only filter run as soon as they
 //! are ready. Statistics are never needed for correctness: any order of ready goals is right.
 
-use super::{Action, Adornment, AttributeSlot, Call, Plan, Slot, Step};
+use super::{Action, Adornment, AttributeSlot, Call, Plan, Slot, Step, live};
 use crate::ids::Attribute;
 use crate::program::lower::{FlatRule, Goal, GoalKind};
-use crate::program::{AttributeTerm, RuleId, Term, VarSet};
+use crate::program::{AttributeTerm, RuleId, Term, Var, VarSet};
 use crate::value::Value;
 
 /// What the planner asks of a snapshot.
@@ -18,6 +18,26 @@ pub(crate) trait Counts {
     fn of_attribute(&self, attribute: &Attribute) -> u64;
     /// Facts of an attribute that have this value; may be cut off at some thousands.
     fn of_value(&self, attribute: &Attribute, value: &Value) -> u64;
+}
+
+/// Which of the goals that are ready comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The cheapest by counts.
+    Cheapest,
+    /// Any, drawn from this seed: tests show with it that no order changes an answer.
+    Drawn(u64),
+}
+
+impl Choice {
+    /// The next number below `n` of the sequence that the seed begins.
+    fn draw(seed: &mut u64, n: usize) -> usize {
+        // SplitMix64: Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014.
+        *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % n as u64) as usize
+    }
 }
 
 /// What a body is planned within.
@@ -31,6 +51,7 @@ pub(crate) struct Context<'p> {
     /// Nothing is asked of the body's rule, so its recursive calls ask nothing either: bindings
     /// met on the way would restrict the recursion to what is everything in the end.
     pub(crate) asks_nothing: bool,
+    pub(crate) choice: Choice,
 }
 
 /// Rows that each rule may have altogether: for each definition its smallest pattern or call.
@@ -93,30 +114,50 @@ fn smallest_pattern(body: &[Goal], counts: &dyn Counts) -> f64 {
     sizes.fold(RuleSizes::UNKNOWN, f64::min)
 }
 
-/// Plans a body, given the variables bound before it.
-pub(crate) fn body_plan(goals: &[Goal], bound: &VarSet, context: Context<'_>) -> Plan {
-    let mut bound = bound.clone();
+/// Plans a body, given the variables bound before it and those that its caller asks for.
+pub(crate) fn body_plan(goals: &[Goal], start: &[Var], kept: &[Var], context: Context<'_>) -> Plan {
+    let mut bound: VarSet = start.iter().copied().collect();
     let mut pending: Vec<&Goal> = goals.iter().collect();
-    let mut plan = Plan::default();
+    let mut plan = Plan { start: start.to_vec(), steps: Vec::new() };
+    let mut choice = context.choice;
     while !pending.is_empty() {
-        let goal = pending.remove(cheapest(&pending, &bound, context));
+        let next = match &mut choice {
+            Choice::Cheapest => cheapest(&pending, &bound, context),
+            Choice::Drawn(seed) => drawn(&pending, &bound, context, seed),
+        };
+        let goal = pending.remove(next);
         plan.steps.push(step(goal, &bound, context));
         bound.extend(goal.kind.binds());
     }
+    live::mark(&mut plan, kept);
     plan
+}
+
+/// The positions of the goals that can be evaluated now; never none, because the body is safe.
+fn ready<'g>(
+    pending: &'g [&Goal],
+    bound: &'g VarSet,
+    context: Context<'g>,
+) -> impl Iterator<Item = usize> + 'g {
+    let is_ready =
+        move |goal: &Goal| goal.kind.needs(context.rules).iter().all(|var| bound.contains(var));
+    pending.iter().enumerate().filter(move |(_, goal)| is_ready(goal)).map(|(position, _)| position)
 }
 
 /// The position of the cheapest ready goal.
 fn cheapest(pending: &[&Goal], bound: &VarSet, context: Context<'_>) -> usize {
-    let ready = pending
-        .iter()
-        .enumerate()
-        .filter(|(_, goal)| goal.kind.needs(context.rules).iter().all(|var| bound.contains(var)));
-    let costs = ready.map(|(position, goal)| (estimate(&goal.kind, bound, context), position));
+    let costs = ready(pending, bound, context)
+        .map(|position| (estimate(&pending[position].kind, bound, context), position));
     costs
         .min_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, position)| position)
         .expect("a safe body always has a goal that is ready")
+}
+
+/// The position of any ready goal.
+fn drawn(pending: &[&Goal], bound: &VarSet, context: Context<'_>, seed: &mut u64) -> usize {
+    let ready: Vec<usize> = ready(pending, bound, context).collect();
+    ready[Choice::draw(seed, ready.len())]
 }
 
 fn is_known(term: &Term, bound: &VarSet) -> bool {
@@ -136,7 +177,10 @@ fn estimate(goal: &GoalKind, bound: &VarSet, context: Context<'_>) -> f64 {
         GoalKind::Predicate { .. } | GoalKind::Missing { .. } => 0.0,
         GoalKind::Function { .. } | GoalKind::GetElse { .. } => 0.1,
         GoalKind::Ground { rows, .. } => rows.len() as f64,
-        GoalKind::Call { negated: true, .. } => 0.2,
+        GoalKind::Call { rule, args, negated: true } => {
+            // An anti-join with one attribute costs little more than a comparison.
+            if absent(*rule, args, bound, context).is_some() { 0.05 } else { 0.2 }
+        }
         GoalKind::Call { rule, args, .. } => {
             let n_known = args.iter().filter(|arg| is_known(arg, bound)).count();
             if n_known == args.len() {
@@ -222,10 +266,41 @@ fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
             out: slot(out, bound),
         },
         GoalKind::Call { rule, args, negated } => {
-            Action::Call(call(*rule, slots(args), *negated, context))
+            let absent = if *negated { absent(*rule, args, bound, context) } else { None };
+            absent.unwrap_or_else(|| Action::Call(call(*rule, slots(args), *negated, context)))
         }
     };
-    Step { estimate: estimate(&goal.kind, bound, context), action }
+    let estimate = estimate(&goal.kind, bound, context);
+    Step { estimate, action, live: Vec::new(), merges: false }
+}
+
+/// The anti-join with the facts of a pattern, where that is all that a negated rule asks for.
+fn absent(rule: RuleId, args: &[Term], bound: &VarSet, context: Context<'_>) -> Option<Action> {
+    let [definition] = &*context.rules[rule.index()].definitions else { return None };
+    let [Goal { kind: GoalKind::Pattern { entity, attribute, value }, .. }] = &*definition.body
+    else {
+        return None;
+    };
+    let locals = [entity.var(), attribute.var(), value.var()];
+    let locals = locals.into_iter().flatten().filter(|var| !definition.head.contains(var));
+    if locals.clone().count() != locals.collect::<VarSet>().len() {
+        // A local variable that occurs twice asks for equality.
+        return None;
+    }
+    let arg = |var: &Var| definition.head.iter().position(|other| other == var).map(|i| &args[i]);
+    let position = |term: &Term| match term {
+        Term::Var(var) => arg(var).map_or(Slot::Blank, |arg| slot(arg, bound)),
+        Term::Const(_) | Term::Blank => slot(term, bound),
+    };
+    let attribute = match attribute {
+        AttributeTerm::Var(var) => match arg(var) {
+            Some(Term::Var(var)) => AttributeSlot::Bound(*var),
+            Some(Term::Const(_) | Term::Blank) => return None,
+            None => AttributeSlot::Blank,
+        },
+        AttributeTerm::Const(_) | AttributeTerm::Blank => attribute_slot(attribute, bound),
+    };
+    Some(Action::Absent { entity: position(entity), attribute, value: position(value) })
 }
 
 fn call(rule: RuleId, args: Vec<Slot>, negated: bool, context: Context<'_>) -> Call {
@@ -306,14 +381,18 @@ mod tests {
             sizes: &sizes,
             stratum: &[],
             asks_nothing: false,
+            choice: Choice::Cheapest,
         };
-        let plan = body_plan(goals, &VarSet::new(), context);
+        let plan = body_plan(goals, &[], &[], context);
         let name = |step: &Step| match &step.action {
             Action::Pattern { attribute: AttributeSlot::Const(attribute), .. } => {
                 attribute.to_string()
             }
             Action::Call(call) => {
                 format!("{}{}", if call.negated { "not " } else { "" }, call.rule.0)
+            }
+            Action::Absent { attribute: AttributeSlot::Const(attribute), .. } => {
+                format!("not {attribute}")
             }
             other => panic!("{other:?}"),
         };
@@ -323,7 +402,7 @@ mod tests {
     #[test]
     fn the_smallest_comes_first_and_what_only_filters_when_it_can() {
         let rules = [rule(vec![vec![pattern(0, "a/few", 1)]])];
-        let expected = ["a/few", "not 0", "a/many"];
+        let expected = ["a/few", "not a/few", "a/many"];
         let goals = [call(0, true), pattern(1, "a/many", 2), pattern(0, "a/few", 1)];
         assert_eq!(attributes(&goals, &rules), expected);
         let [negated, many, few] = goals;

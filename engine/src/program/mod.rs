@@ -12,6 +12,8 @@ pub(crate) mod check;
 mod error;
 pub mod functions;
 pub(crate) mod lower;
+mod lint;
+pub(crate) mod pattern;
 pub mod raw;
 mod safety;
 mod strata;
@@ -24,6 +26,7 @@ pub use error::ProgramError;
 use crate::ids::{Attribute, Name};
 use crate::value::Value;
 use functions::Function;
+use pattern::Patterns;
 use raw::{ClauseId, FindForm, PullId, RawHaving, RawOrder, RawProgram};
 
 /// A variable: a column of the rows of its scope.
@@ -62,11 +65,18 @@ pub(crate) struct Program {
     pub(crate) with: Vec<Var>,
     pub(crate) having: Vec<RawHaving>,
     pub(crate) having_functions: Vec<Function>,
+    /// The regular expressions that stand in it as constants.
+    pub(crate) patterns: Patterns,
 }
 
 impl Program {
     pub(crate) fn form(&self) -> FindForm {
         self.raw.find_form
+    }
+
+    /// What is valid and yet may not be what was meant, whatever the facts are.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        lint::warnings(self)
     }
 
     pub(crate) fn order_by(&self) -> &[RawOrder] {
@@ -259,6 +269,11 @@ impl Aggregate {
 
     pub(crate) fn find(name: &str) -> Option<Aggregate> {
         Aggregate::ALL.iter().find(|(known, _)| *known == name).map(|(_, aggregate)| *aggregate)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        let found = Aggregate::ALL.iter().find(|(_, known)| *known == self);
+        found.expect("every aggregate is in the list").0
     }
 
     /// Whether `(name n ?x)` is allowed.

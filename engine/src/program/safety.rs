@@ -382,7 +382,7 @@ fn mark_entities(program: &mut Program, errors: &mut Vec<ProgramError>) {
     }
 }
 
-fn entity_vars(body: &Body, rules: &[Rule]) -> VarSet {
+pub(super) fn entity_vars(body: &Body, rules: &[Rule]) -> VarSet {
     let mut vars = VarSet::new();
     visit_clauses(body, &mut |clause| match &clause.atom {
         Atom::Pattern { entity, .. }

@@ -9,7 +9,7 @@ use super::check::error;
 use super::error::ProgramError;
 use super::lower::{FlatRule, GoalKind};
 use super::raw::{ClauseId, Place};
-use super::{Atom, Body, Program, RuleId};
+use super::{Atom, Body, Program, Rule, RuleId};
 
 /// Rules that may recurse together.
 #[derive(Debug, Clone)]
@@ -26,17 +26,7 @@ struct Call {
 
 /// Refuses a program in which a rule depends on its own negation.
 pub(super) fn check(program: &Program) -> Result<(), ProgramError> {
-    let calls: Vec<Vec<Call>> = program
-        .rules
-        .iter()
-        .map(|rule| {
-            let mut calls = Vec::new();
-            for definition in &rule.definitions {
-                collect_calls(&definition.body, false, &mut calls);
-            }
-            calls
-        })
-        .collect();
+    let calls = calls_of(program);
     let components = Components::of(&calls);
     for (from, calls_of) in calls.iter().enumerate() {
         for call in calls_of {
@@ -46,6 +36,29 @@ pub(super) fn check(program: &Program) -> Result<(), ProgramError> {
         }
     }
     Ok(())
+}
+
+fn calls_of(program: &Program) -> Vec<Vec<Call>> {
+    let calls = |rule: &Rule| {
+        let mut calls = Vec::new();
+        for definition in &rule.definitions {
+            collect_calls(&definition.body, false, &mut calls);
+        }
+        calls
+    };
+    program.rules.iter().map(calls).collect()
+}
+
+/// For each rule that may call itself, directly or through others, the number of its component.
+pub(super) fn recursive_components(program: &Program) -> Vec<Option<usize>> {
+    let calls = calls_of(program);
+    let components = Components::of(&calls);
+    let recurs = |rule: usize| {
+        let component = components.of_rule[rule];
+        let is_together = |call: &Call| components.of_rule[call.to.index()] == component;
+        calls[rule].iter().any(is_together).then_some(component)
+    };
+    (0..calls.len()).map(recurs).collect()
 }
 
 /// The strata of flat rules, callees before callers.

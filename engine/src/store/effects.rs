@@ -91,6 +91,6 @@ impl Store {
 
     /// The maxima of an entity.
     pub(super) fn life(&self, entity: Option<Cell>) -> Life {
-        entity.and_then(|cell| self.lives.get(&cell)).copied().unwrap_or(Life::UNTOUCHED)
+        entity.and_then(|cell| self.lives.get(cell)).unwrap_or(Life::UNTOUCHED)
     }
 }

@@ -12,35 +12,49 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::fact::Mark;
 use crate::intern::Cell;
 
-use super::index::Pair;
-use super::tree::Tree;
+use super::pairs::{Facts, Pair, PairSet};
 
 /// (value, entity) of the visible facts of one attribute.
 #[derive(Clone, Default)]
 pub(super) struct Holders {
-    refs: Tree<Pair, ()>,
-    others: OnceLock<Tree<Pair, ()>>,
+    refs: PairSet,
+    others: OnceLock<PairSet>,
     is_wanted: Arc<AtomicBool>,
 }
 
 impl Holders {
     /// The tree that has the entities of this value; `visible` is the attribute's facts.
-    pub(super) fn of(&self, value: Cell, visible: &Tree<Pair, Mark>) -> &Tree<Pair, ()> {
+    pub(super) fn of(&self, value: Cell, visible: &Facts) -> &PairSet {
         // No fact has a scratch cell: any tree tells, and none is built for it.
         if value.is_ref() || value.as_scratch().is_some() {
             return &self.refs;
         }
-        self.others.get_or_init(|| {
+        let [others, _] = self.both(visible);
+        others
+    }
+
+    /// The trees of the values that do not refer, and of those that do.
+    pub(super) fn both(&self, visible: &Facts) -> [&PairSet; 2] {
+        let others = self.others.get_or_init(|| {
+            // Where every value refers there is nothing to build, nor to keep up for anyone.
+            if self.refs.len() == visible.len() {
+                return PairSet::default();
+            }
             self.is_wanted.store(true, Ordering::Relaxed);
             build(visible)
-        })
+        });
+        [others, &self.refs]
+    }
+
+    /// The tree of the values that refer.
+    pub(super) fn refs(&self) -> &PairSet {
+        &self.refs
     }
 
     /// To be called before `visible` is written: builds what other versions were asked for.
-    pub(super) fn prepare(&mut self, visible: &Tree<Pair, Mark>) {
+    pub(super) fn prepare(&mut self, visible: &Facts) {
         if self.others.get().is_none() && self.is_wanted.load(Ordering::Relaxed) {
             self.others = OnceLock::from(build(visible));
         }
@@ -56,19 +70,19 @@ impl Holders {
     /// Follows the removal of a fact, given as (entity, value).
     pub(super) fn remove(&mut self, pair: Pair) {
         if let Some(tree) = self.kept(pair) {
-            tree.remove(&pair.swap());
+            tree.remove(pair.swap());
         }
     }
 
-    fn kept(&mut self, pair: Pair) -> Option<&mut Tree<Pair, ()>> {
+    fn kept(&mut self, pair: Pair) -> Option<&mut PairSet> {
         if pair.second().is_ref() { Some(&mut self.refs) } else { self.others.get_mut() }
     }
 
     /// Asserts the invariants.
     #[cfg(test)]
-    pub(super) fn check(&self, visible: &Tree<Pair, Mark>) {
-        let others = self.others.get().into_iter().flat_map(Tree::iter);
-        let mut held: Vec<Pair> = self.refs.iter().chain(others).map(|(pair, ())| *pair).collect();
+    pub(super) fn check(&self, visible: &Facts) {
+        let others = self.others.get().into_iter().flat_map(PairSet::iter);
+        let mut held: Vec<Pair> = self.refs.iter().chain(others).map(|(pair, ())| pair).collect();
         held.sort_unstable();
         let is_built = self.others.get().is_some();
         let is_kept = |pair: &Pair| is_built || pair.first().is_ref();
@@ -79,10 +93,10 @@ impl Holders {
     }
 }
 
-fn build(visible: &Tree<Pair, Mark>) -> Tree<Pair, ()> {
+fn build(visible: &Facts) -> PairSet {
     let is_other = |pair: &Pair| !pair.second().is_ref();
-    let facts = visible.iter().map(|(pair, _)| *pair).filter(is_other);
+    let facts = visible.iter().map(|(pair, _)| pair).filter(is_other);
     let mut pairs: Vec<Pair> = facts.map(Pair::swap).collect();
     pairs.sort_unstable();
-    pairs.into_iter().map(|pair| (pair, ())).collect()
+    PairSet::from_sorted(&pairs, &vec![(); pairs.len()])
 }

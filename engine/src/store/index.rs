@@ -10,44 +10,22 @@
 //!   the floor itself (`set`, same stamp): then it is that entry. Fields written by `set` alone,
 //!   the common case, so cost no entry in `floors`.
 
+use std::sync::OnceLock;
+
 use crate::fact::{Kind, Mark};
 use crate::hlc::Stamp;
 use crate::intern::Cell;
 use crate::merge::{Floor, Life, Standing};
 
+use super::estimate;
 use super::holders::Holders;
 use super::log::ChangeLog;
-use super::tree::{Range, Tree};
-
-/// Two cells as a key: (entity, value), or (value, entity); sorts by the first, then the second.
-///
-/// One wide integer, because a search through pairs of words branches on the first word and
-/// mispredicts half the time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Pair(u128);
-
-impl Pair {
-    pub(crate) fn new(first: Cell, second: Cell) -> Pair {
-        Pair(u128::from(first.0) << 64 | u128::from(second.0))
-    }
-
-    pub(crate) fn first(self) -> Cell {
-        Cell((self.0 >> 64) as u64)
-    }
-
-    pub(crate) fn second(self) -> Cell {
-        Cell(self.0 as u64)
-    }
-
-    /// The other order.
-    pub(super) fn swap(self) -> Pair {
-        Pair(self.0.rotate_left(64))
-    }
-}
+use super::pairs::{Facts, Marks, Pair, PairSet, Pairs};
+use super::tree::{Entries, Keys, Map, Range, Tree, Units};
 
 /// What a field holds, as far as most writes need to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holding {
+pub(super) enum Holding {
     /// No entry.
     Nothing,
     /// One entry, visible or hidden.
@@ -70,66 +48,108 @@ impl Holding {
 
 /// The indexes and the merge state of one attribute.
 #[derive(Clone, Default)]
-pub(crate) struct AttributeIndex {
-    visible: Tree<Pair, Mark>,
+pub(super) struct AttributeIndex {
+    visible: Facts,
     holders: Holders,
-    hidden: Tree<Pair, Mark>,
-    hidden_targets: Tree<Pair, ()>,
-    floors: Tree<Cell, Floor>,
-    removed: Tree<Pair, Stamp>,
+    hidden: Map<Pair, Mark>,
+    hidden_targets: Map<Pair, ()>,
+    floors: Map<Cell, Floor>,
+    removed: Map<Pair, Stamp>,
+    /// What was estimated of this version.
+    distinct: OnceLock<(u64, u64)>,
 }
 
 /// The entries whose key begins with `first`.
-fn group<Item: Clone>(tree: &Tree<Pair, Item>, first: Cell) -> Range<'_, Pair, Item> {
-    tree.range(&Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
+fn group<K: Keys<Entry = Pair>, I: Entries>(tree: &Tree<K, I>, first: Cell) -> Range<'_, K, I> {
+    tree.range(Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
 }
 
-fn group_len<Item: Clone>(tree: &Tree<Pair, Item>, first: Cell) -> usize {
-    tree.count(&Pair::new(first, Cell::MIN), &Pair::new(first.after(), Cell::MIN))
+fn group_len<K: Keys<Entry = Pair>, I: Entries>(tree: &Tree<K, I>, first: Cell) -> usize {
+    tree.count(Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
 }
 
 impl AttributeIndex {
     /// Visible facts, by (entity, value).
-    pub(crate) fn facts(&self) -> Range<'_, Pair, Mark> {
+    pub(super) fn facts(&self) -> Range<'_, Pairs, Marks> {
         self.visible.iter()
     }
 
     /// How many facts are visible.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.visible.len()
     }
 
     /// Visible facts of one field, by value.
-    pub(crate) fn field(&self, entity: Cell) -> Range<'_, Pair, Mark> {
+    pub(super) fn field(&self, entity: Cell) -> Range<'_, Pairs, Marks> {
         group(&self.visible, entity)
     }
 
-    pub(crate) fn field_len(&self, entity: Cell) -> usize {
+    pub(super) fn field_len(&self, entity: Cell) -> usize {
         group_len(&self.visible, entity)
     }
 
+    /// The tree of the visible facts.
+    pub(super) fn visible(&self) -> &Facts {
+        &self.visible
+    }
+
+    /// (value, entity) of the visible facts: of values that do not refer, and of those that do,
+    /// which sort behind them.
+    pub(super) fn both_holders(&self) -> (&PairSet, &PairSet) {
+        let [others, refs] = self.holders.both(&self.visible);
+        (others, refs)
+    }
+
+    /// The trees of [`AttributeIndex::both_holders`] that can have values in `from..until`.
+    pub(super) fn holders_between(&self, from: Cell, until: Cell) -> [Option<&PairSet>; 2] {
+        let refs = (until > Cell::REFS).then(|| self.holders.refs());
+        let others = (from < until.min(Cell::REFS)).then(|| self.both_holders().0);
+        [others, refs]
+    }
+
+    /// Roughly how many different entities the facts have.
+    pub(super) fn n_entities(&self) -> u64 {
+        self.distinct().0
+    }
+
+    /// Roughly how many different values the facts have.
+    pub(super) fn n_values(&self) -> u64 {
+        self.distinct().1
+    }
+
+    /// Estimates of entities and values; made once for each version of the attribute.
+    fn distinct(&self) -> (u64, u64) {
+        *self.distinct.get_or_init(|| {
+            let refs = self.holders.refs();
+            let n_others = self.visible.len() - refs.len();
+            let others = estimate::distinct_others(&self.visible, n_others);
+            let values = others + estimate::distinct_firsts(refs);
+            (estimate::distinct_firsts(&self.visible), values)
+        })
+    }
+
     /// (value, entity) of visible facts of one value, by entity.
-    pub(crate) fn holders(&self, value: Cell) -> Range<'_, Pair, ()> {
+    pub(super) fn holders(&self, value: Cell) -> Range<'_, Pairs, Units> {
         group(self.holders.of(value, &self.visible), value)
     }
 
-    pub(crate) fn holders_len(&self, value: Cell) -> usize {
+    pub(super) fn holders_len(&self, value: Cell) -> usize {
         group_len(self.holders.of(value, &self.visible), value)
     }
 
     /// The mark of a visible fact.
-    pub(crate) fn mark(&self, entity: Cell, value: Cell) -> Option<Mark> {
-        self.visible.get(&Pair::new(entity, value)).copied()
+    pub(super) fn mark(&self, entity: Cell, value: Cell) -> Option<Mark> {
+        self.visible.get(Pair::new(entity, value))
     }
 
     /// The mark of an entry that is held, visible or hidden.
-    pub(crate) fn held(&self, entity: Cell, value: Cell) -> Option<Mark> {
-        self.mark(entity, value).or_else(|| self.hidden.get(&Pair::new(entity, value)).copied())
+    pub(super) fn held(&self, entity: Cell, value: Cell) -> Option<Mark> {
+        self.mark(entity, value).or_else(|| self.hidden.get(Pair::new(entity, value)))
     }
 
     /// The values held in a field, in no stated order.
-    pub(crate) fn held_values(&self, entity: Cell) -> Vec<Cell> {
-        let value = |(pair, _): (&Pair, &Mark)| pair.second();
+    pub(super) fn held_values(&self, entity: Cell) -> Vec<Cell> {
+        let value = |(pair, _): (Pair, Mark)| pair.second();
         let mut values: Vec<Cell> = self.field(entity).map(value).collect();
         if !self.hidden.is_empty() {
             values.extend(group(&self.hidden, entity).map(value));
@@ -138,32 +158,32 @@ impl AttributeIndex {
     }
 
     /// The entities that hold a reference to `target`, in no stated order.
-    pub(crate) fn held_referrers(&self, target: Cell) -> Vec<Cell> {
-        let entity = |(pair, ()): (&Pair, &())| pair.second();
+    pub(super) fn held_referrers(&self, target: Cell) -> Vec<Cell> {
+        let entity = |(pair, ()): (Pair, ())| pair.second();
         let mut entities: Vec<Cell> = self.holders(target).map(entity).collect();
         entities.extend(group(&self.hidden_targets, target).map(entity));
         entities
     }
 
     /// The greatest stamp that a `remove` of this value covered.
-    pub(crate) fn removed(&self, entity: Cell, value: Cell) -> Option<Stamp> {
-        self.removed.get(&Pair::new(entity, value)).copied()
+    pub(super) fn removed(&self, entity: Cell, value: Cell) -> Option<Stamp> {
+        self.removed.get(Pair::new(entity, value))
     }
 
     /// Records what a `remove` covered.
-    pub(crate) fn remove(&mut self, entity: Cell, value: Cell, covered: Stamp) {
+    pub(super) fn remove(&mut self, entity: Cell, value: Cell, covered: Stamp) {
         if Some(covered) > self.removed(entity, value) {
             self.removed.insert(Pair::new(entity, value), covered);
         }
     }
 
     /// Forgets what was removed from this value.
-    pub(crate) fn forget_removed(&mut self, entity: Cell, value: Cell) {
-        self.removed.remove(&Pair::new(entity, value));
+    pub(super) fn forget_removed(&mut self, entity: Cell, value: Cell) {
+        self.removed.remove(Pair::new(entity, value));
     }
 
     /// What a field holds, in one search.
-    pub(crate) fn holding(&self, entity: Cell) -> Holding {
+    pub(super) fn holding(&self, entity: Cell) -> Holding {
         let mut visible = self.field(entity);
         let first = visible.next();
         let (first, is_alone) = match (first, self.hidden.is_empty()) {
@@ -175,34 +195,34 @@ impl AttributeIndex {
         };
         match first {
             None => Holding::Nothing,
-            Some((pair, mark)) if is_alone => Holding::One(pair.second(), *mark),
+            Some((pair, mark)) if is_alone => Holding::One(pair.second(), mark),
             Some(_) => Holding::Many,
         }
     }
 
     /// The greatest `set` or `unset` of a field.
-    pub(crate) fn floor(&self, entity: Cell) -> Option<Floor> {
+    pub(super) fn floor(&self, entity: Cell) -> Option<Floor> {
         self.floor_over(entity, self.holding(entity))
     }
 
     /// The same, for who knows what the field holds.
-    pub(crate) fn floor_over(&self, entity: Cell, holding: Holding) -> Option<Floor> {
-        self.floors.get(&entity).copied().or_else(|| holding.implied_floor())
+    pub(super) fn floor_over(&self, entity: Cell, holding: Holding) -> Option<Floor> {
+        self.floors.get(entity).or_else(|| holding.implied_floor())
     }
 
     /// Records the floor of a field, or that it has none. To be called with what
     /// [`AttributeIndex::floor`] said before the entries of the field changed, or a greater one.
-    pub(crate) fn keep_floor(&mut self, entity: Cell, floor: Option<Floor>) {
+    pub(super) fn keep_floor(&mut self, entity: Cell, floor: Option<Floor>) {
         let is_stored = |floor: &Floor| self.holding(entity).implied_floor() != Some(*floor);
         match floor.filter(is_stored) {
-            Some(floor) if self.floors.get(&entity) == Some(&floor) => {}
+            Some(floor) if self.floors.get(entity) == Some(floor) => {}
             Some(floor) => drop(self.floors.insert(entity, floor)),
-            None => drop(self.floors.remove(&entity)),
+            None => drop(self.floors.remove(entity)),
         }
     }
 
     /// The floor that the field's visible `set` facts alone give it, `None` without one.
-    pub(crate) fn floor_of_visible(
+    pub(super) fn floor_of_visible(
         &self,
         entity: Cell,
         max: impl Fn(Floor, Option<Floor>) -> Floor,
@@ -215,30 +235,31 @@ impl AttributeIndex {
 
     /// Forgets what a deletion makes meaningless: floors and removals of the entity that are not
     /// later than it. Every entry they could still forbid, the deletion forbids.
-    pub(crate) fn bury(&mut self, entity: Cell, life: Life) {
-        if self.floors.get(&entity).is_some_and(|floor| life.has_buried(floor.stamp)) {
-            self.floors.remove(&entity);
+    pub(super) fn bury(&mut self, entity: Cell, life: Life) {
+        if self.floors.get(entity).is_some_and(|floor| life.has_buried(floor.stamp)) {
+            self.floors.remove(entity);
         }
         if self.removed.is_empty() {
             return;
         }
         let buried: Vec<Pair> = group(&self.removed, entity)
-            .filter(|(_, covered)| life.has_buried(**covered))
-            .map(|(pair, _)| *pair)
+            .filter(|(_, covered)| life.has_buried(*covered))
+            .map(|(pair, _)| pair)
             .collect();
         for pair in buried {
-            self.removed.remove(&pair);
+            self.removed.remove(pair);
         }
     }
 
     /// Makes an entry visible, hidden or forgotten.
-    pub(crate) fn place(
+    pub(super) fn place(
         &mut self,
         pair: Pair,
         mark: Mark,
         standing: Standing,
         log: &mut ChangeLog<'_>,
     ) {
+        self.distinct.take();
         self.holders.prepare(&self.visible);
         match standing {
             Standing::Visible => {
@@ -268,15 +289,15 @@ impl AttributeIndex {
     }
 
     fn conceal(&mut self, pair: Pair, log: &mut ChangeLog<'_>) {
-        if let Some(before) = self.visible.remove(&pair) {
+        if let Some(before) = self.visible.remove(pair) {
             self.holders.remove(pair);
             log.touch(pair, Some(before), None);
         }
     }
 
     fn unhide(&mut self, pair: Pair) {
-        if self.hidden.remove(&pair).is_some() && pair.second().is_ref() {
-            self.hidden_targets.remove(&pair.swap());
+        if self.hidden.remove(pair).is_some() && pair.second().is_ref() {
+            self.hidden_targets.remove(pair.swap());
         }
     }
 
@@ -288,11 +309,10 @@ impl AttributeIndex {
             self.hidden.iter().map(|(pair, _)| pair.swap()).filter(|pair| pair.first().is_ref());
         let mut targets: Vec<Pair> = refs.collect();
         targets.sort_unstable();
-        assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(&targets));
+        assert!(self.hidden_targets.iter().map(|(pair, ())| pair).eq(targets));
         assert!(self.hidden.iter().all(|(pair, _)| self.visible.get(pair).is_none()));
-        let is_implied = |(entity, floor): (&Cell, &Floor)| {
-            self.holding(*entity).implied_floor() == Some(*floor)
-        };
+        let is_implied =
+            |(entity, floor): (Cell, Floor)| self.holding(entity).implied_floor() == Some(floor);
         assert!(!self.floors.iter().any(is_implied), "an implied floor costs no entry");
     }
 }

@@ -10,9 +10,9 @@ use crate::intern::{Cell, Dictionary};
 use crate::merge::Life;
 
 use super::StoreDelta;
-use super::index::Pair;
+use super::pairs::Pair;
 use super::snapshot::{AttributeId, Snapshot};
-use super::tree::Tree;
+use super::tree::Map;
 
 struct Touch {
     attribute: AttributeId,
@@ -56,7 +56,7 @@ impl Changes {
     }
 
     /// The consolidated delta; `view` and `lives` are the state after the step.
-    pub(super) fn into_delta(mut self, view: &Snapshot, lives: &Tree<Cell, Life>) -> StoreDelta {
+    pub(super) fn into_delta(mut self, view: &Snapshot, lives: &Map<Cell, Life>) -> StoreDelta {
         self.lives.sort_by_key(|(entity, _)| *entity);
         self.lives.dedup_by_key(|(entity, _)| *entity);
         StoreDelta {
@@ -69,11 +69,11 @@ impl Changes {
     fn risen(
         &self,
         dictionary: &Dictionary,
-        lives: &Tree<Cell, Life>,
+        lives: &Map<Cell, Life>,
         stamp: impl Fn(Life) -> Option<Stamp>,
     ) -> Vec<(EntityId, Stamp)> {
         let risen = |(cell, before): &(Cell, Life)| {
-            let after = stamp(lives.get(cell).copied().unwrap_or_default());
+            let after = stamp(lives.get(*cell).unwrap_or_default());
             let entity = dictionary.entity(*cell).expect("entity cells are refs");
             after.filter(|_| after > stamp(*before)).map(|after| (entity, after))
         };
@@ -93,7 +93,7 @@ fn fact_changes(mut touches: Vec<Touch>, view: &Snapshot) -> Vec<FactChange> {
     touches.sort_by_key(|touch| (entity(touch), ranks[touch.attribute.0 as usize], touch.pair));
     let mut groups: Vec<(EntityId, &[Touch])> = touches
         .chunk_by(|a, b| entity(a) == entity(b))
-        .map(|touches| (reader.entity(entity(&touches[0])), touches))
+        .map(|touches| (reader.entity(entity(&touches[0])).clone(), touches))
         .collect();
     groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut changes: Vec<FactChange> = Vec::with_capacity(touches.len());

@@ -8,13 +8,17 @@
 //!
 //! Left out: the log, limits on what may come in, and who is listening.
 
+mod column;
+mod cursor;
 mod effects;
+mod estimate;
 mod holders;
 mod index;
 mod install;
 #[cfg(test)]
 mod laws;
 mod log;
+mod pairs;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -22,6 +26,7 @@ mod tree;
 mod write;
 
 pub use crate::delta::StoreDelta;
+pub use cursor::{Cursor, Order};
 pub use snapshot::{AttributeId, Snapshot};
 
 use crate::fact::{Effect, Install, Op, Transaction};
@@ -31,7 +36,7 @@ use crate::intern::Cell;
 use crate::merge::Life;
 use crate::value::Value;
 
-use tree::Tree;
+use tree::Map;
 use write::Writer;
 
 /// Merge state and indexes. A clone is cheap and independent (copy on write): it is how a
@@ -40,7 +45,7 @@ use write::Writer;
 pub struct Store {
     view: Snapshot,
     /// Entities that were ever deleted or restored.
-    lives: Tree<Cell, Life>,
+    lives: Map<Cell, Life>,
     clock: Hlc,
 }
 

@@ -109,7 +109,7 @@ impl Snapshot {
         a: AttributeId,
         e: Cell,
     ) -> impl Iterator<Item = (Cell, Mark)> + '_ {
-        self.index(a).field(e).map(|(pair, mark)| (pair.second(), *mark))
+        self.index(a).field(e).map(|(pair, mark)| (pair.second(), mark))
     }
 
     /// Entities whose field has this value, in order of cells. The first question about values
@@ -143,13 +143,25 @@ impl Snapshot {
         self.index(a).holders_len(v) as u64
     }
 
+    /// Roughly how many different entities have facts of the attribute; exact for small ones. For
+    /// planners: no answer may depend on it.
+    pub fn n_entities(&self, a: AttributeId) -> u64 {
+        self.index(a).n_entities()
+    }
+
+    /// Roughly how many different values the facts of the attribute have; exact for small ones.
+    /// For planners: no answer may depend on it.
+    pub fn n_values(&self, a: AttributeId) -> u64 {
+        self.index(a).n_values()
+    }
+
     /// All visible facts with their marks, by attribute (in text order), then entity and value
     /// cells.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, Mark)> + '_ {
         self.names.by_text.iter().flat_map(move |&a| {
             self.index(a)
                 .facts()
-                .map(move |(pair, mark)| (self.fact(a, pair.first(), pair.second()), *mark))
+                .map(move |(pair, mark)| (self.fact(a, pair.first(), pair.second()), mark))
         })
     }
 

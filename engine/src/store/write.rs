@@ -15,17 +15,18 @@ use crate::merge::{self, Circumstances, Floor, Life, Standing};
 
 use super::Store;
 use super::effects::Target;
-use super::index::{AttributeIndex, Holding, Pair};
+use super::index::{AttributeIndex, Holding};
 use super::log::Changes;
+use super::pairs::Pair;
 use super::snapshot::{AttributeId, Names};
-use super::tree::Tree;
+use super::tree::Map;
 
 /// A store while a step changes it.
 pub(super) struct Writer<'store> {
     pub(super) dictionary: &'store Dictionary,
     names: &'store mut Arc<Names>,
     indexes: &'store mut Vec<Arc<AttributeIndex>>,
-    pub(super) lives: &'store mut Tree<Cell, Life>,
+    pub(super) lives: &'store mut Map<Cell, Life>,
     pub(super) changes: Changes,
     last_entity: Option<(EntityId, Cell)>,
 }
@@ -139,7 +140,7 @@ impl<'store> Writer<'store> {
     }
 
     pub(super) fn life(&self, entity: Cell) -> Life {
-        self.lives.get(&entity).copied().unwrap_or(Life::UNTOUCHED)
+        self.lives.get(entity).unwrap_or(Life::UNTOUCHED)
     }
 
     fn target_life(&self, value: Cell) -> Life {
@@ -243,7 +244,7 @@ impl<'store> Writer<'store> {
     /// Records an entity's maxima.
     pub(super) fn set_life(&mut self, entity: Cell, life: Life) {
         let before = match life == Life::UNTOUCHED {
-            true => self.lives.remove(&entity),
+            true => self.lives.remove(entity),
             false => self.lives.insert(entity, life),
         };
         self.changes.life(entity, before.unwrap_or_default());

@@ -48,7 +48,7 @@ pub fn missing(entity: impl Into<Term>, attribute: impl Into<AttributeTerm>) -> 
 pub fn get_else(
     entity: impl Into<Term>,
     attribute: impl Into<AttributeTerm>,
-    default: impl Into<Constant>,
+    default: impl Into<Term>,
     binding: impl Into<Binding>,
 ) -> Clause {
     let args = [entity.into().0, attribute.into().0, default.into().0];

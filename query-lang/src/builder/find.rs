@@ -110,6 +110,16 @@ pub fn sample(n: u32, variable: impl Into<Var>) -> Aggregate {
     aggregate_n("sample", n, variable)
 }
 
+/// One of the values, drawn by a hash of all.
+pub fn rand(variable: impl Into<Var>) -> Aggregate {
+    aggregate("rand", variable)
+}
+
+/// Any `n` of the values, the same one possibly several times, as a list.
+pub fn rand_n(n: u32, variable: impl Into<Var>) -> Aggregate {
+    aggregate_n("rand", n, variable)
+}
+
 /// What to show of an entity: attributes by name, or [`attribute`] with options.
 pub fn pull(entity: impl Into<Var>, items: impl Parts<PullItem>) -> Pull {
     Pull(list(symbol("pull"), [entity.into().0, pull_pattern(items)]))
@@ -186,6 +196,11 @@ pub fn asc(element: impl Into<FindElement>) -> OrderKey {
 /// Largest first.
 pub fn desc(element: impl Into<FindElement>) -> OrderKey {
     OrderKey(vector(vec![element.into().0, keyword_form("desc")]))
+}
+
+/// The pull of an entity, as a key of the order.
+pub fn pulled(entity: impl Into<Var>) -> FindElement {
+    FindElement(list(symbol("pull"), [entity.into().0]))
 }
 
 /// `[(name args…)]` over find elements, e.g. `having(">", (count("post"), 3))`.

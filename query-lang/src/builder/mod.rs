@@ -64,7 +64,7 @@ pub use clause::{
 pub use find::{
     Aggregate, FindElement, Having, HavingTerm, OrderKey, Pull, PullItem, aggregate, aggregate_n,
     asc, attribute, avg, count, count_distinct, desc, distinct, having, max, max_n, median, min,
-    min_n, pull, sample, stddev, sum, variance,
+    min_n, pull, pulled, rand, rand_n, sample, stddev, sum, variance,
 };
 pub use term::{AttributeTerm, Binding, Blank, Constant, In, Parts, Slot, Term, Var};
 pub use term::{blank, each, input, keyword, relation, rules, tuple, var};

@@ -140,7 +140,10 @@ impl Translator {
             return None;
         };
         let function = self.symbol(head, "query_call", "the name of a function");
-        if let Some(function) = function.as_ref().filter(|name| is_clause_word(name.as_str())) {
+        // `not` of one term is the function, of anything else a clause in the wrong place.
+        let is_negation = head.is_symbol("not") && matches!(args, [only] if is_term(only));
+        let clause_word = function.as_ref().filter(|name| is_clause_word(name.as_str()));
+        if let Some(function) = clause_word.filter(|_| !is_negation) {
             let problem = Problem::new("query_call", format!("`{function}` is no function"));
             self.error(head.span, problem.hint(format!("write `({function} …)`, without `[ ]`")));
             return None;
@@ -411,6 +414,10 @@ impl Translator {
         self.program.clauses.push(clause);
         Some(id)
     }
+}
+
+fn is_term(form: &Form) -> bool {
+    matches!(form.kind, Kind::Symbol(_) | Kind::Value(_))
 }
 
 /// `$` may stand first in a clause; there is only one source, so it says nothing.

@@ -202,7 +202,12 @@ impl Translator {
             }
             _ => (form, Some(false)),
         };
-        let element = self.element_position(element, "query_order");
+        let element = match &element.kind {
+            Kind::List(items) if items.first().is_some_and(|head| head.is_symbol("pull")) => {
+                self.pull_position(element, &items[1..])
+            }
+            _ => self.element_position(element, "query_order"),
+        };
         Some(RawOrder { element: element?, descending: descending? })
     }
 
@@ -219,6 +224,29 @@ impl Translator {
             _ => {
                 let problem = self.unexpected(form, "query_order", "`:asc` or `:desc`");
                 self.refuse(form, problem)
+            }
+        }
+    }
+
+    /// The position of the one pull of an entity, written without its pattern.
+    fn pull_position(&mut self, form: &Form, items: &[Form]) -> Option<u32> {
+        let [entity] = items else {
+            let problem = self.unexpected(form, "query_order", "a pull without its pattern");
+            return self.refuse(form, problem.hint("name it by its entity: `(pull ?e)`"));
+        };
+        let entity = self.variable(entity)?;
+        let is_meant = |element: &RawFindElement| matches!(element, RawFindElement::Pull { variable, .. } if *variable == entity);
+        let elements = self.program.find.iter().enumerate();
+        let mut meant = elements.filter(|(_, element)| is_meant(element)).map(|(index, _)| index);
+        match (meant.next(), meant.next()) {
+            (Some(index), None) => Some(index as u32),
+            (None, _) if !self.is_find_whole => None,
+            (found, _) => {
+                let what = if found.is_some() { "two pulls" } else { "no pull" };
+                let message = format!("`:find` has {what} of ?{entity}");
+                let problem = Problem::new("query_order", message);
+                self.error(form.span, problem.hint("order by variables or aggregates"));
+                None
             }
         }
     }

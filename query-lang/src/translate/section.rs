@@ -32,8 +32,8 @@ pub(super) struct Sections<'f> {
     pub(super) is_damaged: bool,
 }
 
-const KEYS: [&str; 12] = [
-    "find", "keys", "strs", "with", "in", "where", "rules", "having", "order-by", "limit",
+const KEYS: [&str; 13] = [
+    "find", "keys", "strs", "syms", "with", "in", "where", "rules", "having", "order-by", "limit",
     "offset", "after",
 ];
 
@@ -110,7 +110,6 @@ impl<'f> Sections<'f> {
         let Some(slot) = self.slot(name) else {
             let problem = Problem::new("query_unknown_key", format!("unknown key `:{name}`"));
             let hint = match &**name {
-                "syms" => "use `:keys` or `:strs`".to_owned(),
                 "timeout" | "args" => "it is not part of the query".to_owned(),
                 _ => did_you_mean(name, ":", &KEYS),
             };
@@ -120,7 +119,9 @@ impl<'f> Sections<'f> {
             Some(_) => {
                 let message = format!("`:{name}` is given twice");
                 let hint = match &**name {
-                    "keys" | "strs" => "one of `:keys` and `:strs` names the columns",
+                    "keys" | "strs" | "syms" => {
+                        "one of `:keys`, `:strs` and `:syms` names the columns"
+                    }
                     _ => "put everything under one key",
                 };
                 problems.push(key.span, Problem::new("query_duplicate_key", message).hint(hint));
@@ -132,7 +133,7 @@ impl<'f> Sections<'f> {
     fn slot(&mut self, name: &str) -> Option<&mut Option<Section<'f>>> {
         Some(match name {
             "find" => &mut self.find,
-            "keys" | "strs" => &mut self.keys,
+            "keys" | "strs" | "syms" => &mut self.keys,
             "with" => &mut self.with,
             "in" => &mut self.in_,
             "where" => &mut self.where_,

@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tercet_engine::ids::Name;
+use tercet_engine::program::functions::FUNCTIONS;
 use tercet_engine::program::raw::{
     ClauseId, FindForm, PullId, RawBinding, RawClause, RawFindElement, RawHaving, RawHavingTerm,
     RawInput, RawOrder, RawProgram, RawPull, RawPullItem, RawPullNested, RawRule, RawTerm,
@@ -65,14 +66,29 @@ fn refer_to_elements(
         .filter(|element| !is_pull(element))
         .filter_map(|element| first(element).map(|index| index as u32))
         .collect();
+    // An order names a pull by its entity, if there is one of it.
+    let pulls = program.find.iter().enumerate().filter_map(|(index, element)| match element {
+        RawFindElement::Pull { variable, .. } => Some((index as u32, variable)),
+        _ => None,
+    });
+    let pulls: Vec<(u32, &Name)> = pulls.collect();
+    let is_alone =
+        |variable: &Name| pulls.iter().filter(|(_, other)| *other == variable).count() == 1;
+    let alone = pulls.iter().filter(|(_, variable)| is_alone(variable)).map(|(index, _)| *index);
+    let orderable: Vec<u32> = usable.iter().copied().chain(alone).collect();
+    if !orderable.is_empty() {
+        program.order_by = order
+            .into_iter()
+            .map(|(element, descending)| RawOrder {
+                element: orderable[element % orderable.len()],
+                descending,
+            })
+            .collect();
+    }
     if usable.is_empty() {
         return;
     }
     let pick = |pick: usize| usable[pick % usable.len()];
-    program.order_by = order
-        .into_iter()
-        .map(|(element, descending)| RawOrder { element: pick(element), descending })
-        .collect();
     let arg = |arg: Result<usize, Value>| match arg {
         Ok(element) => RawHavingTerm::Element(pick(element)),
         Err(value) => RawHavingTerm::Constant(value),
@@ -122,8 +138,10 @@ fn rule_name() -> impl Strategy<Value = Name> {
 }
 
 fn function_name() -> impl Strategy<Value = Name> {
-    let known = prop::sample::select(vec!["<", "=", "+", "-", "starts-with?", "str", "not="]);
-    prop_oneof![known.prop_map(name), rule_name()]
+    let known = FUNCTIONS.iter().flat_map(|signature| signature.names).copied();
+    // `not` is a function of one term only: see `leaf`.
+    let known = known.filter(|name| *name != "not").collect::<Vec<_>>();
+    prop_oneof![prop::sample::select(known).prop_map(name), rule_name()]
 }
 
 /// Any text a name may have.
@@ -167,6 +185,11 @@ fn term() -> impl Strategy<Value = RawTerm> {
         1 => keyword.prop_map(|text| RawTerm::Keyword(name(&text))),
         3 => value().prop_map(RawTerm::Constant),
     ]
+}
+
+/// What the function `not` takes.
+fn negatable() -> impl Strategy<Value = RawTerm> {
+    prop_oneof![variable_name().prop_map(RawTerm::Variable), value().prop_map(RawTerm::Constant),]
 }
 
 fn attribute_term() -> impl Strategy<Value = RawTerm> {
@@ -232,6 +255,9 @@ fn leaf() -> impl Strategy<Value = RawClause> {
         }),
         1 => (function_name(), args())
             .prop_map(|(function, args)| RawClause::Predicate { function, args }),
+        1 => negatable().prop_map(|arg| {
+            RawClause::Predicate { function: name("not"), args: vec![arg] }
+        }),
         1 => (function_name(), args(), binding()).prop_map(|(function, args, binding)| {
             RawClause::Function { function, args, rows: Vec::new(), binding }
         }),

@@ -379,7 +379,7 @@ mod tests {
         let mut holdings = Holdings::default();
         holdings.open(A, InstanceMode::Rows);
         let row: Row = vec![Output::Tree(Tree::default())];
-        let wire = to_wire(&row).unwrap();
+        let wire = to_wire(row.clone()).unwrap();
         let part = |added: usize, removed: usize| RowsPart {
             instance: A,
             seq: Seq(1),

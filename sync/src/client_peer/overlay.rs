@@ -112,7 +112,8 @@ mod tests {
         let (updates, _) = overlay.push(&set("own/x", 8, 9));
         assert_eq!(updates.len(), 1);
         let rows = &overlay.db.answer(live).unwrap().rows;
-        assert_eq!(rows[0][0], tercet_engine::answer::Output::Value(Value::int(9)));
+        let value = rows.first().and_then(|row| row.value(0)).unwrap();
+        assert_eq!(value, Value::int(9));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tercet_engine::answer::Answer;
+use tercet_engine::answer::{Answer, AnswerRows};
 use tercet_engine::db::{self, LiveUpdate, RowsDelta};
 use tercet_engine::error::QueryError;
 use tercet_engine::store::StoreDelta;
@@ -161,7 +161,7 @@ impl ClientPeer {
             Pending::Grow(delta) => was_pending || subscription.is_touched_by(delta),
         };
         let delta = match &subscription.shown {
-            None => rows_delta(&[], &answer.rows),
+            None => rows_delta(&AnswerRows::default(), &answer.rows),
             Some(shown) if Arc::ptr_eq(&shown.answer, &answer) => RowsDelta::default(),
             Some(shown) => {
                 let live = subscription.live.and_then(|live| deltas.get(&live));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tercet_engine::answer::{Answer, Row, Work};
+use tercet_engine::answer::{Answer, AnswerRows, Row, Work};
 use tercet_engine::db::{self, Query, RowsDelta, Support};
 use tercet_engine::fact::{Fact, Op, Transaction};
 use tercet_engine::program::raw::{Input, RawProgram};
@@ -75,7 +75,7 @@ fn covers(support: &Support, op: &Op) -> bool {
 }
 
 /// What leads from one list of rows to another.
-pub(crate) fn rows_delta(old: &[Row], new: &[Row]) -> RowsDelta {
+pub(crate) fn rows_delta(old: &AnswerRows, new: &AnswerRows) -> RowsDelta {
     RowsDelta::between(old, new).unwrap_or_default()
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn answer_of_rows(query: &Query, rows: &BTreeMap<Row, u64>) -> Answer
     Answer {
         columns: query.columns().clone(),
         form: program.find_form,
-        rows,
+        rows: rows.into(),
         n_without_result: 0,
         work: Work::default(),
     }

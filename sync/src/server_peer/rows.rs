@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tercet_engine::answer::{Answer, Row};
+use tercet_engine::answer::{Answer, Row, RowRef};
 use tercet_engine::db::{self, RowsDelta};
 use tercet_engine::ids::Seq;
 
@@ -35,11 +35,11 @@ const OUTPUT_BYTES: u64 = 128;
 /// How many times its JSON text a tree takes, as the engine holds it.
 const TREE_FACTOR: u64 = 8;
 
-fn wire_rows(rows: &[Row]) -> Result<Vec<WireRow>, WireRowError> {
-    rows.iter().map(wire_row).collect()
+fn wire_rows(rows: impl Iterator<Item = Row>) -> Result<Vec<WireRow>, WireRowError> {
+    rows.map(wire_row).collect()
 }
 
-fn wire_row(row: &Row) -> Result<WireRow, WireRowError> {
+fn wire_row(row: Row) -> Result<WireRow, WireRowError> {
     let row = to_wire(row)?;
     let n_bytes = row.iter().map(text_bytes).sum();
     if n_bytes > ROW_BYTES_MAX {
@@ -86,7 +86,7 @@ impl RowsInstance {
         seq: Seq,
         answer: &Answer,
     ) -> Result<(), WireRowError> {
-        let rows = wire_rows(&answer.rows)?;
+        let rows = wire_rows(answer.rows.iter().map(RowRef::to_row))?;
         self.fingerprint = sum(&rows);
         self.n_bytes = held_sum(&rows);
         self.reset = Some(rows_frames(instance, seq, true, rows, Vec::new()));
@@ -100,7 +100,8 @@ impl RowsInstance {
         seq: Seq,
         delta: &RowsDelta,
     ) -> Result<Vec<SharedFrame>, WireRowError> {
-        let (added, removed) = (wire_rows(&delta.added)?, wire_rows(&delta.removed)?);
+        let added = wire_rows(delta.added.iter().cloned())?;
+        let removed = wire_rows(delta.removed.iter().cloned())?;
         self.fingerprint = self.fingerprint.with(sum(&added).0).without(sum(&removed).0);
         self.n_bytes = (self.n_bytes + held_sum(&added)).saturating_sub(held_sum(&removed));
         self.reset = None;
@@ -115,7 +116,7 @@ impl RowsInstance {
         answer: &Arc<Answer>,
     ) -> Result<Vec<SharedFrame>, WireRowError> {
         if self.reset.is_none() {
-            let rows = wire_rows(&answer.rows)?;
+            let rows = wire_rows(answer.rows.iter().map(RowRef::to_row))?;
             self.reset = Some(rows_frames(instance, seq, true, rows, Vec::new()));
         }
         Ok(self.reset.clone().unwrap_or_default())

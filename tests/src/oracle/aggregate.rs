@@ -30,9 +30,32 @@ pub fn aggregate(function: &str, n: Option<usize>, bag: &[Value]) -> Option<Outp
         ("max", None) => Output::Value(sorted.last()?.clone()),
         ("min", Some(n)) => Output::List(sorted.into_iter().take(n).collect()),
         ("max", Some(n)) => Output::List(sorted.into_iter().rev().take(n).collect()),
+        ("sample", Some(n)) => {
+            let hash = |value: &Value| blake3::hash(&value.to_canonical()).to_hex().to_string();
+            let hashed = distinct().into_iter().map(|value| (hash(&value), value));
+            let first = hashed.collect::<BTreeSet<_>>().into_iter().take(n);
+            Output::List(
+                first.map(|(_, value)| value).collect::<BTreeSet<_>>().into_iter().collect(),
+            )
+        }
+        ("rand", None) => Output::Value(drawn(&distinct(), 0)),
+        ("rand", Some(n)) => Output::List((0..n).map(|draw| drawn(&distinct(), draw)).collect()),
         _ => Output::Value(numeric(function, &sorted)?),
     };
     Some(output)
+}
+
+/// One of several values, by the number of the draw: a hash under the hash of all of them.
+fn drawn(values: &BTreeSet<Value>, draw: usize) -> Value {
+    let mut all = Vec::new();
+    for value in values {
+        let bytes = value.to_canonical();
+        all.extend((bytes.len() as u64).to_le_bytes());
+        all.extend(bytes);
+    }
+    let hash = blake3::keyed_hash(blake3::hash(&all).as_bytes(), &(draw as u64).to_le_bytes());
+    let number = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"));
+    values.iter().nth((number % values.len() as u64) as usize).expect("one of them").clone()
 }
 
 fn numeric(function: &str, sorted: &[Value]) -> Option<Value> {

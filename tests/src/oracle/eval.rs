@@ -70,6 +70,8 @@ struct Oracle<'a> {
 /// A rule and the values of its required variables.
 type Goal = (Name, Vec<Value>);
 type Table = BTreeSet<Vec<Value>>;
+/// The rows that a clause makes of one.
+type Extension<'a> = Box<dyn Fn(&Binding) -> Result<Vec<Binding>, NoAnswer> + 'a>;
 
 impl<'a> Oracle<'a> {
     fn new(program: &'a Program, facts: &Facts) -> Oracle<'a> {
@@ -104,13 +106,15 @@ impl<'a> Oracle<'a> {
             let index = self.choose(&waiting, &bound, &context);
             let clause = waiting.remove(index);
             let mut next = BTreeSet::new();
+            let extend = self.extension(clause, &bound, &context)?;
             for row in rows {
-                next.extend(self.clause(clause, &row, &bound, &context)?);
+                next.extend(extend(&row)?);
                 self.n_rows.set(self.n_rows.get() + 1);
                 if self.n_rows.get() + next.len() as u64 > ROWS_MAX {
                     return Err(NoAnswer::TooMuch);
                 }
             }
+            drop(extend);
             rows = next;
             bound = self.bound_after(clause, &bound, &context).expect("it was ready");
         }
@@ -181,6 +185,42 @@ impl<'a> Oracle<'a> {
         assert!(bound.is_some_and(|b| b.is_superset(wanted)), "{body:?} does not bind {wanted:?}");
     }
 
+    /// How a clause extends a row that binds the variables `bound`. Facts and the rows of a rule
+    /// are the same for every row, so they are laid out once, by the values of what is bound.
+    fn extension<'s>(
+        &'s self,
+        clause: &'s Clause,
+        bound: &'s Names,
+        context: &'s Names,
+    ) -> Result<Extension<'s>, NoAnswer> {
+        let (terms, tuples) = match clause {
+            Clause::Pattern { entity, attribute, value } => {
+                let terms = vec![as_entity(entity), as_attribute(attribute), value.clone()];
+                (terms, self.triples.iter().map(|triple| triple.to_vec()).collect())
+            }
+            Clause::Rule { rule, args } if self.n_required(rule) == 0 => {
+                (self.rule_args(rule, args), self.call((rule.clone(), Vec::new()))?)
+            }
+            _ => return Ok(Box::new(move |row| self.clause(clause, row, bound, context))),
+        };
+        let known = (0..terms.len()).filter(|index| match &terms[*index] {
+            RawTerm::Variable(name) => bound.contains(name),
+            RawTerm::Constant(_) => true,
+            RawTerm::Blank | RawTerm::Keyword(_) => false,
+        });
+        let known = known.collect::<Vec<_>>();
+        let mut laid_out = BTreeMap::<Vec<Value>, Vec<Vec<Value>>>::new();
+        for tuple in tuples {
+            let key = known.iter().map(|index| tuple[*index].clone()).collect();
+            laid_out.entry(key).or_default().push(tuple);
+        }
+        Ok(Box::new(move |row| {
+            let key = known.iter().map(|index| value_of(&terms[*index], row)).collect::<Vec<_>>();
+            let tuples = laid_out.get(&key).into_iter().flatten();
+            Ok(tuples.filter_map(|tuple| unify(row, &terms, tuple)).collect())
+        }))
+    }
+
     fn clause(
         &self,
         clause: &Clause,
@@ -189,10 +229,7 @@ impl<'a> Oracle<'a> {
         context: &Names,
     ) -> Result<Vec<Binding>, NoAnswer> {
         let rows = match clause {
-            Clause::Pattern { entity, attribute, value } => {
-                let terms = [as_entity(entity), as_attribute(attribute), value.clone()];
-                self.triples.iter().filter_map(|triple| unify(row, &terms, triple)).collect()
-            }
+            Clause::Pattern { .. } => unreachable!("facts are laid out by `extension`"),
             Clause::Predicate { function, args } => {
                 let holds = match function.as_str() {
                     "missing?" => self.field(row, args).is_some_and(|values| values.is_empty()),
@@ -239,11 +276,16 @@ impl<'a> Oracle<'a> {
         Ok(rows)
     }
 
-    /// The arguments of a call, string constants in entity position as ids.
+    /// The arguments of a call, string constants in entity position as ids, attributes as the
+    /// strings that attribute variables stand for.
     fn rule_args(&self, rule: &Name, args: &[RawTerm]) -> Vec<RawTerm> {
         let positions = self.entity_positions.get(rule);
         let is_entity = |index| positions.is_some_and(|positions| positions.contains(&index));
-        let arg = |(index, arg)| if is_entity(index) { as_entity(arg) } else { arg.clone() };
+        let arg = |(index, arg): (usize, &RawTerm)| match arg {
+            RawTerm::Keyword(name) => RawTerm::Constant(Value::from(name.as_str())),
+            arg if is_entity(index) => as_entity(arg),
+            arg => arg.clone(),
+        };
         args.iter().enumerate().map(arg).collect()
     }
 

@@ -79,11 +79,12 @@ fn project(frame: &RawProgram, bindings: &BTreeSet<Binding>) -> BTreeSet<Row> {
     groups.values().filter_map(|group| group_row(frame, group)).collect()
 }
 
-/// The scalar `count` or `sum` of nothing.
+/// The scalar `count`, `count-distinct` or `sum` of nothing.
 fn of_nothing(element: &RawFindElement) -> Option<Output> {
     match element {
         RawFindElement::Aggregate { function, .. } => {
-            ["count", "sum"].contains(&function.as_str()).then(|| Output::Value(Value::int(0)))
+            let counts = ["count", "count-distinct", "sum"].contains(&function.as_str());
+            counts.then(|| Output::Value(Value::int(0)))
         }
         RawFindElement::Variable(_) | RawFindElement::Pull { .. } => None,
     }

@@ -33,6 +33,22 @@ enum Written {
     Nothing,
 }
 
+/// The visible facts, where nothing but `add` was ever done: every fact, with its greatest stamp.
+/// For databases that are too large for reading the whole list at every question.
+pub fn additions(transactions: &[Transaction]) -> Option<Facts> {
+    let mut facts = Facts::new();
+    for transaction in transactions {
+        for (index, op) in transaction.ops.iter().enumerate() {
+            let Op::Add { e, a, v } = op else { return None };
+            let fact = Fact { entity: e.clone(), attribute: a.clone(), value: v.clone() };
+            let mark = Mark { stamp: transaction.stamp(index), kind: Kind::Add };
+            let held = facts.entry(fact).or_insert(mark);
+            *held = (*held).max(mark);
+        }
+    }
+    Some(facts)
+}
+
 impl History {
     /// The changes of some transactions.
     pub fn of<'a>(transactions: impl IntoIterator<Item = &'a Transaction>) -> History {

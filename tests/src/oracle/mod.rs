@@ -5,9 +5,11 @@
 //! these, one of the two has a bug, and the definition in the design decides which.
 
 pub mod aggregate;
+mod dates;
 pub mod eval;
 pub mod find;
 pub mod functions;
 mod inputs;
 pub mod merge;
+mod pattern;
 pub mod pull;

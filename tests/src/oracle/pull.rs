@@ -90,6 +90,9 @@ impl Puller<'_> {
         let RawPullItem::Attribute { attribute, reverse, limit, nested, .. } = item else {
             return None;
         };
+        if attribute.as_str() == "db/id" && !reverse {
+            return Some(Branch::Value(Value::Ref(entity.clone())));
+        }
         let field = match reverse {
             true => self.referrers(entity, attribute.as_str()),
             false => self.field(entity, attribute.as_str()),

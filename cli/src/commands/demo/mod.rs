@@ -144,7 +144,7 @@ async fn import(app: &App, world: &World) -> Result<()> {
 
 /// Waits for the first result, prints it in short, and gives its names.
 async fn show_first_result(live: &mut LiveQuery) -> Result<BTreeSet<String>> {
-    let names = names(&within("the first result", live.next()).await?.answer.rows);
+    let names = names(&within("the first result", live.next()).await?.answer.rows.to_vec());
     let (Some(first), Some(last)) = (names.first(), names.last()) else {
         bail!("the first result is empty");
     };
@@ -174,7 +174,7 @@ async fn write_and_receive(
     let accepted = within("the acknowledgement", async { Ok(write.accepted().await?) }).await?;
     let is_applied = accepted.effects.iter().all(|effect| *effect == Effect::Applied);
     ensure!(is_applied, "the write was not applied: {:?}", accepted.effects);
-    let shown = names(&update.answer.rows);
+    let shown = names(&update.answer.rows.to_vec());
     ensure!(shown == after, "the new result is wrong: {}", difference(&after, &shown));
     let (new, added) = (after.difference(&before).cloned().collect(), names(&update.added));
     ensure!(added == new, "the delta is wrong: {}", difference(&new, &added));

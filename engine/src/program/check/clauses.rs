@@ -1,13 +1,12 @@
-//! Clauses: each becomes an atom, or an error at its place.
+//! Clauses: each becomes an atom, or an error at its place. Calls of functions are in [`super::calls`].
 
 use std::collections::BTreeSet;
 
 use super::Checker;
 use super::names::{Names, inner_names, nearest};
 use crate::ids::Name;
-use crate::program::functions::{FUNCTIONS, Function};
-use crate::program::raw::{ClauseId, Place, RawBinding, RawClause, RawTerm};
-use crate::program::{Atom, Body, Clause, RuleId, Scope, Term};
+use crate::program::raw::{ClauseId, Place, RawClause, RawTerm};
+use crate::program::{Atom, Body, Clause, RuleId, Scope};
 use crate::value::Value;
 
 impl Checker<'_> {
@@ -41,137 +40,6 @@ impl Checker<'_> {
         atom.map(|atom| Clause { id, atom })
     }
 
-    pub(super) fn function(
-        &mut self,
-        name: &Name,
-        n_args: usize,
-        as_predicate: bool,
-        place: Place,
-    ) -> Option<Function> {
-        let Some(signature) = Function::find(name.as_str()) else {
-            let message = format!("unknown function {name}");
-            let hint = nearest(name.as_str(), FUNCTIONS.iter().map(|s| s.name))
-                .map(|near| format!("did you mean {near}?"));
-            self.fail(place, "query_unknown_function", message, hint.as_deref());
-            return None;
-        };
-        if n_args < signature.args_min || n_args > signature.args_max {
-            let message = format!("{name} does not take {n_args} arguments");
-            self.fail(place, "query_arity", message, None);
-            return None;
-        }
-        if as_predicate && !signature.function.is_predicate() {
-            let message = format!("{name} gives a value, not true or false");
-            let hint = format!("bind its result: [({name} …) ?result]");
-            self.fail(place, "query_not_predicate", message, Some(&hint));
-            return None;
-        }
-        Some(signature.function)
-    }
-
-    fn predicate(
-        &mut self,
-        id: ClauseId,
-        name: &Name,
-        args: &[RawTerm],
-        scope: &mut Scope,
-        names: &mut Names,
-    ) -> Option<Atom> {
-        let place = Place::Clause(id);
-        if name.as_str() == "missing?" {
-            let [entity, attribute] = args else {
-                let message = "missing? takes an entity and an attribute".to_owned();
-                self.fail(place, "query_arity", message, None);
-                return None;
-            };
-            let entity = self.entity_term(entity, Place::Argument(id, 0), scope, names);
-            let attribute = self.attribute_term(attribute, Place::Argument(id, 1), scope, names);
-            return Some(Atom::Missing { entity: entity?, attribute: attribute? });
-        }
-        let function = self.function(name, args.len(), true, place);
-        let args = self.args(id, args, false, scope, names);
-        Some(Atom::Predicate { function: function?, args: args? })
-    }
-
-    #[allow(clippy::too_many_arguments)] // The fields of one raw clause, and where names live.
-    fn function_clause(
-        &mut self,
-        id: ClauseId,
-        name: &Name,
-        args: &[RawTerm],
-        rows: &[Vec<Value>],
-        binding: &RawBinding,
-        scope: &mut Scope,
-        names: &mut Names,
-    ) -> Option<Atom> {
-        let place = Place::Clause(id);
-        if name.as_str() == "ground" {
-            return self.ground(id, args, rows, binding, scope, names);
-        }
-        let RawBinding::Scalar(out) = binding else {
-            let message = format!("{name} gives one value; only ground gives several");
-            self.fail(place, "query_binding", message, Some("bind it to one variable"));
-            return None;
-        };
-        if name.as_str() == "get-else" {
-            let [entity, attribute, default] = args else {
-                let message = "get-else takes an entity, an attribute and a default".to_owned();
-                self.fail(place, "query_arity", message, None);
-                return None;
-            };
-            let entity = self.entity_term(entity, Place::Argument(id, 0), scope, names);
-            let attribute = self.attribute_term(attribute, Place::Argument(id, 1), scope, names);
-            let default = self.value_term(default, Place::Argument(id, 2), scope, names);
-            let out = self.value_term(out, Place::Argument(id, 3), scope, names);
-            return Some(Atom::GetElse {
-                entity: entity?,
-                attribute: attribute?,
-                default: default?,
-                out: out?,
-            });
-        }
-        let function = self.function(name, args.len(), false, place);
-        let n_args = args.len() as u32;
-        let args = self.args(id, args, false, scope, names);
-        let out = self.value_term(out, Place::Argument(id, n_args), scope, names);
-        Some(Atom::Function { function: function?, args: args?, out: out? })
-    }
-
-    fn ground(
-        &mut self,
-        id: ClauseId,
-        args: &[RawTerm],
-        rows: &[Vec<Value>],
-        binding: &RawBinding,
-        scope: &mut Scope,
-        names: &mut Names,
-    ) -> Option<Atom> {
-        let place = Place::Clause(id);
-        let (rows, out): (Vec<Vec<Value>>, &[RawTerm]) = match (binding, args) {
-            (RawBinding::Scalar(out), [RawTerm::Constant(value)]) => {
-                (vec![vec![value.clone()]], std::slice::from_ref(out))
-            }
-            (RawBinding::Collection(out), []) => (rows.to_vec(), std::slice::from_ref(out)),
-            (RawBinding::Tuple(out), []) if rows.len() == 1 => (rows.to_vec(), out),
-            (RawBinding::Relation(out), []) => (rows.to_vec(), out),
-            _ => {
-                let message = "the constant of ground does not fit its binding".to_owned();
-                let hint = "write [(ground 5) ?x], [(ground [1 2]) [?x ...]] or \
-                            [(ground [[1 \"a\"]]) [[?x ?y]]]";
-                self.fail(place, "query_ground", message, Some(hint));
-                return None;
-            }
-        };
-        if rows.iter().any(|row| row.len() != out.len()) {
-            let message = format!("every row of ground needs {} values", out.len());
-            self.fail(place, "query_ground", message, None);
-            return None;
-        }
-        let out: Vec<Option<Term>> =
-            out.iter().map(|term| self.value_term(term, place, scope, names)).collect();
-        Some(Atom::Ground { rows, out: out.into_iter().collect::<Option<_>>()? })
-    }
-
     fn rule_call(
         &mut self,
         id: ClauseId,
@@ -195,7 +63,7 @@ impl Checker<'_> {
             let hint = nearest(name.as_str(), self.rule_names.iter().map(Name::as_str))
                 .map_or_else(
                     || "rules are given by :rules, or as an argument for % in :in".to_owned(),
-                    |near| format!("did you mean {near}?"),
+                    |near| format!("did you mean `{near}`?"),
                 );
             self.fail(place, "query_unknown_rule", message, Some(&hint));
             return None;

@@ -1,7 +1,7 @@
 //! Everything of a program but its clauses: inputs, find elements, windows, keys, `:having`.
 
 use super::Checker;
-use super::names::{Names, declare};
+use super::names::{Names, declare, nearest};
 use crate::ids::Name;
 use crate::program::functions::Function;
 use crate::program::raw::{
@@ -94,9 +94,12 @@ impl Checker<'_> {
             RawFindElement::Aggregate { function, n, variable } => {
                 let var = self.known(variable, place, names);
                 let Some(aggregate) = Aggregate::find(function.as_str()) else {
-                    let known = Aggregate::ALL.map(|(name, _)| name).join(", ");
+                    let names = Aggregate::ALL.map(|(name, _)| name);
                     let message = format!("unknown aggregate {function}");
-                    let hint = format!("known ones: {known}");
+                    let hint = match nearest(function.as_str(), names.into_iter()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("known ones: {}", names.join(", ")),
+                    };
                     self.fail(place, "query_unknown_function", message, Some(&hint));
                     return None;
                 };
@@ -199,6 +202,13 @@ impl Checker<'_> {
         for (index, having) in raw.having.iter().enumerate() {
             let place = Place::Having(index as u32);
             let function = self.function(&having.function, having.args.len(), true, place);
+            if let Some(function) = function {
+                let constant = |index: usize| match having.args.get(index) {
+                    Some(RawHavingTerm::Constant(value)) => Some(value),
+                    _ => None,
+                };
+                self.directive(function, constant, |_| place);
+            }
             functions.extend(function);
             for arg in &having.args {
                 if let RawHavingTerm::Element(element) = arg

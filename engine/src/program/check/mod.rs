@@ -2,10 +2,11 @@
 //!
 //! Every error found is reported, with its place; nothing is trusted, because a peer may have
 //! sent the program. `arenas` comes first, because the others follow ids; then `rules`, `find` and
-//! `clauses` (with `terms` and `names` below them) resolve the parts. What can be bound where is
+//! `clauses` (with `calls`, `terms` and `names` below them) resolve the parts. What can be bound where is
 //! decided in [`safety`], what may recurse in [`strata`].
 
 mod arenas;
+mod calls;
 mod clauses;
 mod find;
 mod names;
@@ -15,6 +16,7 @@ mod terms;
 use std::collections::BTreeSet;
 
 use super::error::ProgramError;
+use super::pattern::Patterns;
 use super::raw::{Place, PullId, RawProgram};
 use super::{Program, Scope, safety, strata};
 use crate::ids::Name;
@@ -37,7 +39,13 @@ impl Program {
         }
         let rule_names = rule_names(&raw);
         let checked_pulls = BTreeSet::new();
-        let mut checker = Checker { raw: &raw, rule_names: &rule_names, checked_pulls, errors };
+        let mut checker = Checker {
+            raw: &raw,
+            rule_names: &rule_names,
+            checked_pulls,
+            patterns: Patterns::default(),
+            errors,
+        };
         let program = checker.program();
         let mut errors = checker.errors;
         let mut program = match program {
@@ -75,6 +83,8 @@ struct Checker<'r> {
     rule_names: &'r [Name],
     /// Pull patterns that have been checked: one may be used many times.
     checked_pulls: BTreeSet<PullId>,
+    /// The regular expressions met so far.
+    patterns: Patterns,
     errors: Vec<ProgramError>,
 }
 
@@ -106,6 +116,7 @@ impl Checker<'_> {
             with,
             having: raw.having.clone(),
             having_functions,
+            patterns: std::mem::take(&mut self.patterns),
         })
     }
 }

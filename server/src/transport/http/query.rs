@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use tercet_engine::answer::{Answer, Output};
+use tercet_engine::answer::{Answer, RowRef};
 use tercet_engine::db::Query;
 use tercet_engine::error::QueryError;
 use tercet_engine::ids::Checkpoint;
@@ -170,8 +170,8 @@ fn put(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(bytes, value).expect("writing JSON to memory succeeds");
 }
 
-fn put_row(bytes: &mut Vec<u8>, row: &[Output]) -> Result<(), Problem> {
-    let row = wire_row::to_wire(&row.to_vec()).map_err(|error| {
+fn put_row(bytes: &mut Vec<u8>, row: RowRef<'_>) -> Result<(), Problem> {
+    let row = wire_row::to_wire(row.to_row()).map_err(|error| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
     })?;
     for (index, output) in row.iter().enumerate() {

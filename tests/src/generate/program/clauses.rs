@@ -25,6 +25,78 @@ impl Allowed {
     }
 }
 
+/// Predicates of one argument, and those of a pattern and a text.
+const TESTS: [&str; 15] = [
+    "zero?",
+    "pos?",
+    "neg?",
+    "even?",
+    "odd?",
+    "blank?",
+    "number?",
+    "int?",
+    "string?",
+    "boolean?",
+    "date?",
+    "ref?",
+    "not",
+    "re-matches?",
+    "re-find?",
+];
+
+const PATTERNS: [&str; 8] = ["a", "b*", "^.$", "[ab]+", "(a|ab)(b?)", r"\w", "(?i)ä", "/(?<x>.+)"];
+
+const UNITS: [&str; 9] =
+    ["millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
+
+/// What a function takes after its first argument; a pattern stands before it.
+#[derive(Debug, Clone, Copy)]
+enum Arg {
+    Kind(Kind),
+    Pattern,
+    Unit,
+}
+
+/// Kind of the first argument, function, further arguments, kind of the result.
+type Library = (Kind, &'static str, &'static [Arg], Kind);
+
+const LIBRARY: &[Library] = &[
+    (Kind::Int, "inc", &[], Kind::Number),
+    (Kind::Int, "pow", &[Arg::Kind(Kind::Int)], Kind::Number),
+    (Kind::Int, "ms->date", &[], Kind::Date),
+    (Kind::Int, "compare", &[Arg::Kind(Kind::Any)], Kind::Int),
+    (Kind::Number, "dec", &[], Kind::Number),
+    (Kind::Number, "abs", &[], Kind::Number),
+    (Kind::Number, "floor", &[], Kind::Number),
+    (Kind::Number, "ceil", &[], Kind::Number),
+    (Kind::Number, "round", &[], Kind::Number),
+    (Kind::Number, "sqrt", &[], Kind::Number),
+    (Kind::Text, "trim", &[], Kind::Text),
+    (Kind::Text, "index-of", &[Arg::Kind(Kind::Text)], Kind::Int),
+    (Kind::Text, "last-index-of", &[Arg::Kind(Kind::Text)], Kind::Int),
+    (Kind::Text, "replace", &[Arg::Kind(Kind::Text), Arg::Kind(Kind::Text)], Kind::Text),
+    (Kind::Text, "number", &[], Kind::Number),
+    (Kind::Text, "ref", &[], Kind::Ref),
+    (Kind::Text, "re-find", &[Arg::Pattern], Kind::Text),
+    (Kind::Text, "re-group", &[Arg::Pattern, Arg::Kind(Kind::Int)], Kind::Text),
+    (Kind::Text, "re-replace", &[Arg::Pattern, Arg::Kind(Kind::Text)], Kind::Text),
+    (Kind::Attribute, "namespace", &[], Kind::Text),
+    (Kind::Attribute, "name", &[], Kind::Text),
+    (Kind::Date, "year", &[], Kind::Int),
+    (Kind::Date, "day", &[], Kind::Int),
+    (Kind::Date, "weekday", &[], Kind::Int),
+    (Kind::Date, "day-of-year", &[], Kind::Int),
+    (Kind::Date, "date->ms", &[], Kind::Number),
+    (Kind::Date, "format-date", &[], Kind::Text),
+    (Kind::Date, "date-add", &[Arg::Kind(Kind::Int), Arg::Unit], Kind::Date),
+    (Kind::Date, "date-diff", &[Arg::Kind(Kind::Date), Arg::Unit], Kind::Int),
+    (Kind::Date, "date-trunc", &[Arg::Unit], Kind::Date),
+    (Kind::Ref, "id", &[], Kind::Text),
+    (Kind::Any, "type", &[], Kind::Text),
+    (Kind::Any, "hash", &[], Kind::Number),
+    (Kind::Flag, "not", &[], Kind::Flag),
+];
+
 impl Grower<'_> {
     pub(super) fn conjunction(
         &mut self,
@@ -106,6 +178,7 @@ impl Grower<'_> {
         let text = matches!(subject.1, Kind::Text | Kind::Attribute | Kind::Any);
         let function = match self.random.below(10) {
             0..3 if text => *self.random.pick(&["starts-with?", "ends-with?", "includes?"]),
+            3 => return Some(self.test(&subject)),
             _ => *self.random.pick(&["<", "<=", ">", ">=", "=", "!=", "!=", "not="]),
         };
         let chains = ["<", "<=", ">", ">=", "="].contains(&function);
@@ -116,6 +189,16 @@ impl Grower<'_> {
         }
         self.random.shuffle(&mut args);
         Some(Clause::Predicate { function: name(function), args })
+    }
+
+    /// A predicate of one argument, or one with a pattern.
+    fn test(&mut self, subject: &Typed) -> Clause {
+        let function = *self.random.pick(&TESTS);
+        let mut args = vec![variable(subject)];
+        if function.starts_with("re-") {
+            args.insert(0, RawTerm::Constant(Value::from(*self.random.pick(&PATTERNS))));
+        }
+        Clause::Predicate { function: name(function), args }
     }
 
     /// A bound variable or constant of a kind.
@@ -131,6 +214,9 @@ impl Grower<'_> {
             return Some(self.ground(scope));
         }
         let subject = self.existing(scope, Kind::Any)?;
+        if self.random.chance(35) {
+            return Some(self.library(scope, &subject));
+        }
         let subject_term = variable(&subject);
         let more = [self.argument(scope, subject.1), self.argument(scope, Kind::Int)];
         let (function, args, result) = match subject.1 {
@@ -155,16 +241,49 @@ impl Grower<'_> {
             }
             _ => ("str", vec![subject_term, more[1].clone()], Kind::Text),
         };
+        Some(self.bound_to(scope, function, args, result))
+    }
+
+    /// A call with its result bound to a variable, at times to one that has a value.
+    fn bound_to(
+        &mut self,
+        scope: &mut Vec<Typed>,
+        function: &str,
+        args: Vec<RawTerm>,
+        result: Kind,
+    ) -> Clause {
         let bound = match self.existing(scope, result) {
             Some(known) if self.random.chance(15) => variable(&known),
             _ => self.new_variable(scope, result),
         };
-        Some(Clause::Function {
+        Clause::Function {
             function: name(function),
             args,
             rows: Vec::new(),
             binding: RawBinding::Scalar(bound),
-        })
+        }
+    }
+
+    /// Any function of the library: of the subject's kind more often than not.
+    fn library(&mut self, scope: &mut Vec<Typed>, subject: &Typed) -> Clause {
+        let fitting = LIBRARY.iter().filter(|(kind, ..)| *kind == subject.1).collect::<Vec<_>>();
+        let (_, function, more, result) = match fitting.is_empty() || self.random.chance(25) {
+            true => *self.random.pick(LIBRARY),
+            false => **self.random.pick(&fitting),
+        };
+        let mut args = vec![variable(subject)];
+        for arg in more {
+            let constant = match arg {
+                Arg::Kind(kind) => self.argument(scope, *kind),
+                Arg::Pattern => RawTerm::Constant(Value::from(*self.random.pick(&PATTERNS))),
+                Arg::Unit => RawTerm::Constant(Value::from(*self.random.pick(&UNITS))),
+            };
+            match arg {
+                Arg::Pattern => args.insert(0, constant),
+                _ => args.push(constant),
+            }
+        }
+        self.bound_to(scope, function, args, result)
     }
 
     fn ground(&mut self, scope: &mut Vec<Typed>) -> Clause {

@@ -2,57 +2,73 @@
 //!
 //! It exists because a successor of a store is prepared while the published one is read: a write
 //! copies the nodes on its path that others still hold, and nothing else. Entries live in leaves,
-//! keys apart from items, so that a search touches keys only. Every branch knows how many entries
-//! each child has, so ranks and range counts are exact and O(log n).
+//! keys apart from items, so that a search touches keys only; how a leaf keeps its lists is for
+//! [`Entries`] to say: plainly, or packed. Every branch knows how many entries each child has, so
+//! ranks and range counts are exact and O(log n).
 //!
-//! Invariants: keys ascend strictly through all leaves; all leaves have one depth; a node has at
-//! most [`CAPACITY`] entries and, but for an empty root, at least one; the keys of child `i` lie
-//! in `splits[i - 1]..splits[i]`; `counts[i]` is the number of entries under child `i`. Nodes that
-//! a removal leaves less than a quarter full are filled from a neighbor; a node split by an append
-//! leaves its left half full, so ascending loads make dense trees.
+//! Invariants: keys ascend strictly through all leaves; all leaves have one depth; a leaf has at
+//! most [`LEAF_MAX`] entries and a branch at most [`BRANCH_MAX`] children, and, but for an empty
+//! root, at least one; the keys of child `i` lie in `splits[i - 1]..splits[i]`; `counts[i]` is the
+//! number of entries under child `i`. Nodes that a removal leaves less than a quarter full are
+//! filled from a neighbor; a node split by an append leaves its left half full, so ascending loads
+//! make dense trees.
 //!
 //! Left out: concurrent writers, and iteration backwards.
 
+mod entries;
+mod position;
+
 use std::sync::Arc;
 
-/// The most entries of a leaf, and children of a branch.
-const CAPACITY: usize = 64;
-/// Below this a removal fills the node from a neighbor.
-const FILL_MIN: usize = CAPACITY / 4;
-/// Room for more entries that a node gets when it grows or is copied to be written.
-const SLACK: usize = 8;
+pub(super) use entries::{Entries, Keys, Units};
+pub(super) use position::{Position, Range};
+
+/// The most entries of a leaf. Larger ones take less memory for what is not entries, and longer to
+/// be copied when they are written.
+pub(super) const LEAF_MAX: usize = 128;
+/// The most children of a branch. A copy of a branch counts a reference to each of them.
+const BRANCH_MAX: usize = 32;
+/// Room for more children that a branch gets when it grows or is copied to be written.
+const SLACK: usize = 4;
+
+/// A sorted map with plain leaves.
+pub(super) type Map<Key, Item> = Tree<Vec<Key>, Vec<Item>>;
+
+/// The keys of a tree.
+type Key<K> = <K as Entries>::Entry;
 
 /// A sorted map; clones share what neither has changed.
 #[derive(Clone)]
-pub(crate) struct Tree<Key, Item> {
-    root: Arc<Node<Key, Item>>,
+pub(super) struct Tree<K: Keys, I: Entries> {
+    root: Arc<Node<K, I>>,
 }
 
 #[derive(Clone)]
-enum Node<Key, Item> {
-    Leaf(Leaf<Key, Item>),
-    Branch(Branch<Key, Item>),
+enum Node<K: Keys, I: Entries> {
+    Leaf(Leaf<K, I>),
+    Branch(Branch<K, I>),
 }
 
-struct Leaf<Key, Item> {
-    keys: Vec<Key>,
-    items: Vec<Item>,
+#[derive(Clone)]
+struct Leaf<K, I> {
+    keys: K,
+    items: I,
 }
 
-struct Branch<Key, Item> {
-    splits: Vec<Key>,
-    children: Vec<Arc<Node<Key, Item>>>,
+struct Branch<K: Keys, I: Entries> {
+    splits: Vec<Key<K>>,
+    children: Vec<Arc<Node<K, I>>>,
     counts: Vec<usize>,
 }
 
 /// A vector's clone with room for some more entries: it is copied because it is written.
 fn clone_with_slack<T: Clone>(entries: &[T]) -> Vec<T> {
-    let mut clone = Vec::with_capacity((entries.len() + SLACK).min(CAPACITY + 1));
+    let mut clone = Vec::with_capacity((entries.len() + SLACK).min(BRANCH_MAX + 1));
     clone.extend_from_slice(entries);
     clone
 }
 
-/// Inserts without the doubling of `Vec`, which would leave half of a leaf unused.
+/// Inserts without the doubling of `Vec`, which would leave half of a node unused.
 fn insert_tight<T>(entries: &mut Vec<T>, index: usize, entry: T) {
     if entries.len() == entries.capacity() {
         entries.reserve_exact(SLACK);
@@ -60,13 +76,7 @@ fn insert_tight<T>(entries: &mut Vec<T>, index: usize, entry: T) {
     entries.insert(index, entry);
 }
 
-impl<Key: Clone, Item: Clone> Clone for Leaf<Key, Item> {
-    fn clone(&self) -> Self {
-        Leaf { keys: clone_with_slack(&self.keys), items: clone_with_slack(&self.items) }
-    }
-}
-
-impl<Key: Clone, Item: Clone> Clone for Branch<Key, Item> {
+impl<K: Keys, I: Entries> Clone for Branch<K, I> {
     fn clone(&self) -> Self {
         Branch {
             splits: clone_with_slack(&self.splits),
@@ -77,15 +87,16 @@ impl<Key: Clone, Item: Clone> Clone for Branch<Key, Item> {
 }
 
 /// A right half split off, and the key that parts it from the left one.
-type Split<Key, Item> = (Key, Arc<Node<Key, Item>>);
+type Split<K, I> = (Key<K>, Arc<Node<K, I>>);
 
-impl<Key: Ord + Clone, Item: Clone> Branch<Key, Item> {
+impl<K: Keys, I: Entries> Branch<K, I> {
     /// The child whose range holds `key`.
-    fn child_of(&self, key: &Key) -> usize {
-        self.splits.partition_point(|split| split <= key)
+    #[inline]
+    fn child_of(&self, key: Key<K>) -> usize {
+        self.splits.partition_point(|split| *split <= key)
     }
 
-    fn insert_child(&mut self, index: usize, (key, child): Split<Key, Item>) {
+    fn insert_child(&mut self, index: usize, (key, child): Split<K, I>) {
         insert_tight(&mut self.counts, index, child.count());
         insert_tight(&mut self.children, index, child);
         insert_tight(&mut self.splits, index - 1, key);
@@ -111,7 +122,7 @@ impl<Key: Ord + Clone, Item: Clone> Branch<Key, Item> {
         self.counts.remove(right);
         let left = Arc::make_mut(&mut self.children[right - 1]);
         left.append(split, node);
-        let overflow = (left.width() > CAPACITY).then(|| left.split_off(left.width() / 2));
+        let overflow = left.is_overfull().then(|| left.split_off(left.width() / 2));
         self.counts[right - 1] = left.count();
         if let Some(split) = overflow {
             self.insert_child(right, split);
@@ -119,13 +130,30 @@ impl<Key: Ord + Clone, Item: Clone> Branch<Key, Item> {
     }
 }
 
-impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
+impl<K: Keys, I: Entries> Node<K, I> {
     /// Entries of a leaf, children of a branch.
     fn width(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.keys.len(),
             Node::Branch(branch) => branch.children.len(),
         }
+    }
+
+    /// The greatest width.
+    fn width_max(&self) -> usize {
+        match self {
+            Node::Leaf(_) => LEAF_MAX,
+            Node::Branch(_) => BRANCH_MAX,
+        }
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.width() > self.width_max()
+    }
+
+    /// Whether a removal left so few that the node is to be filled from a neighbor.
+    fn is_sparse(&self) -> bool {
+        self.width() < self.width_max() / 4
     }
 
     /// Entries in all leaves below.
@@ -137,11 +165,11 @@ impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
     }
 
     /// Parts the node before its entry or child `at`.
-    fn split_off(&mut self, at: usize) -> Split<Key, Item> {
+    fn split_off(&mut self, at: usize) -> Split<K, I> {
         match self {
             Node::Leaf(leaf) => {
                 let right = Leaf { keys: leaf.keys.split_off(at), items: leaf.items.split_off(at) };
-                (right.keys[0].clone(), Arc::new(Node::Leaf(right)))
+                (right.keys.entry(0), Arc::new(Node::Leaf(right)))
             }
             Node::Branch(branch) => {
                 let right = Branch {
@@ -156,11 +184,11 @@ impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
     }
 
     /// Takes over the entries of the right neighbor, a node of the same depth.
-    fn append(&mut self, split: Key, right: Node<Key, Item>) {
+    fn append(&mut self, split: Key<K>, right: Node<K, I>) {
         match (self, right) {
             (Node::Leaf(left), Node::Leaf(right)) => {
-                left.keys.extend(right.keys);
-                left.items.extend(right.items);
+                left.keys.append(right.keys);
+                left.items.append(right.items);
             }
             (Node::Branch(left), Node::Branch(right)) => {
                 left.splits.push(split);
@@ -175,23 +203,25 @@ impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
     /// Inserts below; returns the item replaced, and the right half if the node had to split.
     fn insert(
         self: &mut Arc<Self>,
-        key: Key,
-        item: Item,
-    ) -> (Option<Item>, Option<Split<Key, Item>>) {
+        key: Key<K>,
+        item: I::Entry,
+    ) -> (Option<I::Entry>, Option<Split<K, I>>) {
         let node = Arc::make_mut(self);
         let (index, inserted) = match node {
-            Node::Leaf(leaf) => match leaf.keys.binary_search(&key) {
+            Node::Leaf(leaf) => match leaf.find(key) {
                 Ok(index) => {
-                    return (Some(std::mem::replace(&mut leaf.items[index], item)), None);
+                    let replaced = leaf.items.entry(index);
+                    leaf.items.set(index, item);
+                    return (Some(replaced), None);
                 }
                 Err(index) => {
-                    insert_tight(&mut leaf.keys, index, key);
-                    insert_tight(&mut leaf.items, index, item);
+                    leaf.keys.insert(index, key);
+                    leaf.items.insert(index, item);
                     (index, true)
                 }
             },
             Node::Branch(branch) => {
-                let index = branch.child_of(&key);
+                let index = branch.child_of(key);
                 let (replaced, split) = branch.children[index].insert(key, item);
                 if replaced.is_some() {
                     return (replaced, None);
@@ -209,28 +239,30 @@ impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
                 }
             }
         };
-        let width = node.width();
-        if !inserted || width <= CAPACITY {
+        if !inserted || !node.is_overfull() {
             return (None, None);
         }
         // An append keeps the left half full: ascending loads would leave all nodes half empty.
+        let width = node.width();
         let at = if index == width - 1 { width - 1 } else { width / 2 };
         (None, Some(node.split_off(at)))
     }
 
     /// Removes below; the key is there.
-    fn remove(self: &mut Arc<Self>, key: &Key) -> Item {
+    fn remove(self: &mut Arc<Self>, key: Key<K>) -> I::Entry {
         match Arc::make_mut(self) {
             Node::Leaf(leaf) => {
-                let index = leaf.keys.binary_search(key).expect("the caller has seen the key");
+                let index = leaf.find(key).expect("the caller has seen the key");
+                let item = leaf.items.entry(index);
                 leaf.keys.remove(index);
-                leaf.items.remove(index)
+                leaf.items.remove(index);
+                item
             }
             Node::Branch(branch) => {
                 let index = branch.child_of(key);
                 let item = branch.children[index].remove(key);
                 branch.counts[index] -= 1;
-                if branch.children[index].width() < FILL_MIN {
+                if branch.children[index].is_sparse() {
                     branch.refill(index);
                 }
                 item
@@ -239,39 +271,50 @@ impl<Key: Ord + Clone, Item: Clone> Node<Key, Item> {
     }
 }
 
-impl<Key, Item> Default for Tree<Key, Item> {
-    fn default() -> Self {
-        Tree { root: Arc::new(Node::Leaf(Leaf { keys: Vec::new(), items: Vec::new() })) }
+impl<K: Keys, I: Entries> Leaf<K, I> {
+    /// The place of a key; where it belongs, if it is not there.
+    #[inline]
+    fn find(&self, key: Key<K>) -> Result<usize, usize> {
+        let n = self.keys.len();
+        let index = self.keys.lower_bound(0, n, key);
+        match index < n && self.keys.entry(index) == key {
+            true => Ok(index),
+            false => Err(index),
+        }
     }
 }
 
-impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
+impl<K: Keys, I: Entries> Default for Tree<K, I> {
+    fn default() -> Self {
+        Tree { root: Arc::new(Node::Leaf(Leaf { keys: K::pack(&[]), items: I::pack(&[]) })) }
+    }
+}
+
+impl<K: Keys, I: Entries> Tree<K, I> {
     /// How many entries. O(1).
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.root.count()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.root.width() == 0
     }
 
     /// The item of a key. O(log n).
-    pub(crate) fn get(&self, key: &Key) -> Option<&Item> {
+    pub(super) fn get(&self, key: Key<K>) -> Option<I::Entry> {
         let mut node = &*self.root;
         loop {
             match node {
                 Node::Branch(branch) => node = &branch.children[branch.child_of(key)],
                 Node::Leaf(leaf) => {
-                    let index = leaf.keys.partition_point(|other| other < key);
-                    let is_found = leaf.keys.get(index) == Some(key);
-                    return is_found.then(|| &leaf.items[index]);
+                    return leaf.find(key).ok().map(|index| leaf.items.entry(index));
                 }
             }
         }
     }
 
     /// Puts an item; returns the one it replaces. O(log n).
-    pub(crate) fn insert(&mut self, key: Key, item: Item) -> Option<Item> {
+    pub(super) fn insert(&mut self, key: Key<K>, item: I::Entry) -> Option<I::Entry> {
         let (replaced, split) = self.root.insert(key, item);
         if let Some((key, right)) = split {
             let left = Arc::clone(&self.root);
@@ -283,7 +326,7 @@ impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
     }
 
     /// Takes an item out. O(log n); copies nothing when the key is absent.
-    pub(crate) fn remove(&mut self, key: &Key) -> Option<Item> {
+    pub(super) fn remove(&mut self, key: Key<K>) -> Option<I::Entry> {
         self.get(key)?;
         let item = self.root.remove(key);
         while let Node::Branch(branch) = &*self.root {
@@ -297,7 +340,7 @@ impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
     }
 
     /// How many keys are below `key`. O(log n).
-    pub(crate) fn rank(&self, key: &Key) -> usize {
+    pub(super) fn rank(&self, key: Key<K>) -> usize {
         let (mut node, mut rank) = (&*self.root, 0);
         loop {
             match node {
@@ -306,48 +349,30 @@ impl<Key: Ord + Clone, Item: Clone> Tree<Key, Item> {
                     rank += branch.counts[..index].iter().sum::<usize>();
                     node = &branch.children[index];
                 }
-                Node::Leaf(leaf) => return rank + leaf.keys.partition_point(|other| other < key),
+                Node::Leaf(leaf) => {
+                    return rank + leaf.keys.lower_bound(0, leaf.keys.len(), key);
+                }
             }
         }
     }
 
     /// How many keys are in `from..until`. O(log n).
-    pub(crate) fn count(&self, from: &Key, until: &Key) -> usize {
+    pub(super) fn count(&self, from: Key<K>, until: Key<K>) -> usize {
         self.rank(until).saturating_sub(self.rank(from))
     }
 
-    /// All entries, ascending.
-    pub(crate) fn iter(&self) -> Range<'_, Key, Item> {
-        let mut range = Range::new(&self.root, None);
-        range.enter(None);
-        range
-    }
-
-    /// The entries in `from..until`, ascending. O(log n) to begin, no allocation.
-    pub(crate) fn range(&self, from: &Key, until: Key) -> Range<'_, Key, Item> {
-        let mut range = Range::new(&self.root, Some(until));
-        range.enter(Some(from));
-        range
-    }
-}
-
-/// Builds a dense tree in O(n).
-///
-/// # Panics
-/// When the keys do not ascend strictly.
-impl<Key: Ord + Clone, Item: Clone> FromIterator<(Key, Item)> for Tree<Key, Item> {
-    fn from_iter<Entries: IntoIterator<Item = (Key, Item)>>(entries: Entries) -> Self {
-        let mut level: Vec<Split<Key, Item>> = Vec::new();
-        let mut entries = entries.into_iter().peekable();
-        let mut last: Option<Key> = None;
-        while let Some((first, _)) = entries.peek() {
-            assert!(last.as_ref().is_none_or(|last| last < first), "keys ascend strictly");
-            let first = first.clone();
-            let (keys, items): (Vec<Key>, Vec<Item>) = entries.by_ref().take(CAPACITY).unzip();
-            assert!(keys.is_sorted_by(|a, b| a < b), "keys ascend strictly");
-            last = keys.last().cloned();
-            level.push((first, Arc::new(Node::Leaf(Leaf { keys, items }))));
-        }
+    /// A dense tree of these entries, in O(n).
+    ///
+    /// # Panics
+    /// When the keys do not ascend strictly, or are not as many as the items.
+    pub(super) fn from_sorted(keys: &[Key<K>], items: &[I::Entry]) -> Self {
+        assert!(keys.is_sorted_by(|a, b| a < b), "keys ascend strictly");
+        assert_eq!(keys.len(), items.len(), "every key has one item");
+        let leaves = keys.chunks(LEAF_MAX).zip(items.chunks(LEAF_MAX)).map(|(keys, items)| {
+            let leaf = Leaf { keys: K::pack(keys), items: I::pack(items) };
+            (keys[0], Arc::new(Node::Leaf(leaf)))
+        });
+        let mut level: Vec<Split<K, I>> = leaves.collect();
         while level.len() > 1 {
             level = parents(level);
         }
@@ -356,79 +381,17 @@ impl<Key: Ord + Clone, Item: Clone> FromIterator<(Key, Item)> for Tree<Key, Item
 }
 
 /// The branches over one level of nodes, each with its least key.
-fn parents<Key: Ord + Clone, Item: Clone>(level: Vec<Split<Key, Item>>) -> Vec<Split<Key, Item>> {
-    let mut above = Vec::with_capacity(level.len().div_ceil(CAPACITY));
+fn parents<K: Keys, I: Entries>(level: Vec<Split<K, I>>) -> Vec<Split<K, I>> {
+    let mut above = Vec::with_capacity(level.len().div_ceil(BRANCH_MAX));
     let mut level = level.into_iter().peekable();
     while level.peek().is_some() {
-        let (mut firsts, children): (Vec<Key>, Vec<_>) = level.by_ref().take(CAPACITY).unzip();
+        let (mut firsts, children): (Vec<Key<K>>, Vec<_>) = level.by_ref().take(BRANCH_MAX).unzip();
         let counts = children.iter().map(|child| child.count()).collect();
         let splits = firsts.split_off(1);
         let first = firsts.pop().expect("one key stays before the split");
         above.push((first, Arc::new(Node::Branch(Branch { splits, children, counts }))));
     }
     above
-}
-
-/// The entries of a range, ascending; borrows the tree, holds no stack.
-///
-/// It remembers one leaf and the *fence* after it, the least key that a later leaf can hold; the
-/// next leaf is found by a descent to the fence, once every [`CAPACITY`] entries or so.
-pub(crate) struct Range<'tree, Key, Item> {
-    root: &'tree Node<Key, Item>,
-    keys: &'tree [Key],
-    items: &'tree [Item],
-    next: usize,
-    fence: Option<&'tree Key>,
-    until: Option<Key>,
-}
-
-impl<'tree, Key: Ord + Clone, Item: Clone> Range<'tree, Key, Item> {
-    fn new(root: &'tree Node<Key, Item>, until: Option<Key>) -> Self {
-        Range { root, keys: &[], items: &[], next: 0, fence: None, until }
-    }
-
-    /// Goes to the first key that is not below `from`, from the root.
-    fn enter(&mut self, from: Option<&Key>) {
-        let mut node = self.root;
-        self.fence = None;
-        loop {
-            match node {
-                Node::Branch(branch) => {
-                    let index = from.map_or(0, |from| branch.child_of(from));
-                    self.fence = branch.splits.get(index).or(self.fence);
-                    node = &branch.children[index];
-                }
-                Node::Leaf(leaf) => {
-                    (self.keys, self.items) = (&leaf.keys, &leaf.items);
-                    self.next = from.map_or(0, |from| leaf.keys.partition_point(|key| key < from));
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Whether `key` lies behind the end of the range.
-    fn is_behind(&self, key: &Key) -> bool {
-        self.until.as_ref().is_some_and(|until| key >= until)
-    }
-}
-
-impl<'tree, Key: Ord + Clone, Item: Clone> Iterator for Range<'tree, Key, Item> {
-    type Item = (&'tree Key, &'tree Item);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.next == self.keys.len() {
-            let fence = self.fence.filter(|fence| !self.is_behind(fence))?;
-            self.enter(Some(fence));
-        }
-        let key = &self.keys[self.next];
-        if self.is_behind(key) {
-            return None;
-        }
-        self.next += 1;
-        Some((key, &self.items[self.next - 1]))
-    }
 }
 
 #[cfg(test)]
@@ -441,10 +404,14 @@ mod tests {
     use super::*;
 
     /// Checks the invariants at the top of this file; returns (depth, entries).
-    fn check(node: &Node<u32, u32>, from: Option<u32>, until: Option<u32>) -> (usize, usize) {
+    fn check(
+        node: &Node<Vec<u32>, Vec<u32>>,
+        from: Option<u32>,
+        until: Option<u32>,
+    ) -> (usize, usize) {
         let is_inside =
             |key: &u32| from.is_none_or(|from| from <= *key) && until.is_none_or(|u| *key < u);
-        assert!((1..=CAPACITY).contains(&node.width()));
+        assert!((1..=node.width_max()).contains(&node.width()));
         match node {
             Node::Leaf(leaf) => {
                 assert_eq!(leaf.keys.len(), leaf.items.len());
@@ -470,12 +437,12 @@ mod tests {
         }
     }
 
-    fn assert_same(tree: &Tree<u32, u32>, model: &BTreeMap<u32, u32>) {
+    fn assert_same(tree: &Map<u32, u32>, model: &BTreeMap<u32, u32>) {
         if !tree.is_empty() {
             check(&tree.root, None, None);
         }
         assert_eq!(tree.len(), model.len());
-        assert!(tree.iter().eq(model.iter()));
+        assert!(tree.iter().eq(model.iter().map(|(key, item)| (*key, *item))));
     }
 
     /// Steps over a key space: ascending, descending or scattered runs of inserts and removals.
@@ -505,7 +472,7 @@ mod tests {
             steps in prop::collection::vec(step(), 1..10),
             probes in prop::collection::vec((0..KEYS + 1, 0..KEYS + 1), 8),
         ) {
-            let (mut tree, mut model) = (Tree::default(), BTreeMap::new());
+            let (mut tree, mut model) = (Map::default(), BTreeMap::new());
             let mut clones = Vec::new();
             for (item, step) in (0_u32..).zip(&steps) {
                 match *step {
@@ -515,7 +482,7 @@ mod tests {
                     },
                     Step::Remove { from, n, stride } => for i in 0..n {
                         let key = (from + i * stride) % KEYS;
-                        prop_assert_eq!(tree.remove(&key), model.remove(&key));
+                        prop_assert_eq!(tree.remove(key), model.remove(&key));
                     },
                     Step::Clone => clones.push((tree.clone(), model.clone())),
                 }
@@ -525,27 +492,39 @@ mod tests {
                 assert_same(tree, model);
             }
             for (from, until) in probes {
-                prop_assert_eq!(tree.get(&from), model.get(&from));
-                prop_assert_eq!(tree.rank(&from), model.range(..from).count());
-                let expected: Vec<_> = model.range(from.min(until)..until).collect();
-                prop_assert_eq!(tree.count(&from, &until), expected.len());
-                prop_assert_eq!(tree.range(&from, until).collect::<Vec<_>>(), expected);
+                prop_assert_eq!(tree.get(from), model.get(&from).copied());
+                prop_assert_eq!(tree.rank(from), model.range(..from).count());
+                let owned = |(key, item): (&u32, &u32)| (*key, *item);
+                let expected: Vec<_> = model.range(from.min(until)..until).map(owned).collect();
+                prop_assert_eq!(tree.count(from, until), expected.len());
+                prop_assert_eq!(tree.range(from, until).collect::<Vec<_>>(), expected);
+                let rank = from as usize;
+                prop_assert_eq!(tree.at(rank).entry(), model.iter().nth(rank).map(owned));
+                let mut position = tree.at(rank);
+                position.seek(until);
+                let reached = model.iter().nth(rank).map(|(key, _)| *key.max(&until));
+                let expected = reached.and_then(|key| model.range(key..).next()).map(owned);
+                prop_assert_eq!(position.entry(), expected);
+                position.advance();
+                let next = expected.and_then(|(key, _)| model.range(key + 1..).next()).map(owned);
+                prop_assert_eq!(position.entry(), next);
             }
         }
 
         #[test]
         fn building_from_sorted_entries_is_inserting_them(n in 0_u32..20_000) {
             let model: BTreeMap<u32, u32> = (0..n).map(|key| (key * 2, key)).collect();
-            let mut tree: Tree<u32, u32> = model.clone().into_iter().collect();
+            let (keys, items): (Vec<u32>, Vec<u32>) = model.clone().into_iter().unzip();
+            let mut tree: Map<u32, u32> = Tree::from_sorted(&keys, &items);
             assert_same(&tree, &model);
             prop_assert_eq!(tree.insert(n, 7), model.get(&n).copied());
-            prop_assert_eq!(tree.get(&n), Some(&7));
+            prop_assert_eq!(tree.get(n), Some(7));
         }
     }
 
     #[test]
     fn ascending_loads_make_full_leaves() {
-        let mut tree = Tree::default();
+        let mut tree = Map::default();
         for key in 0..64_000_u32 {
             tree.insert(key, key);
         }
@@ -557,6 +536,6 @@ mod tests {
                 Node::Branch(branch) => level.extend(branch.children.iter().map(|c| &**c)),
             }
         }
-        assert_eq!(n_leaves, 64_000 / CAPACITY);
+        assert_eq!(n_leaves, 64_000 / LEAF_MAX);
     }
 }

@@ -1,7 +1,14 @@
 //! What a query gives: rows of outputs, plain data that can be compared, ordered and sent.
 
+mod rows;
+mod value_ref;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use rows::{AnswerRows, RowRef};
+pub(crate) use rows::{Column, Columns};
+pub use value_ref::{OutputRef, ValueRef};
 
 use crate::program::raw::FindForm;
 use crate::value::Value;
@@ -45,7 +52,7 @@ pub struct Answer {
     pub form: FindForm,
     /// Rows in the query's order and then by the whole row, pulled trees included. No two are the
     /// same, but for entities that are pulled to equal trees.
-    pub rows: Vec<Row>,
+    pub rows: AnswerRows,
     /// How often a function had no result (overflow, wrong type), which made its row absent.
     pub n_without_result: u64,
     /// What the evaluation touched.

@@ -7,21 +7,26 @@
 //! are dense from 0 and never renumbered; a scratch cell equals no dictionary cell. What the
 //! values mean, and when one is no longer needed, is left out: the tables only grow.
 //!
-//! The maps hash with SipHash under fixed keys: deterministic, yet texts that collide cannot be
-//! written down as they can for the faster hashes.
+//! `symbols` is the table of one kind of item, `ranks` what sorts by the order of texts.
+
+mod ranks;
+mod symbols;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::Mutex;
 
 use crate::ids::EntityId;
 use crate::value::{Date, Number, Value, ValueType};
 
-/// A hash map whose layout depends on its keys alone.
+pub use ranks::Ranks;
+use symbols::Symbols;
+
+/// A hash map whose layout depends on its keys alone; as hard to flood as [`symbols`] says.
 pub(crate) type FixedHashMap<Key, Item> = HashMap<Key, Item, BuildHasherDefault<DefaultHasher>>;
 
 const PAYLOAD_BITS: u32 = 60;
@@ -56,12 +61,12 @@ impl Cell {
         Cell(tag << PAYLOAD_BITS | payload)
     }
 
-    fn symbol(tag: u64, symbol: usize) -> Cell {
-        let symbol = u32::try_from(symbol).expect("a dictionary has fewer than 2^32 symbols");
+    fn symbol(tag: u64, symbol: u32) -> Cell {
         Cell::new(tag, u64::from(symbol))
     }
 
-    fn tag(self) -> u64 {
+    /// What kind of cell it is: cells with one tag are of one value type.
+    pub(crate) fn tag(self) -> u64 {
         self.0 >> PAYLOAD_BITS
     }
 
@@ -73,6 +78,35 @@ impl Cell {
     fn signed(self) -> i64 {
         self.payload() as i64 - OFFSET
     }
+
+    /// The entity symbol of a reference: a dense 32-bit key, equal exactly when the cells are. None
+    /// for cells of other types, whose numbers would be mistaken for entities.
+    #[inline]
+    pub fn narrow(self) -> Option<u32> {
+        self.is_ref().then_some(self.0 as u32)
+    }
+
+    /// The reference whose [`Cell::narrow`] this is.
+    #[inline]
+    pub fn from_narrow(entity: u32) -> Cell {
+        Cell::new(TAG_REF, u64::from(entity))
+    }
+
+    /// The upper and the lower half. Among cells with equal upper halves, as columns of one type
+    /// mostly have, the lower halves are 32-bit keys that are equal and ordered as the cells are.
+    #[inline]
+    pub fn halves(self) -> (u32, u32) {
+        ((self.0 >> 32) as u32, self.0 as u32)
+    }
+
+    /// The cell of two [`Cell::halves`].
+    #[inline]
+    pub fn from_halves(upper: u32, lower: u32) -> Cell {
+        Cell(u64::from(upper) << 32 | u64::from(lower))
+    }
+
+    /// The least cell that refers: every reference is at or above it, every value below it.
+    pub(crate) const REFS: Cell = Cell(TAG_REF << PAYLOAD_BITS);
 
     /// The cell after this one in the order of cells: the end of a range of one key.
     pub(crate) fn after(self) -> Cell {
@@ -106,8 +140,21 @@ impl Cell {
         }
     }
 
+    /// The value of a cell that needs no table, if this is one. Cells of one tag that have such
+    /// values are ordered as these.
+    pub(crate) fn to_inline(self) -> Option<Value> {
+        match self.tag() {
+            TAG_BOOLEAN => Some(Value::Boolean(self.payload() != 0)),
+            TAG_INT => Some(Value::int(self.signed())),
+            TAG_DATE => {
+                Some(Value::Date(Date::from_ms(self.signed()).expect("it was made of a date")))
+            }
+            _ => None,
+        }
+    }
+
     /// The cell of a value that needs no table, if this is one.
-    fn inline(value: &Value) -> Option<Cell> {
+    pub(crate) fn inline(value: &Value) -> Option<Cell> {
         match value {
             Value::Boolean(flag) => Some(Cell::new(TAG_BOOLEAN, u64::from(*flag))),
             Value::Date(date) => Some(Cell::new(TAG_DATE, (date.ms() + OFFSET) as u64)),
@@ -135,45 +182,20 @@ impl fmt::Debug for Cell {
     }
 }
 
-/// One kind of interned item: symbol → item and back.
-///
-/// Invariant: `symbols[items[i]] == i` for every `i`, and nothing else is in `symbols`.
-struct Table<Item> {
-    items: Vec<Item>,
-    symbols: FixedHashMap<Item, u32>,
-}
-
-impl<Item> Default for Table<Item> {
-    fn default() -> Self {
-        Table { items: Vec::new(), symbols: FixedHashMap::default() }
-    }
-}
-
-impl<Item: Clone + Eq + Hash> Table<Item> {
-    fn find(&self, item: &Item) -> Option<usize> {
-        self.symbols.get(item).map(|&symbol| symbol as usize)
-    }
-
-    fn intern(&mut self, item: &Item) -> usize {
-        if let Some(symbol) = self.find(item) {
-            return symbol;
-        }
-        let symbol = self.items.len();
-        let narrow = u32::try_from(symbol).expect("a dictionary has fewer than 2^32 symbols");
-        self.items.push(item.clone());
-        self.symbols.insert(item.clone(), narrow);
-        symbol
-    }
-}
-
 #[derive(Default)]
 struct Tables {
-    strings: Table<Arc<str>>,
-    entities: Table<EntityId>,
-    numbers: Table<Number>,
+    strings: Symbols<Arc<str>>,
+    entities: Symbols<EntityId>,
+    numbers: Symbols<Number>,
+    /// Those made last.
+    ranks: Mutex<Arc<Ranks>>,
 }
 
 impl Tables {
+    fn n_texts(&self) -> usize {
+        self.strings.len() + self.entities.len()
+    }
+
     fn find(&self, value: &Value) -> Option<Cell> {
         match value {
             Value::String(text) => self.strings.find(text).map(|s| Cell::symbol(TAG_STRING, s)),
@@ -183,7 +205,7 @@ impl Tables {
         }
     }
 
-    fn intern(&mut self, value: &Value) -> Cell {
+    fn intern(&self, value: &Value) -> Cell {
         match value {
             Value::String(text) => Cell::symbol(TAG_STRING, self.strings.intern(text)),
             Value::Ref(entity) => Cell::symbol(TAG_REF, self.entities.intern(entity)),
@@ -195,17 +217,17 @@ impl Tables {
     }
 
     fn entity(&self, cell: Cell) -> &EntityId {
-        &self.entities.items[cell.payload() as usize]
+        self.entities.get(cell.payload() as u32)
     }
 
     fn string(&self, cell: Cell) -> &Arc<str> {
-        &self.strings.items[cell.payload() as usize]
+        self.strings.get(cell.payload() as u32)
     }
 
     fn number(&self, cell: Cell) -> Number {
         match cell.tag() {
             TAG_INT => Number::from(cell.signed()),
-            _ => self.numbers.items[cell.payload() as usize],
+            _ => *self.numbers.get(cell.payload() as u32),
         }
     }
 
@@ -231,37 +253,32 @@ impl Tables {
 }
 
 /// The dictionary of one store and all its successors and snapshots: grows, never renumbers.
-/// A clone is the same dictionary.
+/// A clone is the same dictionary. Reading a cell takes no lock; finding and making one takes a
+/// short one.
 #[derive(Clone, Default)]
 pub struct Dictionary {
-    tables: Arc<RwLock<Tables>>,
+    tables: Arc<Tables>,
 }
 
 impl Dictionary {
     /// The cell of a value, made if it is new.
     pub fn intern(&self, value: &Value) -> Cell {
-        match self.find(value) {
-            Some(cell) => cell,
-            None => self.tables.write().intern(value),
-        }
+        Cell::inline(value).unwrap_or_else(|| self.tables.intern(value))
     }
 
     /// The cell of a value, if it has one already.
     pub fn find(&self, value: &Value) -> Option<Cell> {
-        Cell::inline(value).or_else(|| self.tables.read().find(value))
+        Cell::inline(value).or_else(|| self.tables.find(value))
     }
 
     /// The cell of a reference to this entity, made if it is new.
     pub fn intern_entity(&self, entity: &EntityId) -> Cell {
-        match self.find_entity(entity) {
-            Some(cell) => cell,
-            None => Cell::symbol(TAG_REF, self.tables.write().entities.intern(entity)),
-        }
+        Cell::symbol(TAG_REF, self.tables.entities.intern(entity))
     }
 
     /// The cell of a reference to this entity, if it has one already.
     pub fn find_entity(&self, entity: &EntityId) -> Option<Cell> {
-        self.tables.read().entities.find(entity).map(|symbol| Cell::symbol(TAG_REF, symbol))
+        self.tables.entities.find(entity).map(|symbol| Cell::symbol(TAG_REF, symbol))
     }
 
     /// The value of a cell.
@@ -269,13 +286,17 @@ impl Dictionary {
     /// # Panics
     /// When the cell is none of this dictionary: a scratch cell, or one of another dictionary.
     pub fn value(&self, cell: Cell) -> Value {
-        self.tables.read().value(cell)
+        self.tables.value(cell)
     }
 
-    /// The dictionary held open for many look-ups: one lock instead of one for each. Whoever holds
-    /// it must not intern, and should not hold it long: writers wait.
-    pub(crate) fn read(&self) -> Reader<'_> {
-        Reader { tables: self.tables.read() }
+    /// Whether this is the same dictionary, so that its cells mean the same.
+    pub(crate) fn is_same(&self, other: &Dictionary) -> bool {
+        Arc::ptr_eq(&self.tables, &other.tables)
+    }
+
+    /// The dictionary as many look-ups want it: what it gives is borrowed, not counted.
+    pub fn read(&self) -> Reader<'_> {
+        Reader { tables: &self.tables }
     }
 
     /// The entity a cell refers to; none for cells of other types.
@@ -283,7 +304,70 @@ impl Dictionary {
     /// # Panics
     /// When the cell is one of another dictionary.
     pub fn entity(&self, cell: Cell) -> Option<EntityId> {
-        cell.is_ref().then(|| self.tables.read().entity(cell).clone())
+        cell.is_ref().then(|| self.tables.entity(cell).clone())
+    }
+
+    /// The order of two cells' values, without making the values.
+    ///
+    /// # Panics
+    /// When a cell is none of this dictionary.
+    pub fn compare(&self, a: Cell, b: Cell) -> Ordering {
+        self.read().compare(a, b)
+    }
+
+    /// Ranks of all texts there are: integers to sort cells by instead of texts. Made when first
+    /// asked for, in O(n log n) of the whole dictionary, and again when it has grown.
+    pub fn ranks(&self) -> Arc<Ranks> {
+        let mut ranks = self.tables.ranks.lock();
+        if ranks.len() < self.tables.n_texts() {
+            *ranks = Arc::new(ranks.extended(&self.tables.strings, &self.tables.entities));
+        }
+        Arc::clone(&ranks)
+    }
+
+    /// The same, for who wants to sort so many cells: none when comparing them by texts is
+    /// cheaper than making the ranks.
+    pub fn ranks_for(&self, n_cells: usize) -> Option<Arc<Ranks>> {
+        /// So many cells must be sorted for each text that has no rank yet. A sort looks at each
+        /// cell some ten times, the ranks' merge at each of all texts once.
+        const TEXTS_A_CELL: usize = 4;
+        let n_texts = self.tables.n_texts();
+        let is_made = n_texts > 0 && self.tables.ranks.lock().len() == n_texts;
+        let is_worth_it = n_texts / TEXTS_A_CELL < n_cells;
+        (is_made || is_worth_it).then(|| self.ranks())
+    }
+}
+
+/// See [`Dictionary::read`].
+#[derive(Clone, Copy)]
+pub struct Reader<'dictionary> {
+    tables: &'dictionary Tables,
+}
+
+impl<'dictionary> Reader<'dictionary> {
+    /// The value of a cell of this dictionary.
+    ///
+    /// # Panics
+    /// When the cell is none of this dictionary.
+    pub fn value(&self, cell: Cell) -> Value {
+        self.tables.value(cell)
+    }
+
+    /// The entity a cell refers to.
+    ///
+    /// # Panics
+    /// When the cell is no reference, or one of another dictionary.
+    pub fn entity(&self, cell: Cell) -> &'dictionary EntityId {
+        assert!(cell.is_ref(), "{cell:?} refers to no entity");
+        self.tables.entity(cell)
+    }
+
+    /// The text of a string; none for cells of other types.
+    ///
+    /// # Panics
+    /// When the cell is one of another dictionary.
+    pub fn string(&self, cell: Cell) -> Option<&'dictionary Arc<str>> {
+        (cell.tag() == TAG_STRING).then(|| self.tables.string(cell))
     }
 
     /// The order of two cells' values, without making the values.
@@ -297,36 +381,17 @@ impl Dictionary {
         let type_of = |cell: Cell| cell.value_type().expect("a cell of a dictionary has a type");
         match (a.tag(), b.tag()) {
             (TAG_BOOLEAN, TAG_BOOLEAN) | (TAG_INT, TAG_INT) | (TAG_DATE, TAG_DATE) => a.cmp(&b),
-            _ => type_of(a).cmp(&type_of(b)).then_with(|| self.tables.read().compare(a, b)),
+            _ => type_of(a).cmp(&type_of(b)).then_with(|| self.tables.compare(a, b)),
         }
-    }
-}
-
-/// See [`Dictionary::read`].
-pub(crate) struct Reader<'dictionary> {
-    tables: RwLockReadGuard<'dictionary, Tables>,
-}
-
-impl Reader<'_> {
-    /// The value of a cell of this dictionary.
-    pub(crate) fn value(&self, cell: Cell) -> Value {
-        self.tables.value(cell)
-    }
-
-    /// The entity a cell refers to; the cell is a reference.
-    pub(crate) fn entity(&self, cell: Cell) -> EntityId {
-        assert!(cell.is_ref(), "{cell:?} refers to no entity");
-        self.tables.entity(cell).clone()
     }
 }
 
 impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tables = self.tables.read();
         f.debug_struct("Dictionary")
-            .field("n_strings", &tables.strings.items.len())
-            .field("n_entities", &tables.entities.items.len())
-            .field("n_numbers", &tables.numbers.items.len())
+            .field("n_strings", &self.tables.strings.len())
+            .field("n_entities", &self.tables.entities.len())
+            .field("n_numbers", &self.tables.numbers.len())
             .finish()
     }
 }

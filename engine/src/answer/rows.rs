@@ -1,0 +1,343 @@
+//! The rows of an answer: columns of cells that become values when they are read.
+//!
+//! They exist because most of what a large answer costs is making its values: three million rows
+//! of two references are 26 MB of symbols, but 320 MB of owned rows. A column is as narrow as its
+//! cells allow; lists, trees and values that only the evaluation knew are kept as they are.
+//! Invariants: every column has one item for each row; cells are of the dictionary beside them,
+//! which only grows, so rows never change while the store is written; no lock is held while a
+//! reader's code runs. What the rows mean, and how they got their order, is left out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Output, OutputRef, Row, ValueRef};
+use crate::intern::{Cell, Dictionary};
+use crate::value::Value;
+
+/// Rows of an answer, in its order. A clone is a pointer.
+///
+/// ```
+/// use tercet_engine::answer::{AnswerRows, Output, ValueRef};
+/// use tercet_engine::value::Value;
+///
+/// let row = |name: &str, age| vec![Output::Value(name.into()), Output::Value(Value::int(age))];
+/// let rows = AnswerRows::from(vec![row("Ann", 30), row("Bob", 20)]);
+/// let ages: Vec<i64> = rows.iter().filter_map(|row| row.value(1)?.as_i64()).collect();
+/// assert_eq!(ages, [30, 20]);
+/// assert_eq!(rows.first().and_then(|row| row.value(0)), Some(ValueRef::String("Ann")));
+/// assert_eq!(rows, [row("Ann", 30), row("Bob", 20)]);
+/// ```
+#[derive(Clone, Default)]
+pub struct AnswerRows(Arc<Columns>);
+
+/// Columns of one length.
+#[derive(Default)]
+pub(crate) struct Columns {
+    pub(crate) n_rows: usize,
+    pub(crate) columns: Vec<Column>,
+    /// What the cells are of.
+    pub(crate) dictionary: Dictionary,
+}
+
+/// The outputs of one find element.
+pub(crate) enum Column {
+    /// Cells `base + code`.
+    Narrow { base: Cell, codes: Vec<u32> },
+    /// Any cells of the dictionary.
+    Cells(Vec<Cell>),
+    /// Outputs that rows share, by position.
+    Coded { outputs: Vec<Output>, codes: Vec<u32> },
+    /// An output for each row.
+    Outputs(Vec<Output>),
+}
+
+/// What a column holds for one row.
+enum Item<'a> {
+    Cell(Cell),
+    Output(&'a Output),
+}
+
+impl Column {
+    /// A column of these cells of a dictionary, as narrow as it can be.
+    pub(crate) fn of_cells(cells: Vec<Cell>) -> Column {
+        let base = cells.iter().copied().min().unwrap_or(Cell::MIN);
+        let last = cells.iter().copied().max().unwrap_or(Cell::MIN);
+        if last.0 - base.0 > u64::from(u32::MAX) {
+            return Column::Cells(cells);
+        }
+        let code = |cell: &Cell| (cell.0 - base.0) as u32;
+        Column::Narrow { base, codes: cells.iter().map(code).collect() }
+    }
+
+    fn item(&self, index: usize) -> Item<'_> {
+        match self {
+            Column::Narrow { base, codes } => Item::Cell(Cell(base.0 + u64::from(codes[index]))),
+            Column::Cells(cells) => Item::Cell(cells[index]),
+            Column::Coded { outputs, codes } => Item::Output(&outputs[codes[index] as usize]),
+            Column::Outputs(outputs) => Item::Output(&outputs[index]),
+        }
+    }
+}
+
+impl Columns {
+    fn output(&self, column: usize, index: usize) -> OutputRef<'_> {
+        match self.columns[column].item(index) {
+            Item::Cell(cell) => OutputRef::Value(self.value(cell)),
+            Item::Output(output) => OutputRef::from(output),
+        }
+    }
+
+    fn value(&self, cell: Cell) -> ValueRef<'_> {
+        match cell.to_inline() {
+            Some(Value::Boolean(flag)) => ValueRef::Boolean(flag),
+            Some(Value::Number(number)) => ValueRef::Number(number),
+            Some(Value::Date(date)) => ValueRef::Date(date),
+            _ => self.symbol(cell),
+        }
+    }
+
+    /// The value of a cell that is a symbol of the dictionary.
+    fn symbol(&self, cell: Cell) -> ValueRef<'_> {
+        let reader = self.dictionary.read();
+        if cell.is_ref() {
+            return ValueRef::Ref(reader.entity(cell).as_str());
+        }
+        if let Some(text) = reader.string(cell) {
+            return ValueRef::String(text);
+        }
+        match reader.value(cell) {
+            Value::Number(number) => ValueRef::Number(number),
+            value => unreachable!("{value} is inline or a text"),
+        }
+    }
+
+    fn to_output(&self, column: usize, index: usize) -> Output {
+        match self.columns[column].item(index) {
+            Item::Cell(cell) => {
+                Output::Value(cell.to_inline().unwrap_or_else(|| self.dictionary.value(cell)))
+            }
+            Item::Output(output) => output.clone(),
+        }
+    }
+
+    /// Whether two rows hold the same outputs; cells of one dictionary are compared as they are.
+    fn is_equal(&self, index: usize, other: &Columns, other_index: usize) -> bool {
+        let is_one_dictionary = self.dictionary.is_same(&other.dictionary);
+        self.columns.len() == other.columns.len()
+            && (0..self.columns.len()).all(|column| {
+                let items =
+                    (self.columns[column].item(index), other.columns[column].item(other_index));
+                match items {
+                    (Item::Cell(a), Item::Cell(b)) if is_one_dictionary => a == b,
+                    _ => self.output(column, index) == other.output(column, other_index),
+                }
+            })
+    }
+}
+
+impl AnswerRows {
+    pub(crate) fn new(columns: Columns) -> AnswerRows {
+        AnswerRows(Arc::new(columns))
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.0.n_rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.n_rows == 0
+    }
+
+    /// The row at this position.
+    pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
+        (index < self.len()).then_some(RowRef { columns: &self.0, index })
+    }
+
+    /// The first row.
+    pub fn first(&self) -> Option<RowRef<'_>> {
+        self.get(0)
+    }
+
+    /// The rows in their order.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { columns: &self.0, range: 0..self.len() }
+    }
+
+    /// All rows as data of their own.
+    pub fn to_vec(&self) -> Vec<Row> {
+        self.iter().map(RowRef::to_row).collect()
+    }
+}
+
+/// A row of an answer.
+#[derive(Clone, Copy)]
+pub struct RowRef<'a> {
+    columns: &'a Columns,
+    index: usize,
+}
+
+impl<'a> RowRef<'a> {
+    /// How many outputs it has: one for each find element.
+    #[expect(clippy::len_without_is_empty, reason = "a row has at least one output")]
+    pub fn len(self) -> usize {
+        self.columns.columns.len()
+    }
+
+    /// The output of a find element.
+    pub fn get(self, element: usize) -> Option<OutputRef<'a>> {
+        (element < self.len()).then(|| self.columns.output(element, self.index))
+    }
+
+    /// The value of a find element; none for lists and trees.
+    pub fn value(self, element: usize) -> Option<ValueRef<'a>> {
+        self.get(element)?.as_value()
+    }
+
+    /// The output of a find element as data of its own; its text is shared, not copied.
+    pub fn to_output(self, element: usize) -> Option<Output> {
+        (element < self.len()).then(|| self.columns.to_output(element, self.index))
+    }
+
+    /// The outputs in order of the find elements.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = OutputRef<'a>> {
+        (0..self.len()).map(move |element| self.columns.output(element, self.index))
+    }
+
+    /// The row as data of its own; texts are shared, not copied.
+    pub fn to_row(self) -> Row {
+        (0..self.len()).map(|element| self.columns.to_output(element, self.index)).collect()
+    }
+}
+
+impl PartialEq for RowRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.columns.is_equal(self.index, other.columns, other.index)
+    }
+}
+
+impl Eq for RowRef<'_> {}
+
+impl PartialEq<[Output]> for RowRef<'_> {
+    fn eq(&self, other: &[Output]) -> bool {
+        self.len() == other.len() && self.iter().zip(other).all(|(output, other)| output == *other)
+    }
+}
+
+impl fmt::Debug for RowRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The rows of an answer, one after the other.
+#[derive(Clone)]
+pub struct Iter<'a> {
+    columns: &'a Columns,
+    range: std::ops::Range<usize>,
+}
+
+impl<'a> Iter<'a> {
+    fn row(&self, index: usize) -> RowRef<'a> {
+        RowRef { columns: self.columns, index }
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = RowRef<'a>;
+
+    fn next(&mut self) -> Option<RowRef<'a>> {
+        self.range.next().map(|index| self.row(index))
+    }
+
+    fn nth(&mut self, n: usize) -> Option<RowRef<'a>> {
+        self.range.nth(n).map(|index| self.row(index))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.range.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.range.next_back().map(|index| self.row(index))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl<'a> IntoIterator for &'a AnswerRows {
+    type Item = RowRef<'a>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// Rows that were made elsewhere, in their order.
+///
+/// # Panics
+/// When they are not of one width.
+impl From<Vec<Row>> for AnswerRows {
+    fn from(rows: Vec<Row>) -> AnswerRows {
+        let (n_rows, width) = (rows.len(), rows.first().map_or(0, Vec::len));
+        let mut columns: Vec<Vec<Output>> =
+            (0..width).map(|_| Vec::with_capacity(n_rows)).collect();
+        for row in rows {
+            assert_eq!(row.len(), width, "rows of an answer are of one width");
+            for (column, output) in columns.iter_mut().zip(row) {
+                column.push(output);
+            }
+        }
+        let columns = columns.into_iter().map(Column::Outputs).collect();
+        AnswerRows::new(Columns { n_rows, columns, ..Columns::default() })
+    }
+}
+
+impl FromIterator<Row> for AnswerRows {
+    fn from_iter<Rows: IntoIterator<Item = Row>>(rows: Rows) -> AnswerRows {
+        AnswerRows::from(rows.into_iter().collect::<Vec<Row>>())
+    }
+}
+
+impl PartialEq for AnswerRows {
+    fn eq(&self, other: &AnswerRows) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.len() == other.len() && self.iter().zip(other).all(|(a, b)| a == b)
+    }
+}
+
+impl Eq for AnswerRows {}
+
+impl<Other: AsRef<[Output]>> PartialEq<[Other]> for AnswerRows {
+    fn eq(&self, other: &[Other]) -> bool {
+        self.len() == other.len() && self.iter().zip(other).all(|(a, b)| a == *b.as_ref())
+    }
+}
+
+impl<Other: AsRef<[Output]>> PartialEq<Vec<Other>> for AnswerRows {
+    fn eq(&self, other: &Vec<Other>) -> bool {
+        *self == **other
+    }
+}
+
+impl<Other: AsRef<[Output]>, const N: usize> PartialEq<[Other; N]> for AnswerRows {
+    fn eq(&self, other: &[Other; N]) -> bool {
+        *self == other[..]
+    }
+}
+
+impl PartialEq<AnswerRows> for Vec<Row> {
+    fn eq(&self, other: &AnswerRows) -> bool {
+        other == self
+    }
+}
+
+impl fmt::Debug for AnswerRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}

@@ -1,0 +1,164 @@
+//! Numbers that sort as texts do, so that large results are sorted without looking at any text.
+//!
+//! Symbols are given in the order in which texts come; a *rank* is a text's place among all texts
+//! of its kind. Ranks are made when first asked for, and are kept until the dictionary outgrows
+//! them: then new texts are sorted on their own and merged in, in O(n + k log k).
+//!
+//! Invariant: of two cells that have keys, the lesser value has the lesser key. Numbers that are
+//! not inline (most doubles) have none, because they lie between inline ones, which leave no room;
+//! nor have scratch cells, and texts that came after the ranks were made.
+
+use std::sync::Arc;
+
+use crate::ids::EntityId;
+
+use super::symbols::Symbols;
+use super::{Cell, TAG_BOOLEAN, TAG_DATE, TAG_INT, TAG_REF, TAG_STRING};
+
+/// The ranks of all texts of a dictionary at some time.
+#[derive(Debug, Default)]
+pub struct Ranks {
+    strings: Vec<u32>,
+    entities: Vec<u32>,
+}
+
+impl Ranks {
+    /// A number that sorts among those of other cells as the cell's value among their values;
+    /// none for cells that have no such number (see the top of this file).
+    #[inline]
+    pub fn key(&self, cell: Cell) -> Option<u64> {
+        let ranked = |ranks: &[u32], first: u64| {
+            let rank = ranks.get(usize::try_from(cell.payload()).ok()?)?;
+            Some(Cell::new(first, u64::from(*rank)).0)
+        };
+        match cell.tag() {
+            TAG_BOOLEAN | TAG_INT | TAG_DATE => Some(cell.0),
+            TAG_STRING => ranked(&self.strings, TAG_STRING),
+            TAG_REF => ranked(&self.entities, TAG_REF),
+            _ => None,
+        }
+    }
+
+    /// How many texts have a rank.
+    pub(super) fn len(&self) -> usize {
+        self.strings.len() + self.entities.len()
+    }
+
+    /// The ranks once all texts of these tables have one.
+    pub(super) fn extended(
+        &self,
+        strings: &Symbols<Arc<str>>,
+        entities: &Symbols<EntityId>,
+    ) -> Ranks {
+        Ranks {
+            strings: extend(&self.strings, strings.len(), |symbol| strings.get(symbol)),
+            entities: extend(&self.entities, entities.len(), |symbol| {
+                entities.get(symbol).as_str()
+            }),
+        }
+    }
+}
+
+/// The first 16 bytes of a text as a number that sorts as they do; most comparisons end here, and
+/// need no look at the texts.
+fn head(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    let n = text.len().min(16);
+    bytes[..n].copy_from_slice(&text.as_bytes()[..n]);
+    u128::from_be_bytes(bytes)
+}
+
+/// Ranks of the symbols `0..n`, given those of the first ones.
+fn extend<'t>(ranks: &[u32], n: usize, text: impl Fn(u32) -> &'t str) -> Vec<u32> {
+    let n_old = ranks.len();
+    if n <= n_old {
+        return ranks.to_vec();
+    }
+    let symbol = |index: usize| u32::try_from(index).expect("symbols have 32 bits");
+    let mut new: Vec<(u128, u32)> =
+        (n_old..n).map(symbol).map(|symbol| (head(text(symbol)), symbol)).collect();
+    new.sort_unstable_by(|(a_head, a), (b_head, b)| {
+        a_head.cmp(b_head).then_with(|| text(*a).cmp(text(*b)))
+    });
+    let mut old = vec![0; n_old];
+    for (index, rank) in ranks.iter().enumerate() {
+        old[*rank as usize] = symbol(index);
+    }
+    // Where each new text goes among the old ones is searched, so that those are not all looked at.
+    let mut extended = vec![0; n];
+    let (mut rank, mut rest) = (0, old.as_slice());
+    let mut give = |symbols: &[u32]| {
+        for symbol in symbols {
+            extended[*symbol as usize] = rank;
+            rank += 1;
+        }
+    };
+    for (_, symbol) in new {
+        let (before, after) =
+            rest.split_at(rest.partition_point(|other| text(*other) < text(symbol)));
+        give(before);
+        give(&[symbol]);
+        rest = after;
+    }
+    give(rest);
+    extended
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use crate::intern::Dictionary;
+    use crate::value::{Date, Value};
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<bool>().prop_map(Value::Boolean),
+            (-3_i64..3).prop_map(Value::int),
+            Just(Value::double(0.5).unwrap()),
+            (-2_i64..2).prop_map(|ms| Value::Date(Date::from_ms(ms).unwrap())),
+            "[aé\u{0}]{0,3}|[ab]{15,18}".prop_map(Value::from),
+            "[aé]{1,3}|[ab]{15,18}".prop_map(|id| Value::reference(&id).unwrap()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_values_however_the_dictionary_grew(
+            rounds in prop::collection::vec(prop::collection::vec(any_value(), 0..12), 1..4)
+        ) {
+            let dictionary = Dictionary::default();
+            let mut cells = Vec::new();
+            for values in rounds {
+                cells.extend(values.iter().map(|value| dictionary.intern(value)));
+                let ranks = dictionary.ranks();
+                let is_inline = |value: &Value| !matches!(value, Value::Number(n) if n.as_i64().is_none());
+                for &a in &cells {
+                    prop_assert_eq!(ranks.key(a).is_some(), is_inline(&dictionary.value(a)));
+                    for &b in &cells {
+                        if let (Some(a_key), Some(b_key)) = (ranks.key(a), ranks.key(b)) {
+                            prop_assert_eq!(a_key.cmp(&b_key), dictionary.compare(a, b));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_are_kept_until_outgrown() {
+        let dictionary = Dictionary::default();
+        assert!(dictionary.ranks_for(0).is_none());
+        let cells: Vec<_> =
+            (0..100).map(|i| dictionary.intern(&Value::from(format!("{i}")))).collect();
+        assert!(dictionary.ranks_for(1).is_none(), "two rows are no reason to sort a dictionary");
+        let ranks = dictionary.ranks_for(100).unwrap();
+        assert!(cells.iter().all(|cell| ranks.key(*cell).is_some()));
+        assert!(dictionary.ranks_for(1).is_some(), "they are there");
+        let new = dictionary.intern(&Value::from("new"));
+        assert_eq!(ranks.key(new), None);
+        assert!(dictionary.ranks_for(1).is_none());
+        assert!(dictionary.ranks().key(new).is_some());
+    }
+}
