@@ -294,12 +294,14 @@ impl App {
         read(self.server.send(request).await?).await
     }
 
-    /// All facts as lines, streaming.
+    /// All facts in a format, streaming; `parameters` are its name and options.
     ///
     /// # Errors
     /// When the server refuses or cannot be reached.
-    pub(crate) async fn export(&self) -> Result<Response> {
-        let request = self.server.http.get(self.route("export")).bearer_auth(&self.key);
+    pub(crate) async fn export(&self, parameters: &[(&str, &str)]) -> Result<Response> {
+        let mut route = self.route("export");
+        route.query_pairs_mut().extend_pairs(parameters);
+        let request = self.server.http.get(route).bearer_auth(&self.key);
         self.server.send(request).await
     }
 

@@ -8,7 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A position in an input. Lines and columns count from 1, columns in bytes.
+/// A position in an input. Lines and columns count from 1; columns in bytes where lines are read
+/// one by one, in characters where a format's own reader says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file, or what the caller called the stream.
@@ -23,6 +24,17 @@ impl Place {
     /// A whole input.
     pub fn input(name: impl Into<Arc<str>>) -> Place {
         Place { input: name.into(), line: None, column: None }
+    }
+
+    /// A line of an input.
+    pub fn line(name: &Arc<str>, line: u64) -> Place {
+        Place { input: name.clone(), line: Some(line), column: None }
+    }
+
+    /// The same line at a column.
+    #[must_use]
+    pub fn at_column(self, column: u64) -> Place {
+        Place { column: Some(column), ..self }
     }
 
     /// A whole file.
@@ -77,8 +89,11 @@ pub enum FormatError {
         /// Where.
         at: Place,
     },
-    /// The input ended before what it announced.
-    #[error("{at}: the input announces {n_expected} {what} but holds {n_found}; it was cut short")]
+    /// The input does not hold what it announced.
+    #[error(
+        "{at}: the input announces {n_expected} {what} but holds {n_found}{}",
+        if n_found < n_expected { "; it was cut short" } else { "" }
+    )]
     Truncated {
         /// Where.
         at: Place,
@@ -115,6 +130,20 @@ pub enum FormatError {
         /// What it was given.
         given: String,
     },
+    /// An option of an import or export makes no sense.
+    #[error("{message}")]
+    Option {
+        /// What is wrong with it, and what to give instead.
+        message: String,
+    },
+    /// A format cannot be written.
+    #[error("format {format} is read only; formats that can be written are {known}")]
+    ReadOnly {
+        /// The format's name.
+        format: &'static str,
+        /// The names of those that can be written.
+        known: String,
+    },
     /// Reading or writing failed.
     #[error("{at}: {source}")]
     Io {
@@ -125,11 +154,36 @@ pub enum FormatError {
     },
 }
 
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
 fn hint_text(hint: &Option<String>) -> String {
     hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default()
 }
 
 impl FormatError {
+    /// A record that is not what its format says.
+    pub fn malformed(at: Place, code: &'static str, message: impl Into<String>) -> FormatError {
+        FormatError::Malformed { at, code, message: message.into(), hint: None }
+    }
+
+    /// Says what to do about a malformed record; other errors say it themselves.
+    #[must_use]
+    pub fn with_hint(self, text: impl Into<String>) -> FormatError {
+        match self {
+            FormatError::Malformed { at, code, message, .. } => {
+                FormatError::Malformed { at, code, message, hint: Some(text.into()) }
+            }
+            other => other,
+        }
+    }
+
+    /// An option that makes no sense; options have no place in an input.
+    pub fn option(message: impl Into<String>) -> FormatError {
+        FormatError::Option { message: message.into() }
+    }
+
     /// The stable code of this error.
     pub fn code(&self) -> &'static str {
         match self {
@@ -141,6 +195,10 @@ impl FormatError {
                 "format_unknown"
             }
             FormatError::WrongInput { .. } => "format_input",
+            FormatError::Option { .. } => "format_option",
+            FormatError::ReadOnly { .. } => "format_read_only",
+            // What a reader of packed files says of the bytes, not the system of a file.
+            FormatError::Io { source, .. } if is_damage(source) => "input_damaged",
             FormatError::Io { .. } => "io",
         }
     }
@@ -155,6 +213,8 @@ impl FormatError {
             | FormatError::Io { at, .. } => Some(at),
             FormatError::UnknownFormat { .. }
             | FormatError::UndetectedFormat { .. }
+            | FormatError::Option { .. }
+            | FormatError::ReadOnly { .. }
             | FormatError::WrongInput { .. } => None,
         }
     }

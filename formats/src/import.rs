@@ -6,6 +6,7 @@
 use tercet_engine::fact::Op;
 
 use crate::error::FormatError;
+use crate::note::Note;
 
 /// How far an importer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,4 +29,20 @@ pub struct Progress {
 pub trait Import: Iterator<Item = Result<Op, FormatError>> {
     /// How far it has come. Cheap; never goes down.
     fn progress(&self) -> Progress;
+
+    /// What was understood without being said, and what the input holds that facts cannot. It is
+    /// complete once the last operation has been pulled.
+    fn notes(&self) -> Vec<Note> {
+        Vec::new()
+    }
+}
+
+impl Import for Box<dyn Import + Send> {
+    fn progress(&self) -> Progress {
+        (**self).progress()
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        (**self).notes()
+    }
 }

@@ -20,11 +20,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tercet_engine::fact::Op;
 use tercet_engine::ids::{Attribute, Checkpoint, EntityId};
+use tercet_engine::store::Snapshot;
 use tercet_engine::value::Value;
 
 use crate::error::{FormatError, Place};
+use crate::export::{facts_in_order, op_of, write_error};
 use crate::import::{Import, Progress};
 use crate::lines::{Lines, open_file};
+use crate::options::ExportOptions;
 
 /// The longest line unless told otherwise: 8 MiB, the default limit of a transaction. A string of
 /// 1 MiB, the default limit of a value, fits even if JSON escapes each of its bytes.
@@ -219,6 +222,23 @@ impl<Writer: Write> NdjsonWriter<Writer> {
     }
 }
 
+/// Writes all facts; first the header, if the options say which state it is.
+pub(crate) fn write(
+    snapshot: &Snapshot,
+    options: &ExportOptions,
+    out: &mut dyn Write,
+) -> Result<(), FormatError> {
+    let mut writer = NdjsonWriter::new(out);
+    if let Some(checkpoint) = options.checkpoint {
+        let header = ExportHeader { checkpoint, n_facts: snapshot.n_facts() };
+        writer.write_header(&header).map_err(write_error)?;
+    }
+    for (fact, kind) in facts_in_order(snapshot) {
+        writer.write_op(&op_of(fact, kind)).map_err(write_error)?;
+    }
+    writer.finish().map(drop).map_err(write_error)
+}
+
 struct Complaint {
     code: &'static str,
     message: String,
@@ -263,7 +283,7 @@ fn example() -> String {
 }
 
 /// The message without the position, which an error says in its own way.
-fn message_of(error: &serde_json::Error) -> String {
+pub(crate) fn message_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&position).unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! `#[derive(Entity)]` for structs and `#[derive(Union)]` for enums of texts.
+//! `#[derive(Entity)]` and `#[derive(FromRow)]` for structs, `#[derive(Union)]` for enums of texts.
 //!
 //! The derives exist so that a program states its types once. They write only what needs the
 //! shape of the item: names, order and fallbacks of fields. Every rule about values is ordinary
@@ -8,6 +8,7 @@
 
 mod entity;
 mod names;
+mod row;
 mod union;
 
 use proc_macro::TokenStream;
@@ -30,4 +31,11 @@ pub fn derive_entity(input: TokenStream) -> TokenStream {
 pub fn derive_union(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     union::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes a struct a row of an answer; see the trait of the same name in `tercet-schema`.
+#[proc_macro_derive(FromRow, attributes(row))]
+pub fn derive_from_row(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    row::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }

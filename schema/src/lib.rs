@@ -42,7 +42,7 @@
 //! ```
 //!
 //! Modules in reading order: [`field_type`], [`definition`], [`record`], `read`, [`schema`],
-//! [`entity`] (the typed side), [`error`].
+//! [`entity`] (the typed side), [`row`] (answers as structs), [`error`].
 
 // The derives name this crate by its path from outside; the examples and tests here use it too.
 extern crate self as tercet_schema;
@@ -53,6 +53,7 @@ pub mod error;
 pub mod field_type;
 mod read;
 pub mod record;
+pub mod row;
 pub mod schema;
 
 pub use definition::{EntityType, Field, FieldSpec, Presence, t};
@@ -60,8 +61,9 @@ pub use entity::{Entity, FieldValue, Id, Key, Ref, Scalar};
 pub use error::{Fault, Problem, SchemaError};
 pub use field_type::FieldType;
 pub use record::Record;
+pub use row::{FromOutput, FromRow, RowError};
 pub use schema::Schema;
-pub use tercet_macros::{Entity, Union};
+pub use tercet_macros::{Entity, FromRow, Union};
 
 /// What the code made by the derives refers to; not for other use.
 #[doc(hidden)]

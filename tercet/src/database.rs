@@ -21,7 +21,7 @@ use tercet_engine::ids::{ClientId, ClientSeq, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::store::{Accepted, Store, StoreDelta};
 use tercet_query_lang::{Inputs, IntoQuery};
-use tercet_schema::{Entity, SchemaError};
+use tercet_schema::{Entity, FromRow, SchemaError};
 use tercet_storage::{AppId, LibsqlStorage, Storage, TenantId};
 
 use crate::environment::{now_ms, random_client, random_replica};
@@ -181,6 +181,18 @@ impl Database {
     /// When the query is not valid or the inputs do not fit it.
     pub fn query(&self, query: impl IntoQuery, inputs: impl Into<Inputs>) -> Result<Answer, Error> {
         self.snapshot().query(query, inputs)
+    }
+
+    /// Evaluates a query over the facts now and reads its rows as structs, tuples or values.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::query_as`].
+    pub fn query_as<T: FromRow>(
+        &self,
+        query: impl IntoQuery,
+        inputs: impl Into<Inputs>,
+    ) -> Result<Vec<T>, Error> {
+        self.snapshot().query_as(query, inputs)
     }
 
     /// How a query would be evaluated over the facts now, as text for people.

@@ -3,7 +3,7 @@
 use tercet_engine::error::QueryError;
 use tercet_engine::ids::Seq;
 use tercet_query_lang::Report;
-use tercet_schema::SchemaError;
+use tercet_schema::{RowError, SchemaError};
 use tercet_storage::StorageError;
 
 /// Why the database did not do what it was asked.
@@ -19,6 +19,9 @@ pub enum Error {
     /// Your input: an entity does not fit its type; or what is stored does not.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// Your input: the answer is not of the type that it is read as.
+    #[error(transparent)]
+    Row(#[from] RowError),
     /// Your input: a transaction without operations.
     #[error("a transaction has at least one operation")]
     NothingToWrite,
@@ -64,6 +67,7 @@ impl Error {
             Error::Text(report) => report.code(),
             Error::Query(error) => error.code(),
             Error::Schema(error) => error.code(),
+            Error::Row(error) => error.code(),
             Error::NothingToWrite => "malformed",
             Error::TooManyOps { .. } => "too_many_ops",
             Error::CoverInFuture { .. } => "cover_in_future",

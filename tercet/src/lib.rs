@@ -38,13 +38,20 @@
 //! ```
 //!
 //! Structs with `#[derive(Entity)]` are written with [`Database::save`] and read with
-//! [`Snapshot::get`]. Modules in reading order: `database`, `snapshot`, `query`, `subscription`,
+//! [`Snapshot::get`]; rows of a query are read as structs, tuples or values by
+//! [`Database::query_as`]. Files in other formats come and go by `Database::import` and
+//! `Snapshot::export` (feature `formats`, on by default; the name of the feature is the crate's,
+//! which is found as `tercet::formats`). Each directory entry of `examples/` solves one task.
+//!
+//! Modules in reading order: `database`, `snapshot`, `query`, `subscription`, `transfer` (files),
 //! `journal` (the change log and its replay), `environment` (time and randomness), `error`.
 
 mod database;
 mod snapshot;
 mod query;
 mod subscription;
+#[cfg(feature = "formats")]
+mod transfer;
 mod journal;
 mod environment;
 mod error;
@@ -65,6 +72,11 @@ pub use tercet_engine::ids::{Attribute, EntityId, Seq};
 pub use tercet_engine::limits::Budget;
 pub use tercet_engine::program::raw::Input;
 pub use tercet_engine::value::{Date, Number, Value};
+#[cfg(feature = "formats")]
+pub use tercet_formats as formats;
 pub use tercet_query_lang::{Inputs, IntoQuery};
 pub use tercet_schema as schema;
-pub use tercet_schema::{Entity, Id, Key, Ref, Union};
+pub use tercet_schema::row::read_rows;
+pub use tercet_schema::{Entity, FromRow, Id, Key, Ref, RowError, Union};
+#[cfg(feature = "formats")]
+pub use transfer::{ImportCause, ImportError, Imported};

@@ -6,7 +6,8 @@ use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::store;
 use tercet_query_lang::{Inputs, IntoQuery};
-use tercet_schema::{Entity, Key};
+use tercet_schema::row::read_rows;
+use tercet_schema::{Entity, FromRow, Key};
 
 use crate::error::Error;
 
@@ -45,6 +46,37 @@ impl Snapshot {
         self.query_within(query, inputs, &Budget::unlimited())
     }
 
+    /// Evaluates a query and reads its rows as structs, tuples or values; see [`FromRow`].
+    ///
+    /// ```
+    /// use tercet::{Attribute, Database, EntityId, Op};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let db = Database::memory();
+    /// let (e, a) = (EntityId::new("ann")?, Attribute::new("user/age")?);
+    /// db.transact(vec![Op::Set { e, a, v: 34.into() }])?;
+    ///
+    /// let ages: Vec<(EntityId, u8)> = db.query_as("[:find ?u ?age :where [?u :user/age ?age]]", ())?;
+    /// assert_eq!(ages, [(EntityId::new("ann")?, 34)]);
+    ///
+    /// let texts = db.query_as::<String>("[:find ?age :where [_ :user/age ?age]]", ());
+    /// assert_eq!(
+    ///     texts.unwrap_err().to_string(),
+    ///     "row 0, column ?age: the number 34 is no alloc::string::String"
+    /// );
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Snapshot::query`], and when the rows are not of the type.
+    pub fn query_as<T: FromRow>(
+        &self,
+        query: impl IntoQuery,
+        inputs: impl Into<Inputs>,
+    ) -> Result<Vec<T>, Error> {
+        Ok(read_rows(&self.query(query, inputs)?)?)
+    }
+
     /// Evaluates a query that comes from somebody who may ask too much.
     ///
     /// # Errors
@@ -67,6 +99,12 @@ impl Snapshot {
         let warnings = query.warnings(&self.facts).into_iter();
         let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
         Ok(query.explain(&self.facts) + &warnings)
+    }
+
+    /// The engine's snapshot, for what reads facts in bulk.
+    #[cfg(feature = "formats")]
+    pub(crate) fn store(&self) -> &store::Snapshot {
+        &self.facts
     }
 
     /// The facts of one entity, by attribute, then value.

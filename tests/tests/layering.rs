@@ -18,9 +18,11 @@ const CRATE_ARROWS: [(&str, &[&str]); 14] = [
     ("storage", &["engine"]),
     ("sync", &["query-lang"]),
     ("formats", &["query-lang"]),
-    ("tercet", &["query-lang", "schema", "storage"]),
+    // Files are imported and exported where the data is; a feature, so that nobody has to.
+    ("tercet", &["query-lang", "schema", "storage", "formats"]),
     ("client", &["sync", "storage", "schema"]),
-    ("server", &["sync", "storage"]),
+    // Bodies of other formats are read and written on the server, so that any HTTP client can.
+    ("server", &["sync", "storage", "formats"]),
     ("cli", &["server", "client", "tercet", "formats"]),
     ("tests", &["cli", "server", "client", "tercet", "formats"]),
     ("benches", &["tests"]),

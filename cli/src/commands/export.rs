@@ -1,4 +1,4 @@
-//! `tercet export`: all facts of an app, as lines that `tercet import` reads.
+//! `tercet export`: all facts of an app, in a format that `tercet import` reads.
 //!
 //! A file appears under its name only when it is whole: what is under way is called `NAME.part`.
 
@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use reqwest::Response;
 use serde::Deserialize;
+use tercet_formats::{Format, FormatError};
 
 use crate::connection::AppFlags;
 use crate::output::tell;
@@ -21,21 +23,70 @@ use crate::progress::{Progress, counted, grouped, rate};
 #[command(long_about = "\
 Write all facts of an app to a file or to standard output.
 
-The output is NDJSON: a first line that says at which commit it was taken and how many facts \
-follow, then one operation a line. It is one consistent state, however long it takes and whatever \
-is written meanwhile. `tercet import` reads it. A file is complete when it has its name; until \
-then it is called FILE.part.")]
+The output is one consistent state, however long it takes and whatever is written meanwhile, and \
+`tercet import` reads it. Without --format the ending of the file says the format; without a file \
+it is NDJSON: a first line that says at which commit it was taken and how many facts follow, then \
+one operation a line. A file is complete when it has its name; until then it is called FILE.part.
+
+What a format does not hold is listed. docs/formats.md says how facts look in each.")]
 #[command(after_long_help = "\
 Examples:
   tercet export -o facts.ndjson
+  tercet export -o people.csv --entity user
+  tercet export -o facts.ttl --prefix foaf=http://xmlns.com/foaf/0.1/
+  tercet export --format instant -o backup.zip
   tercet export | gzip > facts.ndjson.gz
   tercet export | grep '\"user/name\"'")]
 pub(crate) struct Options {
     /// The file to write; standard output without it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The format; without it, what the name of the file says, else ndjson
+    #[arg(long, value_parser = PossibleValuesParser::new(writable()))]
+    format: Option<String>,
+    /// Tables: the one type whose entities are written
+    #[arg(long, value_name = "TYPE")]
+    entity: Option<String>,
+    /// Tables: what stands between the values of one cell (default: |)
+    #[arg(long, value_name = "CHARACTER")]
+    separator: Option<String>,
+    /// RDF: a short name for IRIs that begin so
+    #[arg(long, value_name = "NAME=IRI")]
+    prefix: Vec<String>,
+    /// Instant: the field that holds when an entity was made
+    #[arg(long, value_name = "FIELD")]
+    created_field: Option<String>,
     #[command(flatten)]
     connection: AppFlags,
+}
+
+fn writable() -> impl Iterator<Item = &'static str> {
+    Format::ALL.iter().filter(|format| format.can_export()).map(|format| format.name())
+}
+
+impl Options {
+    fn format(&self) -> Result<Format, FormatError> {
+        match (&self.format, &self.output) {
+            (Some(name), _) => Format::from_name(name),
+            // A name that says nothing (`dump`, `facts.txt`) is as good as any for NDJSON.
+            (None, Some(path)) => Ok(Format::detect(path).unwrap_or(Format::Ndjson)),
+            (None, None) => Ok(Format::Ndjson),
+        }
+    }
+
+    /// As the server takes them.
+    fn parameters(&self, format: Format) -> Vec<(&str, &str)> {
+        let mut parameters = vec![("format", format.name())];
+        let once = [
+            ("entity", &self.entity),
+            ("separator", &self.separator),
+            ("created-field", &self.created_field),
+        ];
+        parameters
+            .extend(once.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))));
+        parameters.extend(self.prefix.iter().map(|text| ("prefix", text.as_str())));
+        parameters
+    }
 }
 
 /// The first line of an export.
@@ -50,27 +101,64 @@ struct Header {
 /// When the server refuses, the stream is cut short, or the file cannot be written.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let app = options.connection.app()?;
-    let response = app.export().await?;
+    let format = options.format()?;
+    let response = app.export(&options.parameters(format)).await?;
+    for note in response.headers().get_all("tercet-note") {
+        tell(&format!("note: {}", String::from_utf8_lossy(note.as_bytes())));
+    }
     match &options.output {
-        None => copy(response, &mut BufWriter::new(io::stdout().lock()), "standard output").await,
-        Some(path) => write_file(response, path).await,
+        None => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            copy(response, format, &mut out, "standard output").await
+        }
+        Some(path) => write_file(response, format, path).await,
     }
 }
 
-async fn write_file(response: Response, path: &Path) -> Result<()> {
+async fn write_file(response: Response, format: Format, path: &Path) -> Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let file = File::create(&part).with_context(|| format!("cannot make {}", part.display()))?;
     let mut writer = BufWriter::new(file);
-    copy(response, &mut writer, &part.display().to_string()).await?;
+    copy(response, format, &mut writer, &part.display().to_string()).await?;
     let file = writer.into_inner().context("cannot write the end of the file")?;
     file.sync_all().with_context(|| format!("cannot write {}", part.display()))?;
     fs::rename(&part, path).with_context(|| format!("cannot rename to {}", path.display()))
 }
 
+async fn copy(
+    response: Response,
+    format: Format,
+    writer: &mut impl Write,
+    target: &str,
+) -> Result<()> {
+    match format {
+        Format::Ndjson => copy_lines(response, writer, target).await,
+        _ => copy_bytes(response, writer, target).await,
+    }
+}
+
+/// Copies a stream whose end only the connection tells: one that is cut short is an error there.
+async fn copy_bytes(mut response: Response, writer: &mut impl Write, target: &str) -> Result<()> {
+    let cannot_write = || format!("cannot write to {target}");
+    let n_facts = response.headers().get("tercet-facts").and_then(|text| text.to_str().ok());
+    let n_facts: u64 = n_facts.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let mut progress = Progress::start("export", None, "bytes");
+    let mut n_bytes = 0;
+    while let Some(bytes) = response.chunk().await.context("the export was cut short")? {
+        writer.write_all(&bytes).with_context(cannot_write)?;
+        n_bytes += bytes.len() as u64;
+        progress.at(n_bytes, || format!("of {}", counted(n_facts, "fact")));
+    }
+    writer.flush().with_context(cannot_write)?;
+    progress.finish();
+    tell(&format!("exported {} of {}", counted(n_bytes, "byte"), counted(n_facts, "fact")));
+    Ok(())
+}
+
 /// Copies the stream and counts it against what its first line announces.
-async fn copy(mut response: Response, writer: &mut impl Write, target: &str) -> Result<()> {
+async fn copy_lines(mut response: Response, writer: &mut impl Write, target: &str) -> Result<()> {
     let cannot_write = || format!("cannot write to {target}");
     let mut header = Vec::new();
     let mut n_lines = 0;

@@ -17,7 +17,7 @@ use clap::builder::PossibleValuesParser;
 use futures_util::stream;
 use reqwest::Body;
 use tercet_engine::fact::Op;
-use tercet_formats::{Format, FormatError, Import};
+use tercet_formats::{Format, FormatError, Import, ImportOptions, Note};
 use tokio::sync::mpsc;
 
 use crate::admin_token::ALPHABET;
@@ -44,14 +44,26 @@ one changes nothing. For a file the id follows from its path, size and time of c
 standard input it is new each time; --id sets it.
 
 Formats:
-  ndjson   one operation a line, as JSON; what `export` writes:
-           {\"set\": {\"e\": \"u1\", \"a\": \"user/name\", \"v\": \"Ann\"}}
-           {\"add\": {\"e\": \"u1\", \"a\": \"user/friend\", \"v\": {\"$ref\": \"u2\"}}}
-  wordnet  a directory with the database files of WordNet 3.x (data.noun, ...)")]
+  ndjson    one operation a line, as JSON; what `export` writes:
+            {\"set\": {\"e\": \"u1\", \"a\": \"user/name\", \"v\": \"Ann\"}}
+            {\"add\": {\"e\": \"u1\", \"a\": \"user/friend\", \"v\": {\"$ref\": \"u2\"}}}
+  csv, tsv  a table: one entity a row, headers as FIELD, FIELD:TYPE or FIELD:TYPE[] for several
+            values in a cell; types are string, number, boolean, date, ref and json
+  ntriples  RDF, one triple a line
+  turtle    RDF, with prefixes and nesting
+  edn       datoms and entity maps of Datomic, DataScript and Datalevin
+  instant   a backup of InstantDB: the zip file, or its directory
+  wordnet   a directory with the database files of WordNet 3.x (data.noun, ...)
+
+What was guessed, and what the input holds that facts cannot, is listed at the end. docs/formats.md \
+says how each format becomes facts.")]
 #[command(after_long_help = "\
 Examples:
   tercet import facts.ndjson
   gunzip -c facts.ndjson.gz | tercet import - --format ndjson --id nightly-2026-11-20
+  tercet import people.csv --entity user --id-column email --column 'Full name=name:string'
+  tercet import people.ttl --prefix foaf=http://xmlns.com/foaf/0.1/
+  tercet import instant-backup.zip --created-field createdAt
   tercet import data/wordnet --format wordnet")]
 pub(crate) struct Options {
     /// A file, a directory if the format has several files, or - for standard input
@@ -63,7 +75,62 @@ pub(crate) struct Options {
     #[arg(long)]
     id: Option<String>,
     #[command(flatten)]
+    mapping: Mapping,
+    #[command(flatten)]
     connection: AppFlags,
+}
+
+/// How the input becomes facts; each option is for some formats.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Mapping")]
+struct Mapping {
+    /// Tables: the type of the rows, the first half of their attributes
+    #[arg(long, value_name = "TYPE")]
+    entity: Option<String>,
+    /// Tables: the column with the ids (default: id); - numbers the rows
+    #[arg(long, value_name = "HEADER", allow_hyphen_values = true)]
+    id_column: Option<String>,
+    /// Tables: HEADER=FIELD, HEADER=FIELD:TYPE, HEADER=FIELD:TYPE[], or HEADER=- to leave it out
+    #[arg(long, value_name = "RULE")]
+    column: Vec<String>,
+    /// Tables: what stands between the values of one cell (default: |)
+    #[arg(long, value_name = "CHARACTER")]
+    separator: Option<String>,
+    /// RDF: a short name for IRIs that begin so
+    #[arg(long, value_name = "NAME=IRI")]
+    prefix: Vec<String>,
+    /// RDF: an attribute that holds one value
+    #[arg(long, value_name = "ATTRIBUTE")]
+    single: Vec<String>,
+    /// EDN: what stands before a numeric entity id
+    #[arg(long, value_name = "TEXT")]
+    id_prefix: Option<String>,
+    /// Instant: the field that keeps when an entity was made
+    #[arg(long, value_name = "FIELD")]
+    created_field: Option<String>,
+}
+
+impl Mapping {
+    /// As the importers take it. Nameless entities get ids from the id of the import.
+    fn options(&self, id: &str) -> Result<ImportOptions, FormatError> {
+        let mut options = ImportOptions { scope: Some(id.to_owned()), ..ImportOptions::default() };
+        let once = [
+            ("entity", &self.entity),
+            ("id-column", &self.id_column),
+            ("separator", &self.separator),
+            ("id-prefix", &self.id_prefix),
+            ("created-field", &self.created_field),
+        ];
+        let once = once.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let often = [("column", &self.column), ("prefix", &self.prefix), ("single", &self.single)];
+        let often =
+            often.into_iter().flat_map(|(name, texts)| texts.iter().map(move |text| (name, text)));
+        for (name, text) in once.chain(often) {
+            let is_known = options.take(name, text)?;
+            assert!(is_known, "--{name} is an option of importers");
+        }
+        Ok(options)
+    }
 }
 
 /// Runs `tercet import`.
@@ -81,7 +148,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let format = format_of(&options, is_stdin)?;
     tell(&format!("import {id}: {} as {}", options.file.display(), format.name()));
 
-    let importer = open(format, &options.file, is_stdin).await?;
+    let mapping = options.mapping.options(&id).map_err(explained)?;
+    let importer = open(format, &options.file, is_stdin, mapping).await?;
     let (sender, receiver) = mpsc::channel(N_PIECES_WAITING);
     let reader = tokio::task::spawn_blocking(move || {
         let outcome = read(importer, &sender);
@@ -93,13 +161,22 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     });
     let start = std::time::Instant::now();
     let outcome = app.import(&id, Body::wrap_stream(stream_of(receiver))).await;
-    if let Err(error) = reader.await.context("the thread that reads the input panicked")? {
-        let hint = format!(
-            "the whole chunks before it are in the app; correct the input, and go on with --id {id}"
-        );
-        return Err(Failure::new(error.to_string()).with_code(error.code()).with_hint(hint).into());
+    let outcome_of_reading = reader.await.context("the thread that reads the input panicked")?;
+    let (report, notes) = match outcome_of_reading {
+        Ok(notes) => (outcome.with_context(|| format!("import {id} did not finish"))?, notes),
+        Err(error) => {
+            let hint = format!(
+                "the whole chunks before it are in the app; correct the input, and go on with --id {id}"
+            );
+            return Err(Failure::new(error.to_string())
+                .with_code(error.code())
+                .with_hint(hint)
+                .into());
+        }
+    };
+    for note in notes {
+        tell(&format!("note: {note} ({})", note.code));
     }
-    let report = outcome.with_context(|| format!("import {id} did not finish"))?;
     let before = match report.applied_before {
         0 => String::new(),
         n => format!(" ({} there already)", grouped(n)),
@@ -138,24 +215,35 @@ fn stream_of(receiver: mpsc::Receiver<Piece>) -> impl stream::Stream<Item = Piec
 
 /// Opens the input on a thread that may block: some formats read it through once before the
 /// first operation, longer than a server waits for a body to begin.
-async fn open(format: Format, file: &Path, is_stdin: bool) -> Result<Box<dyn Import + Send>> {
+async fn open(
+    format: Format,
+    file: &Path,
+    is_stdin: bool,
+    options: ImportOptions,
+) -> Result<Box<dyn Import + Send>> {
     let file = file.to_owned();
     let opened = tokio::task::spawn_blocking(move || {
         if is_stdin {
-            format.read(Box::new(io::BufReader::new(io::stdin())), "standard input")
+            format.read(Box::new(io::BufReader::new(io::stdin())), "standard input", &options)
         } else {
-            format.open(&file)
+            format.open(&file, &options)
         }
     });
-    Ok(opened.await.context("the thread that reads the input panicked")??)
+    let opened = opened.await.context("the thread that reads the input panicked")?;
+    Ok(opened.map_err(explained)?)
 }
 
-/// Reads all operations and sends them as lines. Ends early, without an error, when nobody
-/// receives any more.
+/// An error of an input as people see it, with its code.
+fn explained(error: FormatError) -> Failure {
+    Failure::new(error.to_string()).with_code(error.code())
+}
+
+/// Reads all operations and sends them as lines; gives what is to be known about the input. Ends
+/// early, without an error, when nobody receives any more.
 fn read(
     mut importer: Box<dyn Import + Send>,
     sender: &mpsc::Sender<Piece>,
-) -> Result<(), FormatError> {
+) -> Result<Vec<Note>, FormatError> {
     let total = importer.progress().n_bytes_total;
     let mut progress = Progress::start("import", total, "bytes");
     let mut piece = Vec::with_capacity(PIECE_BYTES);
@@ -166,14 +254,14 @@ fn read(
         if piece.len() >= PIECE_BYTES {
             let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES));
             if sender.blocking_send(Ok(full)).is_err() {
-                return Ok(());
+                return Ok(Vec::new());
             }
             progress.at(importer.progress().n_bytes, || format!("{} ops", grouped(n_operations)));
         }
     }
     // A receiver that is gone has its reason in the server's answer.
     let _ = sender.blocking_send(Ok(piece));
-    Ok(())
+    Ok(importer.notes())
 }
 
 /// Operations as the lines that an import consists of.

@@ -198,3 +198,90 @@ async fn too_many_exports_are_refused() {
     assert_eq!(server.import(&app, "x", String::new()).await.problem(), overloaded);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_formats_go_both_ways() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let post =
+        |route: &str, body: &str| send(server.to(Method::POST, &app, route).body(body.to_owned()));
+    let table = "id,name,tags:string[]\nu1,Ann,a|b\nu2,Bob,\n";
+    let report = post("import?id=t&format=csv&entity=user", table).await.ok();
+    let note = json!({"code": "type_guessed", "message": "column `name` was taken for string", "times": 1});
+    assert_eq!(
+        report,
+        json!({"id": "t", "lines": 2, "transactions": 1, "applied_before": 0, "seq": 1, "notes": [note]})
+    );
+    let again = post("import?id=t&format=csv&entity=user", table).await.ok();
+    assert_eq!((&again["applied_before"], &again["seq"]), (&json!(1), &json!(1)));
+
+    let csv = server.get(&app, "export?format=csv").await;
+    assert_eq!(csv.content_type, "text/csv");
+    assert_eq!(csv.text, "id,user/name:string,user/tags:string[]\nu1,Ann,a|b\nu2,Bob,\n");
+    for (name, media_type) in [
+        ("tsv", "text/tab-separated-values"),
+        ("ntriples", "application/n-triples"),
+        ("turtle", "text/turtle"),
+        ("edn", "application/edn"),
+    ] {
+        let exported = server.get(&app, &format!("export?format={name}")).await;
+        assert_eq!(exported.content_type, media_type);
+        let other = server.app().await;
+        let request = server.to(Method::POST, &other, "import?id=x");
+        let request = request.header("content-type", media_type).body(exported.text);
+        assert_eq!(send(request).await.ok()["seq"], 1, "{name}");
+        let facts = server.get(&other, "export").await;
+        assert_eq!(facts.lines()[1..], server.get(&app, "export").await.lines()[1..], "{name}");
+    }
+    let zip = server.get(&app, "export?format=instant").await;
+    assert_eq!((zip.status, zip.content_type.as_str()), (200, "application/zip"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_body_of_another_format_is_placed_and_what_is_whole_stays() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let post = |route: &str, body: String| send(server.to(Method::POST, &app, route).body(body));
+    let mut table = "id,n:number\n".to_owned();
+    (0..12_000).for_each(|n| writeln!(table, "n{n},{n}").unwrap());
+    let good = table.clone();
+    table.push_str("n12000,many\n");
+    let bad = post("import?id=t&format=csv&entity=n", table).await;
+    assert_eq!(bad.problem(), (400, "cell_malformed".to_owned()));
+    assert_eq!((&bad.json()["line"], &bad.json()["column"]), (&json!(12_002), &json!(2)));
+    assert_eq!(bad.json()["transactions"], 1);
+    let rows = server.rows(&app, "[:find (count ?e) :where [?e :n/n]]").await;
+    assert_eq!(rows, json!([[10_000]]));
+    let mended = post("import?id=t&format=csv&entity=n", good).await.ok();
+    assert_eq!((&mended["applied_before"], &mended["seq"]), (&json!(1), &json!(2)));
+
+    let codes = [
+        ("import?id=a&format=csv", "id,name\n", 400, "attribute_malformed"),
+        ("import?id=a&format=xml", "", 400, "format_unknown"),
+        ("import?id=a&format=instant", "", 400, "format_input"),
+        ("import?id=a&format=edn&entity=user", "", 400, "format_option"),
+        ("import?id=a&format=csv&color=red", "", 400, "malformed"),
+        ("import?id=a&format=edn", "[[1 :user/name \"cut", 400, "truncated"),
+    ];
+    for (route, body, status, code) in codes {
+        assert_eq!(
+            post(route, body.to_owned()).await.problem(),
+            (status, code.to_owned()),
+            "{route}"
+        );
+    }
+    for (route, code) in
+        [("export?format=wordnet", "format_read_only"), ("export?colour=1", "malformed")]
+    {
+        assert_eq!(server.get(&app, route).await.problem(), (400, code.to_owned()), "{route}");
+    }
+    // A body that breaks off in the middle is no shorter table.
+    let chunks = [Ok("id,n:number\nx1,1\n"), Err(std::io::Error::other("as a test"))];
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+    let request = server.to(Method::POST, &app, "import?id=b&format=csv&entity=x").body(body);
+    assert!(request.send().await.is_err());
+    let rows = server.rows(&app, "[:find (count ?e) . :where [?e :x/n]]").await;
+    assert_eq!(rows, json!([[0]]));
+    server.stop().await;
+}

@@ -1,18 +1,26 @@
-//! `GET /v1/apps/{app}/export`: all visible facts of one position, as operations that write them.
+//! `GET /v1/apps/{app}/export`: all visible facts of one position, in any format that is written.
 //!
-//! The snapshot stays as it is while it is written out, whatever is committed meanwhile.
+//! The snapshot stays as it is while it is written out, whatever is committed meanwhile. How many
+//! facts it has, at which checkpoint, and what the format will not hold, is said in headers: the
+//! body of most formats has no place for it.
+
+use std::io::{self, BufWriter, Write};
 
 use hyper::Request;
 use hyper::body::Incoming;
-use serde_json::json;
-use tercet_engine::fact::{Fact, Kind, Op};
-use tercet_engine::store::Snapshot;
+use hyper::header::{ACCEPT, HeaderName, HeaderValue};
+use tercet_formats::ExportOptions;
 use tokio::runtime::Handle;
 
 use super::Services;
 use super::body::Response;
-use super::stream::{self, Lines, ReaderGone};
+use super::choice::{choose, take_options};
+use super::stream::{self, Lines};
 use crate::transport::problem::Problem;
+
+const FACTS: HeaderName = HeaderName::from_static("tercet-facts");
+const CHECKPOINT: HeaderName = HeaderName::from_static("tercet-checkpoint");
+const NOTE: HeaderName = HeaderName::from_static("tercet-note");
 
 pub(super) async fn export(
     services: &Services,
@@ -20,35 +28,66 @@ pub(super) async fn export(
     request: &Request<Incoming>,
 ) -> Result<Response, Problem> {
     let tenant = services.tenant(app, request.headers()).await?;
+    let format = choose(request, ACCEPT)?;
+    let mut options = ExportOptions::default();
+    take_options(request, &[], &ExportOptions::NAMES, |name, text| options.take(name, text))?;
+    format.check_export(&options)?;
+    let media_type = format.media_type().expect("what is written is one stream");
     let permit = services.exports.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Problem::overloaded("exports"))?;
     let (snapshot, checkpoint) = tenant.snapshot().await?;
-    let (mut lines, response) = stream::lines(services.limits.stream_timeout);
-    lines.push(&json!({"checkpoint": checkpoint, "facts": snapshot.n_facts()}));
+    options.checkpoint = Some(checkpoint);
+    let (lines, mut response) = stream::body(services.limits.stream_timeout, media_type);
+    let headers = response.headers_mut();
+    headers.insert(FACTS, HeaderValue::from(snapshot.n_facts()));
+    let checkpoint = HeaderValue::from_str(&checkpoint.to_string());
+    headers.insert(CHECKPOINT, checkpoint.expect("a checkpoint is hexadecimal digits"));
+    // Looking through all facts would hold up the other tasks of this thread.
+    let (notes, snapshot, options) = tokio::task::spawn_blocking(move || {
+        (format.export_notes(&snapshot, &options), snapshot, options)
+    })
+    .await
+    .map_err(|_| Problem::internal())?;
+    for note in notes {
+        // A name in it may be no ASCII; then its code says enough.
+        let text = HeaderValue::from_str(&note.to_string());
+        headers.append(NOTE, text.unwrap_or(HeaderValue::from_static(note.code)));
+    }
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        if write(&snapshot, &mut lines, &runtime).is_err() {
-            lines.abort("the export was not taken in time");
+        let mut out = BufWriter::with_capacity(16 << 10, Chunks { lines, runtime });
+        let outcome = format.export(&snapshot, &options, &mut out);
+        let is_written = outcome.is_ok() && out.flush().is_ok();
+        let (chunks, _) = out.into_parts();
+        if !is_written {
+            chunks.lines.abort("the export was not taken in time");
         }
     });
     Ok(response)
 }
 
-fn write(snapshot: &Snapshot, lines: &mut Lines, runtime: &Handle) -> Result<(), ReaderGone> {
-    for (fact, mark) in snapshot.iter() {
-        if lines.push(&op_of(fact, mark.kind)) {
-            runtime.block_on(lines.send())?;
-        }
-    }
-    runtime.block_on(lines.send())
+/// Bytes on their way to the socket; whoever writes waits for it.
+struct Chunks {
+    lines: Lines,
+    runtime: Handle,
 }
 
-/// The operation that writes a fact as it was written.
-fn op_of(fact: Fact, kind: Kind) -> Op {
-    let Fact { entity: e, attribute: a, value: v } = fact;
-    match kind {
-        Kind::Set => Op::Set { e, a, v },
-        Kind::Add => Op::Add { e, a, v },
+impl Chunks {
+    fn send(&mut self) -> io::Result<()> {
+        self.runtime.block_on(self.lines.send()).map_err(io::Error::other)
+    }
+}
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.lines.push_bytes(bytes) {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
     }
 }

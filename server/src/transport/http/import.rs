@@ -7,22 +7,29 @@
 //! ended properly. At most two transactions are on their way: memory is bounded by them, and the
 //! body is read as fast as they become durable.
 //!
-//! An export's first line (its checkpoint) and empty lines are passed over.
+//! An export's first line (its checkpoint) and empty lines are passed over. Bodies of other formats
+//! (`?format=`, or the content type) are converted as they arrive (`convert`), and their operations
+//! numbered instead of lines; what they mean depends on the bytes and options alone, so that the
+//! same holds for them.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use serde_json::json;
 use tercet_engine::fact::Op;
 use tercet_engine::ids::{ClientId, ClientSeq, Seq};
+use tercet_formats::{Format, ImportOptions, Note};
 use tercet_sync::{Identity, Rights, TransactAccepted, TransactError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::{self, Response};
+use super::choice::{choose, take_options};
+use super::convert::convert;
 use super::{Services, ops, parameter};
 use crate::clock;
 use crate::limits::{IMPORT_BYTES, IMPORT_IN_FLIGHT, IMPORT_OPS, ServerLimits};
@@ -42,6 +49,10 @@ pub(super) async fn import(
     }
     let client = ClientId::new(format!("import:{id}"))
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
+    let format = choose(&request, CONTENT_TYPE)?;
+    let mut options = ImportOptions { scope: Some(id.clone()), ..ImportOptions::default() };
+    take_options(&request, &["id"], &ImportOptions::NAMES, |name, text| options.take(name, text))?;
+    options.check(format)?;
     let _permit = services.imports.try_acquire().map_err(|_| Problem::overloaded("imports"))?;
     let tenant = services.tenants.get(&grant).await?;
     let last_before = tenant.last_number(client.clone()).await?;
@@ -56,30 +67,39 @@ pub(super) async fn import(
         seq: Seq(0),
         ops: Vec::new(),
         n_bytes: 0,
-        first_line: 1,
+        first: 1,
+        unit: "line",
     };
-    let n_lines = match import.run(request.into_body()).await {
-        Ok(n_lines) => n_lines,
+    let outcome = match format {
+        Format::Ndjson => import.run(request.into_body()).await.map(|n_lines| (n_lines, None)),
+        _ => import.run_converted(request.into_body(), format, options).await,
+    };
+    let (n_lines, notes) = match outcome {
+        Ok(outcome) => outcome,
         Err(problem) => {
             let committed = import.settle().await;
             return Err(problem.with("transactions", committed.0));
         }
     };
-    let document = json!({
+    let mut document = json!({
         "id": id,
         "lines": n_lines,
         "transactions": import.last_number,
         "applied_before": last_before.min(import.last_number),
         "seq": import.seq,
     });
+    if let Some(notes) = notes {
+        let as_json = |note: &Note| json!({"code": note.code, "message": note.message, "times": note.n_times});
+        document["notes"] = notes.iter().map(as_json).collect();
+    }
     Ok(body::json(StatusCode::OK, &document))
 }
 
 /// A transaction on its way.
 struct InFlight {
     number: ClientSeq,
-    /// The line of its first operation.
-    first_line: u64,
+    /// The line, or number, of its first operation.
+    first: u64,
     answer: oneshot::Receiver<Result<TransactAccepted, TransactError>>,
 }
 
@@ -98,7 +118,9 @@ struct Import<'a> {
     /// The next transaction as far as it is there.
     ops: Vec<Op>,
     n_bytes: u64,
-    first_line: u64,
+    first: u64,
+    /// What `first` counts: `line` or `operation`.
+    unit: &'static str,
 }
 
 impl Import<'_> {
@@ -123,13 +145,45 @@ impl Import<'_> {
             let line = std::mem::take(&mut splitter.rest);
             self.take(&line, n_lines).await?;
         }
+        self.finish().await?;
+        Ok(n_lines)
+    }
+
+    /// Reads a body of another format to its end. Gives the number of its records, and notes.
+    async fn run_converted(
+        &mut self,
+        body: Incoming,
+        format: Format,
+        options: ImportOptions,
+    ) -> Result<(u64, Option<Vec<Note>>), Problem> {
+        let (feeder, mut batches, end) = convert(format, options).split();
+        let limits = self.limits;
+        let take = async {
+            let mut n_ops = 0;
+            while let Some(batch) = batches.recv().await {
+                for op in batch? {
+                    n_ops += 1;
+                    self.take_op(op, "operation", n_ops).await?;
+                }
+            }
+            Ok(())
+        };
+        // What is wrong with the body itself is told before what the importer makes of it.
+        tokio::try_join!(feeder.feed(body, limits), take)?;
+        let end = end.await.map_err(|_| Problem::internal())?;
+        self.finish().await?;
+        Ok((end.n_records, Some(end.notes)))
+    }
+
+    /// Sends the rest, and waits for all answers.
+    async fn finish(&mut self) -> Result<(), Problem> {
         if !self.ops.is_empty() {
             self.send().await?;
         }
         while !self.in_flight.is_empty() {
             self.answered().await?;
         }
-        Ok(n_lines)
+        Ok(())
     }
 
     /// Takes a line, and sends a transaction when one is full.
@@ -142,24 +196,29 @@ impl Import<'_> {
             let detail = format!("line {number} is no operation: {}", error.message);
             Problem::new(StatusCode::BAD_REQUEST, error.code, detail).with("line", number)
         })?;
+        self.take_op(op, "line", number).await
+    }
+
+    /// Takes an operation; `unit` is what `number` counts.
+    async fn take_op(&mut self, op: Op, unit: &'static str, number: u64) -> Result<(), Problem> {
         self.limits.sync.check(std::slice::from_ref(&op)).map_err(|rejection| {
-            let detail = format!("line {number}: {}", rejection.message);
+            let detail = format!("{unit} {number}: {}", rejection.message);
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rejection.code, detail)
-                .with("line", number)
+                .with(unit, number)
         })?;
         // The tenant would refuse the whole transaction, for good, and its number would be used up:
         // the import could not be put right. Its stamp will not be earlier than this moment.
         if op.covers().is_some_and(|covers| covers.hlc.physical_ms() >= clock::now_ms()) {
-            let detail = format!("line {number} covers a stamp that is yet to come");
+            let detail = format!("{unit} {number} covers a stamp that is yet to come");
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return Err(Problem::new(status, "cover_in_future", detail).with("line", number));
+            return Err(Problem::new(status, "cover_in_future", detail).with(unit, number));
         }
         let n_bytes = op_bytes(&op);
         if !self.ops.is_empty() && self.n_bytes + n_bytes > IMPORT_BYTES {
             self.send().await?;
         }
         if self.ops.is_empty() {
-            self.first_line = number;
+            (self.first, self.unit) = (number, unit);
         }
         self.ops.push(op);
         self.n_bytes += n_bytes;
@@ -180,13 +239,13 @@ impl Import<'_> {
         let answer = self.tenant.start_transact(Some(identity), ops, self.rights).await?;
         self.last_number = number;
         self.n_bytes = 0;
-        self.in_flight.push_back(InFlight { number, first_line: self.first_line, answer });
+        self.in_flight.push_back(InFlight { number, first: self.first, answer });
         Ok(())
     }
 
     /// Waits for the answer to the oldest transaction on its way.
     async fn answered(&mut self) -> Result<(), Problem> {
-        let Some(InFlight { number, first_line, answer }) = self.in_flight.pop_front() else {
+        let Some(InFlight { number, first, answer }) = self.in_flight.pop_front() else {
             return Ok(());
         };
         let answer = answer.await;
@@ -200,10 +259,10 @@ impl Import<'_> {
             }
             Err(error) => {
                 let is_other = error.code() == "seq_conflict";
-                let problem = Problem::from(error).with("line", first_line);
+                let problem = Problem::from(error).with(self.unit, first);
                 Err(if is_other {
                     problem.with_hint(
-                        "an import of this id had other operations from this line on; \
+                        "an import of this id had other operations from here on; \
                          take another id for another import",
                     )
                 } else {

@@ -3,6 +3,8 @@
 mod admin;
 pub(crate) mod body;
 mod changes;
+mod choice;
+mod convert;
 mod export;
 mod import;
 mod ops;

@@ -1,4 +1,4 @@
-//! A body that is written while it is read: lines of JSON, a chunk at a time.
+//! A body that is written while it is read: lines of JSON or the bytes of a format, in chunks.
 //!
 //! The writer waits when its reader does not take the chunks, so that an export of any size holds
 //! a few chunks of memory. A reader that takes nothing for too long loses the rest, and sees that
@@ -35,10 +35,14 @@ pub(super) struct Lines {
 
 /// A response whose body is written through the [`Lines`].
 pub(super) fn lines(time_max: Duration) -> (Lines, Response) {
+    body(time_max, "application/x-ndjson")
+}
+
+/// A response of this type whose body is written through the [`Lines`].
+pub(super) fn body(time_max: Duration, media_type: &'static str) -> (Lines, Response) {
     let (sender, body) = Channel::new(CHUNKS_WAITING);
     let mut response = Response::new(body.boxed_unsync());
-    let ndjson = HeaderValue::from_static("application/x-ndjson");
-    response.headers_mut().insert(CONTENT_TYPE, ndjson);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     (Lines { sender, chunk: Vec::with_capacity(CHUNK_BYTES), time_max }, response)
 }
 
@@ -47,6 +51,12 @@ impl Lines {
     pub(super) fn push(&mut self, line: &impl Serialize) -> bool {
         serde_json::to_writer(&mut self.chunk, line).expect("writing JSON to memory succeeds");
         self.chunk.push(b'\n');
+        self.chunk.len() >= CHUNK_BYTES
+    }
+
+    /// Adds bytes as they are. Says whether a chunk is full and should be sent.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.chunk.extend_from_slice(bytes);
         self.chunk.len() >= CHUNK_BYTES
     }
 
