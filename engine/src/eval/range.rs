@@ -212,7 +212,8 @@ mod tests {
             for (value, cell) in values.iter().zip(&cells) {
                 let expected = bounds.iter().all(|(function, bound)| {
                     let args = [value.clone(), bound.clone()];
-                    functions::call(*function, &args) == Some(Value::Boolean(true))
+                    functions::call(*function, &args, &mut crate::program::pattern::Patterns::default())
+                        == Some(Value::Boolean(true))
                 });
                 let n_read = spans
                     .iter()
