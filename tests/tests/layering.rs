@@ -318,7 +318,9 @@ fn no_file_names_a_place_of_one_machine() {
         if !endings.contains(&ending.as_str()) {
             continue;
         }
-        let text = fs::read_to_string(&path).unwrap();
+        // Hostile input among the golden files is no text on purpose.
+        let bytes = fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
         for (line, text) in text.lines().enumerate() {
             let starts_a_path = |(index, _): (usize, &str)| {
                 let before = text[..index].chars().next_back();

@@ -7,7 +7,7 @@
 //! Any plan is right over any facts; what is kept decides speed only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -43,14 +43,15 @@ struct Plans {
     /// The magnitude of each question's count.
     signature: Vec<u8>,
     sizes: RuleSizes,
-    body: OnceLock<Arc<Plan>>,
+    /// By the variables bound before it.
+    bodies: Mutex<BTreeMap<Vec<Var>, Arc<Plan>>>,
     rules: Mutex<BTreeMap<(RuleId, Adornment), Arc<Vec<Plan>>>>,
 }
 
 impl Plans {
     fn new(signature: Vec<u8>, program: &Stratified, counts: &dyn Counts) -> Plans {
         let sizes = RuleSizes::of_rules(&program.rules, &Remembered::new(counts));
-        Plans { signature, sizes, body: OnceLock::new(), rules: Mutex::default() }
+        Plans { signature, sizes, bodies: Mutex::default(), rules: Mutex::default() }
     }
 }
 
@@ -123,12 +124,14 @@ impl<'p> Planner<'p> {
     /// The plan of the query's own body, for rows that bind the variables of `start`; both lists
     /// are always the same for one program.
     pub(crate) fn body(&self, start: &[Var], kept: &[Var]) -> Arc<Plan> {
-        let plan = || {
-            let counts = Remembered::new(self.counts);
-            let context = self.context(&counts, &[], false);
-            Arc::new(body_plan(&self.program.body, start, kept, context))
-        };
-        Arc::clone(self.plans.body.get_or_init(plan))
+        if let Some(plan) = self.plans.bodies.lock().get(start) {
+            return Arc::clone(plan);
+        }
+        let counts = Remembered::new(self.counts);
+        let context = self.context(&counts, &[], false);
+        let plan = Arc::new(body_plan(&self.program.body, start, kept, context));
+        self.plans.bodies.lock().insert(start.to_vec(), Arc::clone(&plan));
+        plan
     }
 
     /// The plan of each definition of a rule, for demands that bind the adorned columns.
