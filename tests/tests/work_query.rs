@@ -112,7 +112,7 @@ fn people(n: usize) -> Vec<Op> {
         let e = format!("p{index}");
         [
             add(&e, "p/name", Value::from(format!("name {index}"))),
-            add(&e, "p/sex", Value::from(if index % 2 == 0 { "f" } else { "m" })),
+            add(&e, "p/sex", Value::from(if index.is_multiple_of(2) { "f" } else { "m" })),
             add(&e, "p/age", Value::int(index as i64 % 90)),
             add(&e, "p/city", Value::from(format!("city {}", index % 5))),
         ]
