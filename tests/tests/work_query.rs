@@ -112,7 +112,7 @@ fn people(n: usize) -> Vec<Op> {
         let e = format!("p{index}");
         [
             add(&e, "p/name", Value::from(format!("name {index}"))),
-            add(&e, "p/sex", Value::from(if index % 2 == 0 { "f" } else { "m" })),
+            add(&e, "p/sex", Value::from(if index.is_multiple_of(2) { "f" } else { "m" })),
             add(&e, "p/age", Value::int(index as i64 % 90)),
             add(&e, "p/city", Value::from(format!("city {}", index % 5))),
         ]
@@ -157,7 +157,7 @@ fn work_grows_with_what_is_asked() {
     let query = format!("[:find ?x ?y :where (r ?x ?y) :rules {RIGHT}]");
     let (small, _) = work(&chain("c", 10), &query);
     let (large, _) = work(&chain("c", 40), &query);
-    assert!(small.n_facts_read >= 10 && small.n_rows_made >= 10 && small.n_rounds > 0);
+    assert!(small.n_facts_read >= 10 && small.n_rows_made >= 10, "{small:?}");
     assert!(large.n_facts_read > 2 * small.n_facts_read, "{small:?} to {large:?}");
     assert!(large.n_rows_made > 2 * small.n_rows_made, "{small:?} to {large:?}");
 }

@@ -385,9 +385,10 @@ fn n_calls(body: &[Clause], rules: &Names) -> usize {
 /// All entities that facts, constants and inputs name, in order.
 fn entities(case: &Case, facts: &Facts) -> Vec<EntityId> {
     let mut found = BTreeSet::new();
-    let mut add = |value: &Value| match value {
-        Value::Ref(entity) => drop(found.insert(entity.clone())),
-        _ => {}
+    let mut add = |value: &Value| {
+        if let Value::Ref(entity) = value {
+            found.insert(entity.clone());
+        }
     };
     for fact in facts.keys() {
         add(&Value::Ref(fact.entity.clone()));

@@ -10,7 +10,7 @@ use crate::generate::program::Case;
 use crate::random::Random;
 
 pub(super) fn range(random: &mut Random) -> (Data, Case) {
-    let n_facts = size(random, 1_500);
+    let n_facts = if random.chance(10) { 200 + random.below(600) } else { size(random, 1_500) };
     let mut data = Data::default();
     let mut values = Vec::new();
     for index in 0..n_facts {
