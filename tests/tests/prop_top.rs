@@ -78,7 +78,7 @@ fn a_window_shows_what_all_rows_show_there() {
                 _ => format!("[[?v {direction}]]"),
             };
             let all = rows(&format!("[:find {find} :where {body} :order-by {order}]"), &snapshot);
-            let (offset, limit) = (random.below(9), random.below(12) as usize);
+            let (offset, limit) = (random.below(9), random.below(12));
             let after = random.below(n_values) as i64 - 5;
             let has_after = random.below(3) == 0 && !order.contains("?e");
             let is_after = |row: &&Row| {

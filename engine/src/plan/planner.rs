@@ -37,6 +37,9 @@ pub(crate) struct PlanCache {
     kept: Mutex<Vec<Arc<Plans>>>,
 }
 
+/// The plans of a rule's definitions.
+type RulePlans = Arc<Vec<Plan>>;
+
 /// The plans for counts of certain magnitudes.
 #[derive(Debug)]
 struct Plans {
@@ -45,7 +48,7 @@ struct Plans {
     sizes: RuleSizes,
     /// By the variables bound before it.
     bodies: Mutex<BTreeMap<Vec<Var>, Arc<Plan>>>,
-    rules: Mutex<BTreeMap<(RuleId, Adornment), Arc<Vec<Plan>>>>,
+    rules: Mutex<BTreeMap<(RuleId, Adornment), RulePlans>>,
 }
 
 impl Plans {

@@ -260,7 +260,7 @@ fn read_number(text: &str) -> Option<Value> {
     let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).to_owned();
     let mantissa = unsigned(mantissa);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((&mantissa, "0"));
-    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| ('0'..='9').contains(&c));
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || !digits(&unsigned(exponent)) {
         return None;
     }

@@ -29,9 +29,12 @@ const BATCHES_WAITING: usize = 2;
 /// What errors call the body.
 const INPUT: &str = "the body";
 
+/// Operations as they are read, until the first error.
+type Batches = mpsc::Receiver<Result<Vec<Op>, FormatError>>;
+
 /// Operations of a body as they come, in batches; an error is the last item.
 pub(super) struct Converted {
-    pub(super) batches: mpsc::Receiver<Result<Vec<Op>, FormatError>>,
+    pub(super) batches: Batches,
     frames: mpsc::Sender<Frame>,
     pub(super) end: oneshot::Receiver<End>,
 }
@@ -97,9 +100,7 @@ fn read(
 
 impl Converted {
     /// Takes the sending side out: whoever holds it feeds the importer.
-    pub(super) fn split(
-        self,
-    ) -> (Feeder, mpsc::Receiver<Result<Vec<Op>, FormatError>>, oneshot::Receiver<End>) {
+    pub(super) fn split(self) -> (Feeder, Batches, oneshot::Receiver<End>) {
         (Feeder { frames: self.frames }, self.batches, self.end)
     }
 }
