@@ -7,12 +7,12 @@
 //! Any plan is right over any facts; what is kept decides speed only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::estimate::Remembered;
-use super::order::{Choice, Context, Counts, RuleSizes, body_plan};
+use super::estimate::{Remembered, RuleSizes};
+use super::order::{Choice, Context, Counts, body_plan};
 use super::{Adornment, Plan};
 use crate::ids::Attribute;
 use crate::program::lower::{FlatDefinition, Goal, GoalKind, Stratified};
@@ -43,14 +43,16 @@ struct Plans {
     /// The magnitude of each question's count.
     signature: Vec<u8>,
     sizes: RuleSizes,
-    body: OnceLock<Arc<Plan>>,
+    /// By the variables of the rows it begins with, of which there are two kinds at most: those
+    /// of the inputs, and those that the facts at the end of an index bind besides.
+    body: Mutex<Vec<Arc<Plan>>>,
     rules: Mutex<BTreeMap<(RuleId, Adornment), Arc<Vec<Plan>>>>,
 }
 
 impl Plans {
     fn new(signature: Vec<u8>, program: &Stratified, counts: &dyn Counts) -> Plans {
         let sizes = RuleSizes::of_rules(&program.rules, &Remembered::new(counts));
-        Plans { signature, sizes, body: OnceLock::new(), rules: Mutex::default() }
+        Plans { signature, sizes, body: Mutex::default(), rules: Mutex::default() }
     }
 }
 
@@ -120,15 +122,18 @@ impl<'p> Planner<'p> {
         Planner { program, counts, plans, choice }
     }
 
-    /// The plan of the query's own body, for rows that bind the variables of `start`; both lists
-    /// are always the same for one program.
+    /// The plan of the query's own body, for rows that bind the variables of `start`; `kept` is
+    /// always the same for one program.
     pub(crate) fn body(&self, start: &[Var], kept: &[Var]) -> Arc<Plan> {
-        let plan = || {
-            let counts = Remembered::new(self.counts);
-            let context = self.context(&counts, &[], false);
-            Arc::new(body_plan(&self.program.body, start, kept, context))
-        };
-        Arc::clone(self.plans.body.get_or_init(plan))
+        let mut known = self.plans.body.lock();
+        if let Some(plan) = known.iter().find(|plan| plan.start == start) {
+            return Arc::clone(plan);
+        }
+        let counts = Remembered::new(self.counts);
+        let context = self.context(&counts, &[], false);
+        let plan = Arc::new(body_plan(&self.program.body, start, kept, context));
+        known.push(Arc::clone(&plan));
+        plan
     }
 
     /// The plan of each definition of a rule, for demands that bind the adorned columns.
@@ -149,6 +154,11 @@ impl<'p> Planner<'p> {
         let plans = Arc::new(plans);
         self.plans.rules.lock().insert(key, Arc::clone(&plans));
         plans
+    }
+
+    /// How many rows a rule is assumed to have, by its smallest goals.
+    pub(crate) fn size_of(&self, rule: RuleId) -> f64 {
+        self.plans.sizes.of(rule)
     }
 
     fn context<'c>(
