@@ -86,6 +86,19 @@ pub(crate) struct Question {
     pub(crate) rules: Option<String>,
     /// One for each name of `:in`.
     pub(crate) inputs: Vec<Json>,
+    /// What else is asked about it.
+    pub(crate) about: About,
+}
+
+/// What is asked about a query besides its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Nothing.
+    Answer,
+    /// Instead of it: how it would be evaluated.
+    Explain,
+    /// How it was evaluated.
+    Profile,
 }
 
 impl Server {
@@ -272,14 +285,27 @@ impl App {
     /// # Errors
     /// When the server refuses or cannot be reached.
     pub(crate) async fn query(&self, question: &Question) -> Result<(Answer, Json)> {
+        let raw = self.ask(question).await?;
+        let answer = Answer::deserialize(&raw).context("the answer has an unknown form")?;
+        Ok((answer, raw))
+    }
+
+    /// Asks about a query, whatever comes back for it.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub(crate) async fn ask(&self, question: &Question) -> Result<Json> {
         let mut body = json!({"query": question.query, "inputs": question.inputs});
         if let Some(rules) = &question.rules {
             body["rules"] = json!(rules);
         }
+        match question.about {
+            About::Answer => {}
+            About::Explain => body["explain"] = json!(true),
+            About::Profile => body["profile"] = json!(true),
+        }
         let request = self.server.http.post(self.route("query")).bearer_auth(&self.key);
-        let raw: Json = read(self.server.send(request.json(&body)).await?).await?;
-        let answer = Answer::deserialize(&raw).context("the answer has an unknown form")?;
-        Ok((answer, raw))
+        read(self.server.send(request.json(&body)).await?).await
     }
 
     /// Sends lines of operations under an import id. Repeating it is harmless.

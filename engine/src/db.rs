@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::answer::Answer;
 use crate::error::QueryError;
+pub use crate::eval::measure::Clock;
 pub use crate::eval::query::Query;
 use crate::ids::Revision;
 use crate::limits::Budget;

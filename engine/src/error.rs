@@ -1,6 +1,8 @@
 //! Why a query gave no answer: what is wrong with it or its inputs, or which limit was met.
 
+use crate::answer::Work;
 pub use crate::program::ProgramError;
+use crate::program::raw::ClauseId;
 
 /// Why a query gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,29 +22,81 @@ pub enum QueryError {
     },
     /// The evaluation went over its budget.
     #[error(
-        "the query went over its budget of {limit} in {place}, after {n_rows_made} rows; {hint}"
+        "the query went over its budget of {limit} in {place}, after {}; {hint}",
+        done(*n_rows_made, *n_facts_read, *n_rounds)
     )]
     Budget {
-        /// Which limit: `rows`, `bytes`, `rounds`.
+        /// Which limit, and how much it is: `1000 rows`.
         limit: String,
-        /// The rule or clause being evaluated.
+        /// What was being evaluated: the rule, and the clause as text.
         place: String,
-        /// What it had done.
+        /// The clause, where it was one.
+        clause: Option<ClauseId>,
+        /// What it had done: rows made by all steps.
         n_rows_made: u64,
+        /// Facts read from indexes.
+        n_facts_read: u64,
+        /// Rounds of all fixpoints.
+        n_rounds: u64,
         /// What to do about it.
         hint: String,
     },
     /// The evaluation was cancelled or ran out of time.
-    #[error("the query was stopped in {place}, after {n_rows_made} rows")]
+    #[error(
+        "the query was stopped in {place}, after {}",
+        done(*n_rows_made, *n_facts_read, *n_rounds)
+    )]
     Stopped {
-        /// The rule or clause being evaluated.
+        /// What was being evaluated: the rule, and the clause as text.
         place: String,
-        /// What it had done.
+        /// The clause, where it was one.
+        clause: Option<ClauseId>,
+        /// What it had done: rows made by all steps.
         n_rows_made: u64,
+        /// Facts read from indexes.
+        n_facts_read: u64,
+        /// Rounds of all fixpoints.
+        n_rounds: u64,
     },
 }
 
+fn done(n_rows_made: u64, n_facts_read: u64, n_rounds: u64) -> String {
+    format!("{n_rows_made} rows made, {n_facts_read} facts read and {n_rounds} rounds")
+}
+
 impl QueryError {
+    /// Over a limit, at a place that who made the program tells.
+    pub(crate) fn over(limit: String, work: Work, hint: &str) -> QueryError {
+        let Work { n_rows_made, n_facts_read, n_rounds } = work;
+        let (place, hint) = (String::new(), hint.to_owned());
+        QueryError::Budget { limit, place, clause: None, n_rows_made, n_facts_read, n_rounds, hint }
+    }
+
+    /// Stopped, at a place that who made the program tells.
+    pub(crate) fn stopped(work: Work) -> QueryError {
+        let Work { n_rows_made, n_facts_read, n_rounds } = work;
+        let place = String::new();
+        QueryError::Stopped { place, clause: None, n_rows_made, n_facts_read, n_rounds }
+    }
+
+    /// The same at a place.
+    pub(crate) fn at(mut self, text: String, id: Option<ClauseId>) -> QueryError {
+        if let QueryError::Budget { place, clause, .. }
+        | QueryError::Stopped { place, clause, .. } = &mut self
+        {
+            (*place, *clause) = (text, id);
+        }
+        self
+    }
+
+    /// The clause that was being evaluated when a limit was met.
+    pub fn clause(&self) -> Option<ClauseId> {
+        match self {
+            QueryError::Budget { clause, .. } | QueryError::Stopped { clause, .. } => *clause,
+            QueryError::Program { .. } | QueryError::Input { .. } => None,
+        }
+    }
+
     /// The stable code of this error on the wire.
     pub fn code(&self) -> &'static str {
         match self {

@@ -19,6 +19,7 @@ pub mod program;
 pub mod limits;
 pub mod error;
 pub mod answer;
+pub mod profile;
 mod plan;
 mod eval;
 mod live;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tercet_engine::db::Query;
-use tercet_engine::error::ProgramError;
+use tercet_engine::error::{ProgramError, QueryError};
 use tercet_engine::program::raw::{Place, RawProgram};
 
 use crate::form::{Origin, Span};
@@ -33,6 +33,15 @@ impl Parsed {
     /// Every error that the engine finds, at its position in the source.
     pub fn prepare(&self) -> Result<Query, Report> {
         Query::prepare(self.raw.clone()).map_err(|errors| self.report(&errors))
+    }
+
+    /// Where an evaluation met a limit: the clause at its position, or the query as a whole.
+    pub fn report_of(&self, error: &QueryError) -> Report {
+        let mut problems = Problems::default();
+        let place = error.clause().map_or(Place::Query, Place::Clause);
+        let problem = Problem::new(error.code(), error.to_string());
+        problems.push(self.spans.locate(place), problem);
+        Report::new(problems, &self.sources)
     }
 
     /// The engine's errors at their positions.

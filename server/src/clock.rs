@@ -43,6 +43,11 @@ impl Deadline {
         self.at_us.store(0, Ordering::Relaxed);
     }
 
+    /// The time since it was made, for what measures an evaluation.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
     /// What an evaluation asks.
     pub(crate) fn interrupt(&self) -> Interrupt {
         let deadline = self.clone();

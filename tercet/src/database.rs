@@ -19,6 +19,7 @@ use tercet_engine::fact::{Effect, Op, Transaction};
 use tercet_engine::hlc::Clock;
 use tercet_engine::ids::{ClientId, ClientSeq, Seq};
 use tercet_engine::limits::Budget;
+use tercet_engine::profile::Profile;
 use tercet_engine::store::{Accepted, Store, StoreDelta};
 use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::{Entity, FromRow, SchemaError};
@@ -195,12 +196,24 @@ impl Database {
         self.snapshot().query_as(query, inputs)
     }
 
-    /// How a query would be evaluated over the facts now, as text for people.
+    /// How a query would be evaluated over the facts now; a tree that prints itself.
     ///
     /// # Errors
     /// When the query is not valid.
-    pub fn explain(&self, query: impl IntoQuery) -> Result<String, Error> {
+    pub fn explain(&self, query: impl IntoQuery) -> Result<Profile, Error> {
         self.snapshot().explain(query)
+    }
+
+    /// Evaluates a query over the facts now and tells what each part of the evaluation did.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::profile`].
+    pub fn profile(
+        &self,
+        query: impl IntoQuery,
+        inputs: impl Into<Inputs>,
+    ) -> Result<(Answer, Profile), Error> {
+        self.snapshot().profile(query, inputs)
     }
 
     /// Watches a query. The first item is the answer now.

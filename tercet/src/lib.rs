@@ -70,6 +70,7 @@ pub use tercet_engine::db::{Query, RowsDelta};
 pub use tercet_engine::fact::{Effect, Fact, Op};
 pub use tercet_engine::ids::{Attribute, EntityId, Seq};
 pub use tercet_engine::limits::Budget;
+pub use tercet_engine::profile::{self, Profile};
 pub use tercet_engine::program::raw::Input;
 pub use tercet_engine::value::{Date, Number, Value};
 #[cfg(feature = "formats")]

@@ -1,9 +1,12 @@
 //! The facts at one commit, to be asked from any thread for as long as one likes.
 
+use std::time::Instant;
+
 use tercet_engine::answer::Answer;
 use tercet_engine::fact::Fact;
 use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::limits::Budget;
+use tercet_engine::profile::Profile;
 use tercet_engine::store;
 use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::row::read_rows;
@@ -90,15 +93,43 @@ impl Snapshot {
         Ok(query.into_query()?.run(&self.facts, &inputs.into().0, budget)?)
     }
 
-    /// How a query would be evaluated, and what looks odd about it, as text for people.
+    /// How a query would be evaluated, and what looks odd about it; a tree that prints itself.
     ///
     /// # Errors
     /// When the query is not valid.
-    pub fn explain(&self, query: impl IntoQuery) -> Result<String, Error> {
-        let query = query.into_query()?;
-        let warnings = query.warnings(&self.facts).into_iter();
-        let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
-        Ok(query.explain(&self.facts) + &warnings)
+    pub fn explain(&self, query: impl IntoQuery) -> Result<Profile, Error> {
+        Ok(query.into_query()?.explain(&self.facts))
+    }
+
+    /// Evaluates a query and tells what each part of the evaluation did: rows, facts, bytes, time.
+    ///
+    /// ```
+    /// use tercet::{Attribute, Database, EntityId, Op};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let db = Database::memory();
+    /// let (e, a) = (EntityId::new("ann")?, Attribute::new("user/age")?);
+    /// db.transact(vec![Op::Set { e, a, v: 34.into() }])?;
+    ///
+    /// let (answer, profile) = db.profile("[:find ?u :where [?u :user/age 34]]", ())?;
+    /// let step = &profile.query.steps[0];
+    /// assert_eq!(step.why, "1 facts have this value");
+    /// assert_eq!(step.ran.map(|ran| ran.rows_out), Some(answer.rows.len() as u64));
+    /// println!("{profile}");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Snapshot::query`].
+    pub fn profile(
+        &self,
+        query: impl IntoQuery,
+        inputs: impl Into<Inputs>,
+    ) -> Result<(Answer, Profile), Error> {
+        let (query, inputs) = (query.into_query()?, inputs.into().0);
+        let start = Instant::now();
+        let clock = || start.elapsed();
+        Ok(query.profile(&self.facts, &inputs, &Budget::unlimited(), Some(&clock))?)
     }
 
     /// The engine's snapshot, for what reads facts in bulk.

@@ -13,6 +13,7 @@ use crate::text::{print_facts, print_rows};
 use crate::tree::{Program, flatten, lift};
 use tercet_engine::answer::Row;
 use tercet_engine::db::Query;
+use tercet_engine::error::QueryError;
 use tercet_engine::fact::Transaction;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -39,22 +40,29 @@ pub fn prepare(program: &Program) -> Result<Query, Refused> {
 /// What the engine answers.
 ///
 /// # Errors
-/// When it refuses the inputs.
+/// When it refuses the inputs, or its own order takes more work than a question that the oracle
+/// can answer is worth.
 pub fn run(query: &Query, snapshot: &Snapshot, inputs: &[Input]) -> Result<Vec<Row>, Refused> {
-    let answer = query.run(snapshot, inputs, &Budget::unlimited());
+    let budget = Budget { rows: Some(50_000_000), bytes: Some(2 << 30), ..Budget::unlimited() };
+    let answer = query.run(snapshot, inputs, &budget);
     answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
 }
 
 /// What the engine answers when it evaluates goals in an order drawn from a seed, or in its own.
+/// None where a drawn order is too much work: most orders of a long body are bad ones.
 fn run_in_order(
     query: &Query,
     snapshot: &Snapshot,
     inputs: &[Input],
     seed: Option<u64>,
-) -> Result<Vec<Row>, Refused> {
-    let Some(seed) = seed else { return run(query, snapshot, inputs) };
-    let answer = query.run_with_order_seed(snapshot, inputs, &Budget::unlimited(), seed);
-    answer.map(|answer| answer.rows.to_vec()).map_err(|error| Refused(error.to_string()))
+) -> Result<Option<Vec<Row>>, Refused> {
+    let Some(seed) = seed else { return run(query, snapshot, inputs).map(Some) };
+    let budget = Budget { rows: Some(2_000_000), bytes: Some(256 << 20), ..Budget::unlimited() };
+    match query.run_with_order_seed(snapshot, inputs, &budget, seed) {
+        Ok(answer) => Ok(Some(answer.rows.to_vec())),
+        Err(QueryError::Budget { .. }) => Ok(None),
+        Err(error) => Err(Refused(error.to_string())),
+    }
 }
 
 /// The store that holds some transactions.
@@ -124,8 +132,9 @@ impl Trial {
         let drawn = self.orders.iter().map(|seed| (&reread, Some(*seed)));
         for (program, order) in std::iter::once((program, None)).chain(drawn) {
             match catch(|| run_in_order(&prepare(program)?, &snapshot, inputs, order)) {
-                Ok(Ok(engine)) if engine == oracle => {}
-                Ok(Ok(engine)) => {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(engine))) if engine == oracle => {}
+                Ok(Ok(Some(engine))) => {
                     return Verdict::Differ { engine, oracle: oracle.to_vec(), order };
                 }
                 Ok(Err(Refused(why))) => return Verdict::Refuse(why),

@@ -38,7 +38,7 @@ const ENGINE_LAYERS: [&[&str]; 12] = [
     &["delta", "fingerprint"],
     &["merge"],
     &["store"],
-    &["program", "error", "answer"],
+    &["program", "error", "answer", "profile"],
     &["plan"],
     &["eval"],
     &["live"],

@@ -7,12 +7,14 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value as Json;
+use tercet_engine::profile::Profile;
 
 use super::prompt;
-use crate::api::{Answer, App, Question};
+use crate::api::{About, Answer, App, Question};
 use crate::connection::AppFlags;
 use crate::output::{harmless, print, tell};
 use crate::progress::{counted, grouped};
@@ -36,6 +38,7 @@ its :in.")]
 Examples:
   tercet query '[:find ?name (count ?p) :where [?p :post/author ?a] [?a :user/name ?name]]'
   tercet query '[:find ?e . :in ?name :where [?e :user/name ?name]]' --input Ann
+  tercet query '[:find ?e :where [?e :user/name _]]' --profile
   tercet query @report.edn --rules rules.edn --json | jq '.rows[]'
   echo '[:find (count ?e) . :where [?e :user/name _]]' | tercet query -
   tercet query")]
@@ -51,6 +54,12 @@ pub(crate) struct Options {
     /// Print the whole answer as one line of JSON
     #[arg(long)]
     json: bool,
+    /// Show how the query would be evaluated, without asking it
+    #[arg(long, conflicts_with = "profile")]
+    explain: bool,
+    /// Show how the query was evaluated, after its answer: rows, facts, memory and time by step
+    #[arg(long)]
+    profile: bool,
     #[command(flatten)]
     connection: AppFlags,
 }
@@ -66,6 +75,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         rules,
         inputs: options.inputs.iter().map(|text| query_text::input(text)).collect(),
         as_json: options.json,
+        about: match (options.explain, options.profile) {
+            (true, _) => About::Explain,
+            (false, true) => About::Profile,
+            (false, false) => About::Answer,
+        },
     };
     match options.query {
         Some(argument) => asker.ask(&query_text::text_of(&argument)?).await,
@@ -80,6 +94,7 @@ pub(crate) struct Asker {
     inputs: Vec<Json>,
     /// Whether answers are printed as JSON.
     pub(crate) as_json: bool,
+    about: About,
 }
 
 impl Asker {
@@ -95,7 +110,12 @@ impl Asker {
             query,
             rules: self.rules.clone().filter(|_| checked.takes_rules),
             inputs: self.inputs.clone(),
+            about: self.about,
         };
+        if self.about == About::Explain {
+            let raw = self.app.ask(&question).await?;
+            return if self.as_json { print(&raw.to_string()) } else { print_profile(&raw) };
+        }
         let start = Instant::now();
         let (answer, raw) = self.app.query(&question).await?;
         let time = start.elapsed();
@@ -105,8 +125,16 @@ impl Asker {
         if self.as_json {
             return print(&raw.to_string());
         }
-        print_answer(&answer, time)
+        print_answer(&answer, time)?;
+        if self.about == About::Profile { print_profile(&raw) } else { Ok(()) }
     }
+}
+
+/// Prints the tree of an evaluation as text.
+fn print_profile(raw: &Json) -> Result<()> {
+    let profile = Profile::deserialize(&raw["profile"]).context("the plan has an unknown form")?;
+    let lines: Vec<String> = profile.to_string().lines().map(harmless).collect();
+    print(&lines.join("\n"))
 }
 
 /// Prints a scalar as it is, and everything else as a table with a line below that counts.

@@ -205,7 +205,7 @@ impl Walk<'_, '_> {
         let mut cursor = self.snapshot.cursor(self.id, order);
         // What the key before has found: rows with the same key share it.
         let mut last: Option<(Cell, usize)> = None;
-        for row in rows_by_key(keys) {
+        for row in rows_by_key(keys, self.meter)? {
             let key = keys[row as usize];
             if let Some((last, begin)) = last
                 && last == key
@@ -241,7 +241,7 @@ impl Walk<'_, '_> {
         out: &mut Matches,
     ) -> Result<(), QueryError> {
         let mut cursor = self.snapshot.cursor(self.id, order);
-        for row in rows_by_key(keys) {
+        for row in rows_by_key(keys, self.meter)? {
             let key = keys[row as usize];
             cursor.seek_first(key);
             match cursor.current() {
@@ -272,7 +272,7 @@ impl Walk<'_, '_> {
             }
             return Ok(());
         }
-        let mut rows = rows_by_key(keys);
+        let mut rows = rows_by_key(keys, self.meter)?;
         // Rows with one key follow each other; their second cells must ascend as well.
         let runs = rows.chunk_by_mut(|a, b| keys[*a as usize] == keys[*b as usize]);
         for run in runs.filter(|run| run.len() > 1) {
@@ -410,14 +410,14 @@ impl Walk<'_, '_> {
 }
 
 /// The positions of keys in ascending order; equal keys in order of position.
-pub(super) fn rows_by_key(keys: &[Cell]) -> Vec<u32> {
+fn rows_by_key(keys: &[Cell], meter: &Meter) -> Result<Vec<u32>, QueryError> {
     let mut rows: Vec<u32> = (0..keys.len() as u32).collect();
     if keys.is_sorted() {
-        return rows;
+        return Ok(rows);
     }
     if keys.len() <= FEW_KEYS {
         rows.sort_by_key(|row| keys[*row as usize]);
-        return rows;
+        return Ok(rows);
     }
     // Digits that are the same in all keys, as most are in cells of one type, need no pass.
     let differing = keys.iter().fold(0, |bits, key| bits | (key.0 ^ keys[0].0));
@@ -426,37 +426,45 @@ pub(super) fn rows_by_key(keys: &[Cell]) -> Vec<u32> {
     for shift in (0..64).step_by(8).filter(|shift| differing >> shift & 0xff != 0) {
         let digit = |key: u64| (key >> shift & 0xff) as usize;
         let mut ends = [0_usize; 256];
-        pairs.iter().for_each(|(key, _)| ends[digit(*key)] += 1);
+        for block in pairs.chunks(BLOCK as usize) {
+            meter.check()?;
+            block.iter().for_each(|(key, _)| ends[digit(*key)] += 1);
+        }
         let mut total = 0;
         for end in &mut ends {
             total += std::mem::replace(end, total);
         }
-        for (key, row) in &pairs {
-            let place = &mut ends[digit(*key)];
-            sorted[*place] = (*key, *row);
-            *place += 1;
+        for block in pairs.chunks(BLOCK as usize) {
+            meter.check()?;
+            for (key, row) in block {
+                let place = &mut ends[digit(*key)];
+                sorted[*place] = (*key, *row);
+                *place += 1;
+            }
         }
         std::mem::swap(&mut pairs, &mut sorted);
     }
-    pairs.into_iter().map(|(_, row)| row).collect()
+    Ok(pairs.into_iter().map(|(_, row)| row).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn rows_come_in_the_order_of_their_keys() {
+        let meter = Meter::new(&crate::limits::Budget::unlimited());
         let spread = |row: u64| Cell(row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20 & 0x3ff_ffff);
         for n_keys in [0, 1, 100, 5_000] {
             let keys: Vec<Cell> = (0..n_keys).map(spread).collect();
             let mut expected: Vec<u32> = (0..n_keys as u32).collect();
             expected.sort_by_key(|row| keys[*row as usize]);
-            assert_eq!(rows_by_key(&keys), expected);
+            assert_eq!(rows_by_key(&keys, &meter).unwrap(), expected);
         }
         let few: Vec<Cell> = (0..5_000).map(|row| Cell(row * 7 % 5)).collect();
         let mut expected: Vec<u32> = (0..5_000).collect();
         expected.sort_by_key(|row| few[*row as usize]);
-        assert_eq!(rows_by_key(&few), expected);
+        assert_eq!(rows_by_key(&few, &meter).unwrap(), expected);
     }
 }

@@ -15,7 +15,9 @@ use std::hash::Hasher;
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
+use super::meter::Meter;
 use super::rows::CELL_BYTES;
+use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::program::Var;
 
@@ -132,37 +134,41 @@ impl Rows {
 
     /// Merges equal rows, where there seem to be enough of them to pay for looking. The first of
     /// equal rows stays where it is.
-    pub(crate) fn merge_equal(self) -> Rows {
+    pub(crate) fn merge_equal(self, meter: &Meter) -> Result<Rows, QueryError> {
         if self.columns.is_empty() {
             let n_rows = self.n_rows.min(1);
-            return Rows { n_rows, is_set: true, ..self };
+            return Ok(Rows { n_rows, is_set: true, ..self });
         }
         if self.is_set {
-            return self;
+            return Ok(self);
         }
-        if self.n_rows > SAMPLE && !self.seems_repetitive() {
-            return self;
+        if self.n_rows > SAMPLE && !self.seems_repetitive(meter)? {
+            return Ok(self);
         }
-        let first = self.first_of_equal(0..self.n_rows);
+        let first = self.first_of_equal(0..self.n_rows, meter)?;
         let set = Rows { is_set: true, ..self };
         if first.len() == set.n_rows {
-            return set;
+            return Ok(set);
         }
         let live = set.vars.clone();
-        set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live)
+        Ok(set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live))
     }
 
     /// Whether fewer than half of the rows seem to be different, by a sample of them: `d` repeated
     /// ones among `k` drawn from `n` different rows are expected where `k² = 2nd`.
-    fn seems_repetitive(&self) -> bool {
+    fn seems_repetitive(&self, meter: &Meter) -> Result<bool, QueryError> {
         let step = self.n_rows / SAMPLE;
         let sample = (0..SAMPLE).map(|index| index * step);
-        let n_repeated = SAMPLE - self.first_of_equal(sample).len();
-        SAMPLE * SAMPLE < n_repeated * self.n_rows
+        let n_repeated = SAMPLE - self.first_of_equal(sample, meter)?.len();
+        Ok(SAMPLE * SAMPLE < n_repeated * self.n_rows)
     }
 
     /// Of the rows named, those that equal no earlier one.
-    fn first_of_equal(&self, rows: impl ExactSizeIterator<Item = usize>) -> Vec<u32> {
+    fn first_of_equal(
+        &self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        meter: &Meter,
+    ) -> Result<Vec<u32>, QueryError> {
         let hash = |row: usize| {
             let mut hasher = FxHasher::default();
             self.columns.iter().for_each(|column| hasher.write_u64(column[row].0));
@@ -171,7 +177,8 @@ impl Rows {
         let equal = |a: usize, b: usize| self.columns.iter().all(|column| column[a] == column[b]);
         let mut seen: HashTable<u32> = HashTable::new();
         let mut first = Vec::new();
-        for row in rows {
+        for (index, row) in rows.enumerate() {
+            meter.check_at(index)?;
             let entry = seen.entry(
                 hash(row),
                 |other| equal(*other as usize, row),
@@ -183,7 +190,7 @@ impl Rows {
                 first.push(index);
             }
         }
-        first
+        Ok(first)
     }
 }
 
@@ -213,7 +220,13 @@ impl Matches {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::limits::Budget;
+
+    fn meter() -> Meter {
+        Meter::new(&Budget::unlimited())
+    }
 
     fn batch(rows: &[[u64; 2]]) -> Rows {
         let mut batch = Rows::new(&[Var(0), Var(1)]);
@@ -239,18 +252,18 @@ mod tests {
 
     #[test]
     fn equal_rows_are_merged_and_the_first_stays() {
-        let rows = batch(&[[1, 2], [3, 4], [1, 2], [1, 3], [3, 4]]).merge_equal();
+        let rows = batch(&[[1, 2], [3, 4], [1, 2], [1, 3], [3, 4]]).merge_equal(&meter()).unwrap();
         assert_eq!((cells(&rows, 0), cells(&rows, 1)), (vec![1, 3, 1], vec![2, 4, 3]));
         let mut nothing = Rows::unit();
         nothing.push(&[]);
-        assert_eq!(nothing.maybe_repeated().merge_equal().len(), 1);
+        assert_eq!(nothing.maybe_repeated().merge_equal(&meter()).unwrap().len(), 1);
     }
 
     #[test]
     fn large_batches_are_merged_where_a_sample_repeats() {
         let repeating: Vec<[u64; 2]> = (0..10_000).map(|row| [row % 100, 0]).collect();
-        assert_eq!(batch(&repeating).merge_equal().len(), 100);
+        assert_eq!(batch(&repeating).merge_equal(&meter()).unwrap().len(), 100);
         let different: Vec<[u64; 2]> = (0..10_000).map(|row| [row, row]).collect();
-        assert_eq!(batch(&different).merge_equal().len(), 10_000);
+        assert_eq!(batch(&different).merge_equal(&meter()).unwrap().len(), 10_000);
     }
 }

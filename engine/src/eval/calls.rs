@@ -43,6 +43,7 @@ impl Evaluator<'_> {
             let cells = columns.iter().map(|column| args[*column].known(row));
             key.extend(cells.map(|cell| cell.expect("adorned columns are bound")));
             is_new |= self.demand(table, &key)?;
+            self.meter.check_at(row)?;
         }
         Ok(is_new)
     }
@@ -73,6 +74,7 @@ impl Evaluator<'_> {
         let mut key = Vec::with_capacity(known.len());
         for row in 0..rows.len() {
             self.meter.room_for(out.n_bytes())?;
+            self.meter.check_at(row)?;
             key.clear();
             key.extend(known.iter().filter_map(|arg| args[*arg].known(row)));
             if call.negated {

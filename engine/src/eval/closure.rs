@@ -25,7 +25,7 @@
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
 use super::components::Components;
-use super::meter::BLOCK;
+use super::meter::{BLOCK, Doing};
 use super::nodes::Nodes;
 use super::reached::Reached;
 use super::rows::CELL_BYTES;
@@ -71,15 +71,16 @@ impl Hops {
 impl Evaluator<'_> {
     /// Answers all that was asked of a rule that is a recursion over relations.
     pub(super) fn search(&mut self, rule: RuleId, recursion: &Recursion) -> Result<(), QueryError> {
-        let place = format!("rule {}", self.program.rules[rule.index()].name);
-        let outer = std::mem::replace(&mut self.meter.place, place);
+        let outer = std::mem::replace(&mut self.meter.doing, Doing::Search(rule));
         for table in 0..self.tables.len() {
             if self.tables[table].rule == rule && self.tables[table].advance() {
                 self.meter.made_round(1)?;
+                let mark = self.begin_table(table);
                 self.search_table(table, recursion)?;
+                self.end_table(mark);
             }
         }
-        self.meter.place = outer;
+        self.meter.doing = outer;
         Ok(())
     }
 

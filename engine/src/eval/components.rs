@@ -56,6 +56,7 @@ impl Components {
             nodes: Vec::with_capacity(n_nodes),
             starts: vec![0],
             n_seen: 0,
+            n_unchecked: 0,
         };
         for root in 0..n_nodes {
             if tarjan.order[root] == UNSEEN {
@@ -64,17 +65,20 @@ impl Components {
         }
         let Tarjan { of_node, nodes, starts, .. } = tarjan;
         let mut components = Components { of_node, nodes, starts, arcs: Arcs::new() };
-        components.link(arcs);
+        components.link(arcs, meter)?;
         Ok(components)
     }
 
     /// The arcs between components.
-    fn link(&mut self, arcs: &Arcs) {
+    fn link(&mut self, arcs: &Arcs, meter: &Meter) -> Result<(), QueryError> {
         let mut last_from = vec![UNSEEN; self.len()];
         let mut between = Arcs::new();
+        let mut n_followed = 0;
         for component in 0..self.len() as u32 {
             for node in self.members(component) {
                 for to in arcs.of(*node as usize) {
+                    n_followed += 1;
+                    meter.check_at(n_followed)?;
                     let to = self.of_node[*to as usize];
                     if to != component && last_from[to as usize] != component {
                         last_from[to as usize] = component;
@@ -85,6 +89,7 @@ impl Components {
             between.close_span();
         }
         self.arcs = between;
+        Ok(())
     }
 }
 
@@ -99,6 +104,8 @@ struct Tarjan {
     nodes: Vec<u32>,
     starts: Vec<u32>,
     n_seen: u32,
+    /// Arcs followed and nodes left since the last look at the limits.
+    n_unchecked: u64,
 }
 
 impl Tarjan {
@@ -113,9 +120,13 @@ impl Tarjan {
         // A node and how many of its arcs have been followed.
         let mut path: Vec<(u32, u32)> = vec![(root, 0)];
         self.enter(root);
-        let mut n_unchecked = 0;
         while let Some((node, n_followed)) = path.last_mut() {
             let node = *node;
+            self.n_unchecked += 1;
+            if self.n_unchecked == BLOCK {
+                self.n_unchecked = 0;
+                meter.went_through_nodes(BLOCK)?;
+            }
             if let Some(to) = arcs.of(node as usize).get(*n_followed as usize) {
                 *n_followed += 1;
                 let target = *to as usize;
@@ -135,11 +146,6 @@ impl Tarjan {
             }
             if low == self.order[node as usize] {
                 self.close(node);
-            }
-            n_unchecked += 1;
-            if n_unchecked == BLOCK {
-                n_unchecked = 0;
-                meter.went_through_nodes(BLOCK)?;
             }
         }
         Ok(())

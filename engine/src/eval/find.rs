@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::batch::Rows;
+use super::meter::Doing;
 use super::order::{By, Found, Ordered, Source};
 use super::rows::CELL_BYTES;
 use super::{Evaluator, functions};
@@ -27,7 +28,7 @@ const PICK_FACTOR: usize = 8;
 impl Evaluator<'_> {
     /// The rows of the answer, given those of the body.
     pub(super) fn find(&mut self, program: &Program, rows: Rows) -> Result<AnswerRows, QueryError> {
-        "the result".clone_into(&mut self.meter.place);
+        self.meter.doing = Doing::Result;
         let mut found = if program.find.iter().any(is_aggregate) {
             self.groups(program, rows)?
         } else {
@@ -209,7 +210,7 @@ pub(super) fn is_aggregate(element: &FindElement) -> bool {
     matches!(element, FindElement::Aggregate { .. })
 }
 
-fn is_pull(element: &FindElement) -> bool {
+pub(super) fn is_pull(element: &FindElement) -> bool {
     matches!(element, FindElement::Pull { .. })
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::Evaluator;
 use super::batch::Rows;
+use super::meter::Doing;
 use super::steps::Emit;
 use super::table::{AgedSet, Table};
 use crate::error::QueryError;
@@ -26,7 +27,7 @@ use crate::program::lower::FlatDefinition;
 use crate::program::{RuleId, Var};
 
 /// Which definition of which table is being evaluated: where its rows wait.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Frame {
     pub(super) table: usize,
     pub(super) definition: usize,
@@ -90,18 +91,25 @@ impl Evaluator<'_> {
     fn round(&mut self, table: usize, n_rounds: u64) -> Result<(), QueryError> {
         let (program, rule) = (self.program, self.tables[table].rule);
         let flat = &program.rules[rule.index()];
-        let outer = std::mem::replace(&mut self.meter.place, format!("rule {}", flat.name));
-        self.meter.made_round(n_rounds)?;
+        let outer = self.meter.doing;
+        self.meter.doing = Doing::Body { of: Some((rule, 0)), goal: None };
+        if let Err(error) = self.meter.made_round(n_rounds) {
+            self.meter.doing = Doing::Search(rule);
+            return Err(error);
+        }
+        let mark = self.begin_table(table);
         let plans = Arc::clone(&self.tables[table].plans);
         for (index, (definition, plan)) in flat.definitions.iter().zip(plans.iter()).enumerate() {
             let frame = Frame { table, definition: index };
+            self.meter.doing = Doing::Body { of: Some((rule, index as u32)), goal: None };
             let n_waiting = self.n_waiting(frame, plan);
             self.new_demand(frame, definition, plan)?;
             for (step, n_waiting) in n_waiting {
                 self.new_answers(frame, definition, plan, step, n_waiting)?;
             }
         }
-        self.meter.place = outer;
+        self.end_table(mark);
+        self.meter.doing = outer;
         Ok(())
     }
 
@@ -130,8 +138,9 @@ impl Evaluator<'_> {
         let n_asked = self.tables[frame.table].adornment.columns().len();
         debug_assert_eq!(plan.start.len(), n_asked, "a demand has a cell for each variable");
         let mut rows = Rows::new(&plan.start);
-        for position in demand.recent() {
+        for (index, position) in demand.recent().enumerate() {
             rows.push(demand.row(position));
+            self.meter.check_at(index)?;
         }
         let rows = self.run(plan, 0, rows, Some(frame))?;
         self.answer(frame.table, definition, &rows)
@@ -153,7 +162,12 @@ impl Evaluator<'_> {
         if n_waiting == 0 {
             return Ok(());
         }
+        let of = Some((self.tables[frame.table].rule, frame.definition as u32));
+        self.meter.doing = Doing::Body { of, goal: plan.steps[step].goals.first().copied() };
+        let part = self.measured_body(Some(frame), plan.steps.len());
+        let mark = self.begin_step(part, step, 0);
         let rows = self.resume(frame, plan, call, step, n_waiting)?;
+        self.end_step(mark, rows.len(), rows.n_bytes());
         let rows = self.run(plan, step + 1, rows, Some(frame))?;
         self.answer(frame.table, definition, &rows)
     }
@@ -202,7 +216,8 @@ impl Evaluator<'_> {
         let mut out = Rows::new(after);
         let mut key = Vec::with_capacity(columns.len());
         let mut cells = Vec::with_capacity(after.len());
-        for position in answers.recent() {
+        for (index_of_answer, position) in answers.recent().enumerate() {
+            self.meter.check_at(index_of_answer)?;
             let answer = answers.row(position);
             if constants.iter().any(|(position, cell)| answer[*position] != *cell)
                 || !emit.fits(answer)
@@ -224,7 +239,7 @@ impl Evaluator<'_> {
             }
         }
         let out = if plan.steps[step].repeats { out.maybe_repeated() } else { out };
-        Ok(if plan.steps[step].merges { out.merge_equal() } else { out })
+        if plan.steps[step].merges { out.merge_equal(&self.meter) } else { Ok(out) }
     }
 
     /// Keeps the rows that reach a recursive call; gives those that are new there.
@@ -245,6 +260,7 @@ impl Evaluator<'_> {
             if waiting.insert(&row) {
                 fresh.push(&row);
             }
+            self.meter.check_at(index)?;
         }
         let n_bytes = fresh.len() as u64 * waiting.row_bytes();
         self.meter.hold(n_bytes)?;
@@ -266,6 +282,7 @@ impl Evaluator<'_> {
             if self.tables[table].answers.insert(&head) {
                 self.meter.hold(self.tables[table].answers.row_bytes())?;
             }
+            self.meter.check_at(row)?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use super::Evaluator;
 use super::access::Pace;
 use super::batch::{Matches, Rows};
 use super::meter::{BLOCK, Meter};
+use super::order::sort_distinct;
 use super::reads::Key;
 use super::steps::Emit;
 use crate::error::QueryError;
@@ -63,22 +64,29 @@ struct Adjacency {
 
 impl Adjacency {
     /// From pairs in ascending order.
-    fn new(pairs: &[(u32, u32)]) -> Adjacency {
+    fn new(pairs: &[(u32, u32)], meter: &Meter) -> Result<Adjacency, QueryError> {
         let n_numbers = pairs.last().map_or(0, |(first, _)| *first as usize + 1);
         let mut begins = vec![0; n_numbers + 1];
         let mut from: Vec<u32> = Vec::new();
-        for (first, _) in pairs {
+        for (index, (first, _)) in pairs.iter().enumerate() {
+            meter.check_at(index)?;
             begins[*first as usize + 1] += 1;
             if from.last() != Some(first) {
                 from.push(*first);
             }
         }
         let mut total = 0;
-        for begin in &mut begins {
+        for (index, begin) in begins.iter_mut().enumerate() {
+            meter.check_at(index)?;
             total += *begin;
             *begin = total;
         }
-        Adjacency { begins, to: pairs.iter().map(|(_, second)| *second).collect(), from }
+        let mut to = Vec::with_capacity(pairs.len());
+        for block in pairs.chunks(BLOCK as usize) {
+            meter.check()?;
+            to.extend(block.iter().map(|(_, second)| *second));
+        }
+        Ok(Adjacency { begins, to, from })
     }
 
     fn of(&self, number: u32) -> &[u32] {
@@ -367,7 +375,7 @@ impl Evaluator<'_> {
 
     /// Numbers for the cells of these attributes.
     fn codes(&mut self, ids: &[AttributeId]) -> Result<Codes, QueryError> {
-        let mut cells: Vec<Cell> = Vec::new();
+        let mut cells: Vec<u64> = Vec::new();
         let mut distinct = ids.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
@@ -381,15 +389,20 @@ impl Evaluator<'_> {
             return Ok(Codes::Refs);
         }
         for id in distinct {
+            self.meter.room_for((cells.len() as u64 + 2 * snapshot.count(id)) * 32)?;
             for (entity, value) in snapshot.facts(id) {
-                cells.extend([entity, value]);
+                cells.extend([entity.0, value.0]);
+                self.meter.read_facts(1)?;
             }
-            self.meter.read_facts(snapshot.count(id))?;
-            self.meter.room_for(cells.len() as u64 * 32)?;
         }
-        cells.sort_unstable();
-        cells.dedup();
-        let ranks = cells.iter().zip(0..).map(|(cell, rank)| (*cell, rank)).collect();
+        let cells = sort_distinct(cells, u64::BITS, &self.meter)?;
+        let cells: Vec<Cell> = cells.into_iter().map(Cell).collect();
+        let mut ranks = FxHashMap::default();
+        ranks.reserve(cells.len());
+        for (rank, cell) in (0..).zip(&cells) {
+            ranks.insert(*cell, rank);
+            self.meter.check_at(rank as usize)?;
+        }
         Ok(Codes::Ranks { cells, ranks })
     }
 
@@ -441,12 +454,13 @@ impl Evaluator<'_> {
         });
         failure?;
         debug_assert!(pairs.is_sorted(), "numbers are in the order of cells");
-        Ok(Adjacency::new(&pairs))
+        Adjacency::new(&pairs, &self.meter)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::collections::BTreeSet;
 
     use super::*;
@@ -492,7 +506,8 @@ mod tests {
 
     #[test]
     fn an_adjacency_leads_from_each_number_to_its_list() {
-        let adjacency = Adjacency::new(&[(1, 0), (1, 7), (4, 2)]);
+        let meter = Meter::new(&crate::limits::Budget::unlimited());
+        let adjacency = Adjacency::new(&[(1, 0), (1, 7), (4, 2)], &meter).unwrap();
         let lists: Vec<&[u32]> = (0..7).map(|number| adjacency.of(number)).collect();
         let expected: [&[u32]; 7] = [&[], &[0, 7], &[], &[], &[2], &[], &[]];
         assert_eq!(lists, expected);

@@ -12,6 +12,7 @@ use rustc_hash::FxHasher;
 use super::Evaluator;
 use super::access::Pace;
 use super::batch::{Matches, Rows};
+use super::meter::Meter;
 use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::plan::{Plan, Slot};
@@ -36,10 +37,15 @@ fn hash(columns: &[&[Cell]], row: usize) -> u64 {
 }
 
 impl<'r> ByKey<'r> {
-    fn new(columns: Vec<&'r [Cell]>, n_rows: usize) -> ByKey<'r> {
+    fn new(
+        columns: Vec<&'r [Cell]>,
+        n_rows: usize,
+        meter: &Meter,
+    ) -> Result<ByKey<'r>, QueryError> {
         let mut heads: HashTable<u32> = HashTable::new();
         let mut before = vec![NONE; n_rows];
         for row in 0..n_rows {
+            meter.check_at(row)?;
             let equal = |other: &u32| columns.iter().all(|c| c[*other as usize] == c[row]);
             let hash_of = |other: &u32| hash(&columns, *other as usize);
             match heads.entry(hash(&columns, row), equal, hash_of) {
@@ -51,7 +57,7 @@ impl<'r> ByKey<'r> {
                 }
             }
         }
-        ByKey { columns, heads, before }
+        Ok(ByKey { columns, heads, before })
     }
 
     /// The rows whose key is that of a row of other columns.
@@ -89,7 +95,7 @@ impl Evaluator<'_> {
             .collect();
         let columns =
             |of| -> Vec<&[Cell]> { on.iter().map(|var| Rows::column(of, *var)).collect() };
-        let by_key = ByKey::new(columns(&side), side.len());
+        let by_key = ByKey::new(columns(&side), side.len(), &self.meter)?;
         let found: Vec<&[Cell]> = added.iter().map(|var| side.column(*var)).collect();
         let probes = columns(rows);
         let held = side.n_bytes() + by_key.n_bytes();
@@ -97,6 +103,7 @@ impl Evaluator<'_> {
         let mut out = Matches::new(added.clone());
         let mut pace = Pace::default();
         for row in 0..rows.len() {
+            self.meter.check_at(row)?;
             for other in by_key.find(&probes, row) {
                 out.from.push(row as u32);
                 for (column, found) in out.cells.iter_mut().zip(&found) {

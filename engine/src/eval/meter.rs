@@ -1,11 +1,14 @@
 //! The meter: counts work, and stops an evaluation that goes over its budget.
 //!
 //! Counters are checked at least every [`CHECK_EVERY`] rows. What is over budget is reported with
-//! the rule or clause that was being evaluated and with what had been done.
+//! the rule and clause that was being evaluated and with what had been done. What that is, steps
+//! note by number; a text is made of it only for an error.
 
 use crate::answer::Work;
 use crate::error::QueryError;
 use crate::limits::Budget;
+use crate::program::RuleId;
+use crate::program::raw::PullId;
 
 /// The most rows and facts that a step makes before it tells the meter.
 pub(crate) const BLOCK: u64 = 1_024;
@@ -16,18 +19,34 @@ const CHECK_EVERY: u64 = BLOCK;
 /// Bytes that take a function about as long as a row takes a step.
 const BYTES_AS_ROW: u64 = 64;
 
+/// What is being evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// The inputs are read.
+    Inputs,
+    /// The query's own body, or a definition of a rule; one of its goals.
+    Body { of: Option<(RuleId, u32)>, goal: Option<u32> },
+    /// A recursion as a whole: its search, or its next round.
+    Search(RuleId),
+    /// Rows become the answer.
+    Result,
+    /// A tree is pulled.
+    Pull(PullId),
+}
+
 /// Counts the work of one evaluation.
 pub(crate) struct Meter {
     budget: Budget,
     pub(crate) work: Work,
     /// Bytes of tables and of the batches being made.
     n_bytes: u64,
+    /// The most that they were before any was given back.
+    n_bytes_most: u64,
     n_bytes_gone_through: u64,
     next_check: u64,
     /// Calls of functions that had no result.
     pub(crate) n_without_result: u64,
-    /// What is being evaluated: the rule, by name, and the clause.
-    pub(crate) place: String,
+    pub(crate) doing: Doing,
 }
 
 impl Meter {
@@ -36,10 +55,11 @@ impl Meter {
             budget: budget.clone(),
             work: Work::default(),
             n_bytes: 0,
+            n_bytes_most: 0,
             n_bytes_gone_through: 0,
             next_check: CHECK_EVERY,
             n_without_result: 0,
-            place: "the query".to_owned(),
+            doing: Doing::Inputs,
         }
     }
 
@@ -95,10 +115,7 @@ impl Meter {
             return Err(self.over(format!("{} rows", self.budget.rows.unwrap_or(0)), hint));
         }
         if self.budget.interrupt.as_ref().is_some_and(|interrupt| interrupt()) {
-            return Err(QueryError::Stopped {
-                place: self.place.clone(),
-                n_rows_made: self.work.n_rows_made,
-            });
+            return Err(QueryError::stopped(self.work));
         }
         self.check_bytes()
     }
@@ -130,7 +147,29 @@ impl Meter {
 
     /// Takes note of memory given back.
     pub(crate) fn release(&mut self, n_bytes: u64) {
+        self.n_bytes_most = self.n_bytes_most.max(self.n_bytes);
         self.n_bytes = self.n_bytes.saturating_sub(n_bytes);
+    }
+
+    /// The most memory held since [`Meter::watch_bytes`], given what is held besides now.
+    pub(crate) fn n_bytes_most_with(&self, n_bytes: u64) -> u64 {
+        self.n_bytes_most.max(self.n_bytes.saturating_add(n_bytes))
+    }
+
+    /// Begins to watch how much memory is held at most; what it was until now.
+    pub(crate) fn watch_bytes(&mut self) -> u64 {
+        std::mem::replace(&mut self.n_bytes_most, 0)
+    }
+
+    /// Goes on to watch where `before` came from.
+    pub(crate) fn watch_bytes_on(&mut self, before: u64) {
+        self.n_bytes_most = self.n_bytes_most.max(before);
+    }
+
+    /// Looks at the limits once in a block, for a loop that is at `index`.
+    #[inline]
+    pub(crate) fn check_at(&self, index: usize) -> Result<(), QueryError> {
+        if (index as u64 + 1).is_multiple_of(BLOCK) { self.check() } else { Ok(()) }
     }
 
     /// Takes note of one round of a fixpoint, the `n_rounds`th of its run.
@@ -146,11 +185,6 @@ impl Meter {
     }
 
     fn over(&self, limit: String, hint: &str) -> QueryError {
-        QueryError::Budget {
-            limit,
-            place: self.place.clone(),
-            n_rows_made: self.work.n_rows_made,
-            hint: hint.to_owned(),
-        }
+        QueryError::over(limit, self.work, hint)
     }
 }

@@ -17,6 +17,7 @@ mod calls;
 mod closure;
 mod components;
 mod exact;
+mod explain;
 mod filters;
 mod find;
 mod fixpoint;
@@ -24,6 +25,7 @@ mod functions;
 mod generic;
 mod groups;
 mod hash_join;
+pub(crate) mod measure;
 mod meter;
 mod nodes;
 mod order;
@@ -54,6 +56,7 @@ use crate::program::lower::Stratified;
 use crate::program::pattern::Patterns;
 use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
+use measure::Measure;
 use meter::Meter;
 use reads::{Key, Recorder};
 use scratch::Scratch;
@@ -70,6 +73,8 @@ pub(crate) struct Evaluator<'s> {
     meter: Meter,
     /// What was read, where somebody wants to know.
     reads: Option<Recorder>,
+    /// What is done, where somebody wants to know.
+    measure: Option<Measure<'s>>,
     /// Attributes by the cell of their text.
     attributes: FxHashMap<Cell, Option<AttributeId>>,
     /// Regular expressions, the constant ones compiled before.
@@ -93,6 +98,7 @@ impl<'s> Evaluator<'s> {
             table_of: BTreeMap::new(),
             meter,
             reads: records_reads.then(Recorder::default),
+            measure: None,
             attributes: FxHashMap::default(),
             patterns: Patterns::default(),
         }

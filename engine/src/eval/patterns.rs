@@ -31,6 +31,7 @@ impl Evaluator<'_> {
         if self.reads.is_some() {
             for row in 0..rows.len() {
                 self.record(id, read_key(entity.known(row), value.known(row)));
+                self.meter.check_at(row)?;
             }
         }
         self.facts(id, entity, value, rows.len())
@@ -90,6 +91,7 @@ impl Evaluator<'_> {
             }
             self.record_any(read_key(known_entity, known_value));
             for id in self.snapshot.attributes() {
+                self.meter.went_through_nodes(1)?;
                 self.facts_of_any(id, known_entity, known_value, &emit, row, &mut out)?;
             }
         }
@@ -166,6 +168,7 @@ impl Evaluator<'_> {
         let emit = Emit::new(&[result]);
         let mut out = emit.matches();
         for row in 0..rows.len() {
+            self.meter.check_at(row)?;
             let Some(mut values) = self.field(entity.known(row), attribute, rows, row)? else {
                 continue;
             };
@@ -207,6 +210,7 @@ impl Evaluator<'_> {
         }
         let mut values = Vec::new();
         for id in ids {
+            self.meter.went_through_nodes(1)?;
             self.record(id, key);
             match entity {
                 Some(entity) => values.extend(snapshot.values(id, entity)),

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Evaluator;
+use super::meter::Doing;
 use super::reads::Key;
 use crate::answer::{Branch, Tree};
 use crate::error::QueryError;
@@ -54,6 +55,7 @@ impl Evaluator<'_> {
         pattern: PullId,
         entity: &EntityId,
     ) -> Result<Tree, QueryError> {
+        self.meter.doing = Doing::Pull(pattern);
         let entity = self.scratch.cell(&Value::Ref(entity.clone()));
         let mut path = Path { raw, pattern, entities: Vec::new(), levels_left: BTreeMap::new() };
         self.tree(&mut path, entity)
@@ -61,12 +63,8 @@ impl Evaluator<'_> {
 
     fn tree(&mut self, path: &mut Path<'_>, entity: Cell) -> Result<Tree, QueryError> {
         if path.entities.len() >= DEPTH_MAX {
-            return Err(QueryError::Budget {
-                limit: format!("{DEPTH_MAX} levels"),
-                place: "a pull pattern".to_owned(),
-                n_rows_made: self.meter.work.n_rows_made,
-                hint: "give the recursion a depth".to_owned(),
-            });
+            let (limit, hint) = (format!("{DEPTH_MAX} levels"), "give the recursion a depth");
+            return Err(QueryError::over(limit, self.meter.work, hint));
         }
         self.meter.hold(TREE_BYTES)?;
         self.meter.made_row()?;
@@ -143,8 +141,11 @@ impl Evaluator<'_> {
             return self.field_of(id, entity);
         }
         self.record(id, Key::Value(entity));
-        let mut values: Vec<Cell> = self.snapshot.entities(id, entity).collect();
-        self.meter.read_facts(values.len() as u64)?;
+        let mut values: Vec<Cell> = Vec::new();
+        for value in self.snapshot.entities(id, entity) {
+            values.push(value);
+            self.meter.read_facts(1)?;
+        }
         values.sort_unstable_by(|a, b| self.scratch.compare(*a, *b));
         Ok(Field { values, is_list: true })
     }
@@ -155,8 +156,8 @@ impl Evaluator<'_> {
         for (value, mark) in found {
             is_list |= mark.kind == Kind::Add || !values.is_empty();
             values.push(value);
+            self.meter.read_facts(1)?;
         }
-        self.meter.read_facts(values.len() as u64)?;
         values.sort_unstable_by(|a, b| self.scratch.compare(*a, *b));
         Ok(Field { values, is_list })
     }
@@ -212,7 +213,9 @@ impl Evaluator<'_> {
     /// time.
     fn leaf(&mut self, cell: Cell) -> Result<Branch, QueryError> {
         let value = self.scratch.value(cell);
-        self.meter.hold(size_of::<Branch>() as u64 + value.n_bytes() as u64)?;
+        let n_bytes = size_of::<Branch>() as u64 + value.n_bytes() as u64;
+        self.meter.hold(n_bytes)?;
+        self.meter.went_through(n_bytes)?;
         Ok(Branch::Value(value))
     }
 

@@ -1,22 +1,23 @@
 //! A checked program, ready to run against any snapshot.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Evaluator;
 use super::batch::{Matches, Rows};
-use super::meter::Meter;
+use super::explain::{Asked, Explainer};
+use super::measure::{Clock, Measure, Part};
+use super::meter::{Doing, Meter};
 use super::reads::Reads;
 use crate::answer::{Answer, AnswerRows};
 use crate::error::{ProgramError, QueryError};
 use crate::ids::EntityId;
 use crate::limits::Budget;
-use crate::plan::{Adornment, Choice, PlanCache, PlanText, Planner};
+use crate::plan::{Choice, PlanCache, Planner};
+use crate::profile::Profile;
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
-use crate::program::recursion::RecursionText;
-use crate::program::{FindElement, InputColumn, InputShape, Program, RuleId, Var};
+use crate::program::{FindElement, InputColumn, InputShape, Program, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -53,7 +54,10 @@ impl Query {
             return Err(vec![ProgramError {
                 place: Place::Query,
                 code: "query_too_deep",
-                message: format!("rules call each other more than {CALL_DEPTH_MAX} deep"),
+                message: format!(
+                    "rules call each other more than {CALL_DEPTH_MAX} deep, beginning with `{}`",
+                    stratified.deepest_rule()
+                ),
                 hint: None,
             }]);
         }
@@ -126,60 +130,59 @@ impl Query {
         choice: Choice,
         records_reads: bool,
     ) -> Result<Watched, QueryError> {
-        let Prepared { program, stratified, plans, columns } = &*self.0;
+        let Prepared { program, stratified, plans, .. } = &*self.0;
         let planner = Planner::new(stratified, snapshot, plans, choice);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
-        evaluator.patterns = program.patterns.clone();
-        let rows = evaluator.input_rows(program, inputs)?;
-        let rows = match evaluator.top(program, &planner, &rows)? {
-            Some(rows) => rows,
-            None => evaluator.rows_of(program, &planner, rows)?,
-        };
-        let answer = Answer {
-            columns: Arc::clone(columns),
-            form: program.form(),
-            rows,
-            n_without_result: evaluator.meter.n_without_result,
-            work: evaluator.meter.work,
-        };
+        let rows = evaluator.answer_rows(program, inputs)?;
+        let answer = self.answer(rows, &evaluator);
         Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default().finish(snapshot) })
     }
 
-    /// The order in which the query's own body is evaluated, one numbered step a line, and that of
-    /// each rule which is asked on the way, as it is asked.
-    pub fn explain(&self, snapshot: &Snapshot) -> String {
+    fn answer(&self, rows: AnswerRows, evaluator: &Evaluator<'_>) -> Answer {
+        Answer {
+            columns: Arc::clone(&self.0.columns),
+            form: self.0.program.form(),
+            rows,
+            n_without_result: evaluator.meter.n_without_result,
+            work: evaluator.meter.work,
+        }
+    }
+
+    /// How the query would be evaluated over a snapshot: in which order and why. It prints itself.
+    pub fn explain(&self, snapshot: &Snapshot) -> Profile {
         let Prepared { program, stratified, plans, .. } = &*self.0;
         let planner = Planner::new(stratified, snapshot, plans, Choice::Cheapest);
-        let plan = planner.body(&input_vars(program), &asked_vars(program));
-        let text =
-            PlanText { plan: &plan, scope: &stratified.scope, rules: &stratified.rules, indent: 0 };
-        let mut out = text.to_string();
-        // Rules as they are asked, each under every adornment it is called with.
-        let mut open: VecDeque<(RuleId, Adornment)> = plan.calls().into();
-        let mut seen = BTreeSet::new();
-        while let Some((id, adornment)) = open.pop_front() {
-            if !seen.insert((id, adornment.clone())) {
-                continue;
-            }
-            let rule = &stratified.rules[id.index()];
-            if let Some(recursion) = &stratified.recursions[id.index()] {
-                let text = RecursionText { recursion, rules: &stratified.rules };
-                let _ = writeln!(out, "rule {}/{adornment}: {text}", rule.name);
-                continue;
-            }
-            let plans = planner.rule(id, &adornment);
-            for (definition, plan) in rule.definitions.iter().zip(plans.iter()) {
-                let scope = &definition.scope;
-                let name = |var: &Var| format!(" ?{}", scope.names[var.column()]);
-                let head: String = definition.head.iter().map(name).collect();
-                let _ = writeln!(out, "rule ({}/{adornment}{head})", rule.name);
-                let text = PlanText { plan, scope, rules: &stratified.rules, indent: 2 };
-                let _ = write!(out, "{text}");
-                open.extend(plan.calls());
-            }
-        }
-        out
+        let explainer = Explainer { program, stratified, snapshot, planner: &planner, ran: None };
+        let profile = explainer.profile(Asked::reachable);
+        Profile { warnings: self.warnings(snapshot), ..profile }
+    }
+
+    /// Evaluates over a snapshot, and tells what each part of the evaluation did. Time is there if
+    /// a clock is.
+    ///
+    /// # Errors
+    /// As [`Query::run`].
+    pub fn profile(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+        clock: Option<Clock<'_>>,
+    ) -> Result<(Answer, Profile), QueryError> {
+        let Prepared { program, stratified, plans, .. } = &*self.0;
+        let planner = Planner::new(stratified, snapshot, plans, Choice::Cheapest);
+        let meter = Meter::new(budget);
+        let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, false);
+        evaluator.measure = Some(Measure::new(clock));
+        let mark = evaluator.begin_part(Part::Whole, 0);
+        let rows = evaluator.answer_rows(program, inputs)?;
+        evaluator.end_step(mark, rows.len(), 0);
+        let answer = self.answer(rows, &evaluator);
+        let ran = Some(&evaluator);
+        let explainer = Explainer { program, stratified, snapshot, planner: &planner, ran };
+        let profile = explainer.profile(|_| Asked::of_tables(&evaluator));
+        Ok((answer, Profile { warnings: self.warnings(snapshot), ..profile }))
     }
 
     /// Why this query cannot be live, if it cannot.
@@ -212,12 +215,12 @@ impl Query {
 }
 
 /// The variables that inputs bind, in their order.
-fn input_vars(program: &Program) -> Vec<Var> {
+pub(super) fn input_vars(program: &Program) -> Vec<Var> {
     program.inputs.iter().flat_map(InputShape::columns).map(|column| column.var).collect()
 }
 
 /// The variables that the answer is made of; a variable may stand there twice.
-fn asked_vars(program: &Program) -> Vec<Var> {
+pub(super) fn asked_vars(program: &Program) -> Vec<Var> {
     let find = program.find.iter().map(FindElement::var);
     find.chain(program.with.iter().copied()).collect()
 }
@@ -241,6 +244,29 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 }
 
 impl Evaluator<'_> {
+    /// The rows of the answer; an error says where it was met.
+    fn answer_rows(
+        &mut self,
+        program: &Program,
+        inputs: &[Input],
+    ) -> Result<AnswerRows, QueryError> {
+        self.patterns = program.patterns.clone();
+        let rows = self.answer_rows_for(program, inputs);
+        rows.map_err(|error| self.located(program, error))
+    }
+
+    fn answer_rows_for(
+        &mut self,
+        program: &Program,
+        inputs: &[Input],
+    ) -> Result<AnswerRows, QueryError> {
+        let rows = self.input_rows(program, inputs)?;
+        match self.top(program, self.planner, &rows)? {
+            Some(rows) => Ok(rows),
+            None => self.rows_of(program, self.planner, rows),
+        }
+    }
+
     /// The rows of the answer for some bindings of the body.
     pub(super) fn rows_of(
         &mut self,
@@ -249,8 +275,12 @@ impl Evaluator<'_> {
         bound: Rows,
     ) -> Result<AnswerRows, QueryError> {
         let plan = planner.body(bound.vars(), &asked_vars(program));
+        self.meter.doing = Doing::Body { of: None, goal: None };
         let rows = self.run(&plan, 0, bound, None)?;
-        self.find(program, rows)
+        let mark = self.begin_part(Part::Result, rows.len());
+        let rows = self.find(program, rows)?;
+        self.end_step(mark, rows.len(), 0);
+        Ok(rows)
     }
 
     /// One row for each combination of what the inputs give.

@@ -49,6 +49,7 @@ impl Evaluator<'_> {
         let (snapshot, scratch, meter) = (self.snapshot, &self.scratch, &mut self.meter);
         let mut pace = Pace::default();
         for row in 0..rows.len() {
+            meter.check_at(row)?;
             let bounds: Vec<(Function, Cell)> = bounds
                 .iter()
                 .map(|(function, operand)| (*function, operand.known(row).expect("it is known")))

@@ -45,6 +45,11 @@ impl Reached {
         (self.members.len() * size_of::<Cell>() + self.keys.len() * per_key) as u64
     }
 
+    /// How many pairs there are.
+    pub(super) fn n_pairs(&self) -> usize {
+        self.members.len()
+    }
+
     /// The members of all groups, to append those of a group that is then closed.
     pub(super) fn members_mut(&mut self) -> &mut Vec<Cell> {
         &mut self.members

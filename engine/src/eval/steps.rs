@@ -7,6 +7,7 @@
 use super::Evaluator;
 use super::batch::{Matches, Rows};
 use super::fixpoint::Frame;
+use super::meter::Doing;
 use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::plan::{Action, Plan, Slot};
@@ -114,6 +115,15 @@ impl Evaluator<'_> {
     ) -> Result<Rows, QueryError> {
         let mut rows = rows;
         self.meter.hold(rows.n_bytes())?;
+        let outer = self.meter.doing;
+        let of = match (frame, outer) {
+            (Some(Frame { table, definition }), _) => {
+                Some((self.tables[table].rule, definition as u32))
+            }
+            (None, Doing::Body { of, .. }) => of,
+            (None, _) => None,
+        };
+        let part = self.measured_body(frame, plan.steps.len());
         for (index, step) in plan.steps.iter().enumerate().skip(first_step) {
             if rows.is_empty() {
                 // Whoever reads the rows may ask for the columns of the last step.
@@ -121,6 +131,8 @@ impl Evaluator<'_> {
                 rows = Rows::new(live);
                 break;
             }
+            self.meter.doing = Doing::Body { of, goal: step.goals.first().copied() };
+            let mark = self.begin_step(part, index, rows.len());
             let n_bytes = rows.n_bytes();
             let (before, matches) = match (&step.action, frame) {
                 (Action::Call(call), Some(frame)) if call.recurses => {
@@ -133,19 +145,22 @@ impl Evaluator<'_> {
                     (rows, matches)
                 }
             };
-            self.meter.room_for(matches.n_bytes())?;
+            let n_bytes_found = matches.n_bytes();
+            self.meter.room_for(n_bytes_found)?;
             rows = before.continued(matches, &step.live);
             if step.repeats {
                 rows = rows.maybe_repeated();
             }
             if step.merges {
-                rows = rows.merge_equal();
+                rows = rows.merge_equal(&self.meter)?;
             }
+            self.end_step(mark, rows.len(), n_bytes_found);
             self.meter.hold(rows.n_bytes())?;
             self.meter.release(n_bytes);
         }
         self.meter.release(rows.n_bytes());
         self.check()?;
+        self.meter.doing = outer;
         Ok(rows)
     }
 

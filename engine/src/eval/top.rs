@@ -10,18 +10,19 @@
 //! Left out: values that are not ordered as their cells, and bodies with functions or rules, whose
 //! evaluation says or costs something for each binding. The order of rows is `find`'s affair.
 
-use std::convert::Infallible;
 use std::ops::{ControlFlow, Range};
 
 use super::Evaluator;
 use super::batch::Rows;
+use super::meter::BLOCK;
 use super::reads::Key;
 use crate::answer::AnswerRows;
 use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::plan::Planner;
+use crate::profile::count;
 use crate::program::{Atom, AttributeTerm, FindElement, Program, Term, Var};
-use crate::store::AttributeId;
+use crate::store::{AttributeId, Snapshot};
 
 /// Facts taken at first for each row of the window, and at least.
 const FACTS_A_ROW: u64 = 2;
@@ -34,16 +35,25 @@ const GROWTH: u64 = 4;
 const PART_MAX: u64 = 8;
 
 /// The facts that decide which rows come first.
-struct Scan {
+pub(super) struct Scan {
     attribute: AttributeId,
-    entity: Var,
-    value: Var,
+    pub(super) entity: Var,
+    pub(super) value: Var,
     descending: bool,
     /// Values outside come before the rows that are asked for.
     values: Range<Cell>,
     /// How many facts have a value below, and how many one within.
     n_below: u64,
     n_within: u64,
+}
+
+/// How the first rows were found, or not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tried {
+    n_tries: u64,
+    /// Facts taken at last.
+    n_facts: u64,
+    found: bool,
 }
 
 impl Evaluator<'_> {
@@ -55,28 +65,44 @@ impl Evaluator<'_> {
         inputs: &Rows,
     ) -> Result<Option<AnswerRows>, QueryError> {
         let Some(limit) = program.raw.limit else { return Ok(None) };
-        let Some(scan) = self.value_scan(program, inputs.vars()) else { return Ok(None) };
-        let n_most = self.snapshot.count(scan.attribute) / PART_MAX;
-        let n_rows = program.raw.offset.saturating_add(limit);
-        let mut n_facts = n_rows.saturating_mul(FACTS_A_ROW).max(FACTS_MIN);
-        loop {
+        let snapshot = self.snapshot;
+        let Some(scan) = Scan::of(program, inputs.vars(), snapshot) else { return Ok(None) };
+        let n_most = scan.n_facts_most(snapshot);
+        let mut n_facts = n_facts_at_first(program, limit);
+        for n_tries in 1.. {
             let is_all = n_facts >= scan.n_within;
-            let values = self.first_values(&scan, n_facts);
-            let n_taken = self.snapshot.count_between(scan.attribute, values.start, values.end);
+            let values = scan.first_values(n_facts, snapshot);
+            let n_taken = snapshot.count_between(scan.attribute, values.start, values.end);
             if n_taken > n_most {
-                return Ok(None);
+                break;
             }
             let bound = self.bound_by(&scan, values, inputs)?;
             let rows = self.rows_of(program, planner, bound)?;
-            if is_all || rows.len() as u64 >= limit {
+            let found = is_all || rows.len() as u64 >= limit;
+            if let Some(measure) = &mut self.measure {
+                measure.tried = Some(Tried { n_tries, n_facts: n_taken, found });
+            }
+            if found {
                 return Ok(Some(rows));
             }
             n_facts = n_taken.max(n_facts).saturating_mul(GROWTH);
         }
+        if let Some(measure) = &mut self.measure {
+            measure.begin_again();
+        }
+        Ok(None)
     }
+}
 
+/// How many facts are taken at first.
+fn n_facts_at_first(program: &Program, limit: u64) -> u64 {
+    let n_rows = program.raw.offset.saturating_add(limit);
+    n_rows.saturating_mul(FACTS_A_ROW).max(FACTS_MIN)
+}
+
+impl Scan {
     /// The facts to begin with, if there are such.
-    fn value_scan(&mut self, program: &Program, inputs: &[Var]) -> Option<Scan> {
+    fn of(program: &Program, inputs: &[Var], snapshot: &Snapshot) -> Option<Scan> {
         let key = program.order_by().first()?;
         let FindElement::Variable(value) = program.find[key.element as usize] else { return None };
         let is_cheap = |atom: &Atom| {
@@ -106,10 +132,10 @@ impl Evaluator<'_> {
                 }
                 _ => None,
             })?;
-        let attribute = self.snapshot.find_attribute(attribute)?;
+        let attribute = snapshot.find_attribute(attribute)?;
         let count =
-            |values: &Range<Cell>| self.snapshot.count_between(attribute, values.start, values.end);
-        if self.snapshot.count(attribute) / PART_MAX < FACTS_MIN
+            |values: &Range<Cell>| snapshot.count_between(attribute, values.start, values.end);
+        if snapshot.count(attribute) / PART_MAX < FACTS_MIN
             || Cell::SYMBOLS.iter().any(|symbols| count(symbols) > 0)
         {
             return None;
@@ -124,23 +150,71 @@ impl Evaluator<'_> {
         Some(Scan { attribute, entity, value, descending, values, n_below, n_within })
     }
 
+    /// The facts that would be tried when a query runs now, as text for people; none where it
+    /// would begin with the whole body.
+    pub(super) fn explained(
+        program: &Program,
+        inputs: &[Var],
+        snapshot: &Snapshot,
+        tried: Option<Tried>,
+    ) -> Option<(Scan, String)> {
+        let limit = program.raw.limit?;
+        let scan = Scan::of(program, inputs, snapshot)?;
+        let n_facts = n_facts_at_first(program, limit);
+        let values = scan.first_values(n_facts, snapshot);
+        let n_taken = snapshot.count_between(scan.attribute, values.start, values.end);
+        let n_most = scan.n_facts_most(snapshot);
+        if n_taken > n_most {
+            return None;
+        }
+        let which = if scan.descending { "greatest" } else { "least" };
+        let (attribute, n_taken) = (snapshot.attribute(scan.attribute), count(n_taken));
+        let mut text = format!("the {n_taken} facts of :{attribute} with the {which} values");
+        match tried {
+            None => {
+                let (n_all, n_most) = (count(snapshot.count(scan.attribute)), count(n_most));
+                text += &format!("; while they are not enough more, up to {n_most} of {n_all}");
+            }
+            Some(Tried { n_tries, n_facts, found }) => {
+                let n_facts = count(n_facts);
+                let verdict =
+                    if found { "were enough" } else { "were not enough, so all were evaluated" };
+                text += &format!("; at try {n_tries} {n_facts} facts {verdict}");
+            }
+        }
+        Some((scan, text))
+    }
+
+    /// The part of the facts that is tried.
+    fn n_facts_most(&self, snapshot: &Snapshot) -> u64 {
+        snapshot.count(self.attribute) / PART_MAX
+    }
+
     /// The values of the first so many facts, and of those that tie with the last of them.
-    fn first_values(&self, scan: &Scan, n_facts: u64) -> Range<Cell> {
-        let Range { start, end } = scan.values;
-        if n_facts >= scan.n_within {
+    fn first_values(&self, n_facts: u64, snapshot: &Snapshot) -> Range<Cell> {
+        let Range { start, end } = self.values;
+        if n_facts >= self.n_within {
             return start..end;
         }
         let value = |place: u64| {
-            let value = self.snapshot.nth_value(scan.attribute, scan.n_below + place);
+            let value = snapshot.nth_value(self.attribute, self.n_below + place);
             value.expect("the place is among the values counted")
         };
-        if scan.descending {
-            value(scan.n_within - n_facts)..end
+        if self.descending {
+            value(self.n_within - n_facts)..end
         } else {
             start..value(n_facts - 1).after()
         }
     }
+}
 
+impl Tried {
+    pub(super) fn found(self) -> bool {
+        self.found
+    }
+}
+
+impl Evaluator<'_> {
     /// Each row of the inputs with each of the facts.
     fn bound_by(
         &mut self,
@@ -151,13 +225,16 @@ impl Evaluator<'_> {
         self.record(scan.attribute, Key::All);
         let mut facts: Vec<(Cell, Cell)> = Vec::new();
         let (from, until) = (values.start, values.end);
-        let done: ControlFlow<Infallible> =
-            self.snapshot.for_each_between(scan.attribute, from, until, |value, entity| {
-                facts.push((entity, value));
-                ControlFlow::Continue(())
-            });
-        let ControlFlow::Continue(()) = done;
-        self.meter.read_facts(facts.len() as u64)?;
+        let (mut failure, meter) = (Ok(()), &mut self.meter);
+        let _ = self.snapshot.for_each_between(scan.attribute, from, until, |value, entity| {
+            facts.push((entity, value));
+            if (facts.len() as u64).is_multiple_of(BLOCK) {
+                failure = meter.read_facts(BLOCK);
+            }
+            if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        failure?;
+        self.meter.read_facts(facts.len() as u64 % BLOCK)?;
         let vars: Vec<Var> =
             inputs.vars().iter().copied().chain([scan.entity, scan.value]).collect();
         let mut bound = Rows::new(&vars);

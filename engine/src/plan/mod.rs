@@ -1,6 +1,6 @@
 //! Plans: in which order the goals of a body are evaluated, and how each one is.
 //!
-//! A [`Plan`] is inert data that prints itself. It is made for a body, the variables bound before
+//! A [`Plan`] is inert data. It is made for a body, the variables bound before
 //! it, the variables asked of it, and the counts of a snapshot; the counts decide the order and
 //! nothing else, so an estimate can make a query slow but never wrong. Modules in reading order:
 //! `estimate` (rows by counts), `shape` (stars, cyclic cores, ranges), `order` (which goal comes
@@ -22,8 +22,7 @@ pub(crate) use planner::{PlanCache, Planner};
 
 use crate::ids::Attribute;
 use crate::program::functions::Function;
-use crate::program::lower::FlatRule;
-use crate::program::{RuleId, Scope, Var};
+use crate::program::{RuleId, Var};
 use crate::value::Value;
 
 /// The steps of one body, first to last.
@@ -59,7 +58,13 @@ impl Plan {
 pub(crate) struct Step {
     /// Rows expected for each row that arrives.
     pub(crate) estimate: f64,
+    /// Rows expected after it, altogether.
+    pub(crate) n_rows: f64,
     pub(crate) action: Action,
+    /// The goals of the body that it evaluates, by position, ascending.
+    pub(crate) goals: Vec<u32>,
+    /// What a plan apart was chosen by.
+    pub(crate) weighed: Option<Weighed>,
     /// The variables that a later step or the head asks for: the columns of the rows it makes.
     pub(crate) live: Vec<Var>,
     /// Rows may have become equal, because a variable was left out, and later steps would do the
@@ -71,9 +76,25 @@ pub(crate) struct Step {
 
 impl Step {
     /// A step before it is known what is live after it.
-    fn new(estimate: f64, action: Action) -> Step {
-        Step { estimate, action, live: Vec::new(), merges: false, repeats: false }
+    fn new(estimate: f64, action: Action, goals: Vec<u32>) -> Step {
+        Step {
+            estimate,
+            n_rows: 0.0,
+            action,
+            goals,
+            weighed: None,
+            live: Vec::new(),
+            merges: false,
+            repeats: false,
+        }
     }
+}
+
+/// Rows of work expected of two ways to join a star.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weighed {
+    pub(crate) apart: f64,
+    pub(crate) row_by_row: f64,
 }
 
 /// A term, with what is known of it when its step runs.
@@ -187,118 +208,4 @@ pub(crate) struct Call {
     /// rows that call it wait for more. Otherwise it lies in a lower stratum and is evaluated to
     /// its end first.
     pub(crate) recurses: bool,
-}
-
-/// Prints a plan with the names of a scope and of the rules.
-pub(crate) struct PlanText<'p> {
-    pub(crate) plan: &'p Plan,
-    pub(crate) scope: &'p Scope,
-    pub(crate) rules: &'p [FlatRule],
-    pub(crate) indent: usize,
-}
-
-impl fmt::Display for PlanText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, step) in self.plan.steps.iter().enumerate() {
-            let text = self.action(&step.action);
-            let (indent, number, estimate) = (self.indent, index + 1, step.estimate);
-            write!(f, "{:indent$}{number}. {text}  (about {estimate:.1})", "")?;
-            if step.merges {
-                let live = step.live.iter().map(|var| self.slot(&Slot::Bound(*var)));
-                write!(f, "  distinct [{}]", live.collect::<Vec<_>>().join(" "))?;
-            }
-            writeln!(f)?;
-            if let Action::Join { plan, .. } = &step.action {
-                let PlanText { scope, rules, .. } = *self;
-                write!(f, "{}", PlanText { plan, scope, rules, indent: indent + 3 })?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl PlanText<'_> {
-    fn slot(&self, slot: &Slot) -> String {
-        match slot {
-            Slot::Const(value) => value.to_string(),
-            Slot::Bound(var) => format!("?{}", self.scope.names[var.column()]),
-            Slot::Free(var) => format!("→?{}", self.scope.names[var.column()]),
-            Slot::Blank => "_".to_owned(),
-        }
-    }
-
-    fn attribute(&self, slot: &AttributeSlot) -> String {
-        match slot {
-            AttributeSlot::Const(attribute) => format!(":{attribute}"),
-            AttributeSlot::Bound(var) => self.slot(&Slot::Bound(*var)),
-            AttributeSlot::Free(var) => self.slot(&Slot::Free(*var)),
-            AttributeSlot::Blank => "_".to_owned(),
-        }
-    }
-
-    fn slots(&self, slots: &[Slot]) -> String {
-        slots.iter().map(|slot| self.slot(slot)).collect::<Vec<_>>().join(" ")
-    }
-
-    fn action(&self, action: &Action) -> String {
-        match action {
-            Action::Pattern { entity, attribute, value } => {
-                let way = match (entity, value) {
-                    (Slot::Const(_) | Slot::Bound(_), Slot::Const(_) | Slot::Bound(_)) => "check",
-                    (Slot::Const(_) | Slot::Bound(_), _) => "by entity",
-                    (_, Slot::Const(_) | Slot::Bound(_)) => "by value",
-                    _ => "scan",
-                };
-                let (entity, value) = (self.slot(entity), self.slot(value));
-                format!("{way} [{entity} {} {value}]", self.attribute(attribute))
-            }
-            Action::Absent { entity, attribute, value } => {
-                let (entity, value) = (self.slot(entity), self.slot(value));
-                format!("without [{entity} {} {value}]", self.attribute(attribute))
-            }
-            Action::Range { entity, attribute, value, bounds } => {
-                let (entity, value) = (self.slot(entity), self.slot(value));
-                let bounds = bounds
-                    .iter()
-                    .map(|(function, slot)| format!(" {} {}", function.name(), self.slot(slot)));
-                format!("range [{entity} :{attribute} {value}]{}", bounds.collect::<String>())
-            }
-            Action::Generic { vars, edges } => {
-                let names: Vec<String> = vars.iter().map(|var| self.slot(var)).collect();
-                let edges = edges.iter().map(|(attribute, entity, value)| {
-                    format!(" [{} :{attribute} {}]", names[*entity], names[*value])
-                });
-                format!("generic join{}", edges.collect::<String>())
-            }
-            Action::Join { on, out, .. } => {
-                let on: Vec<Slot> = on.iter().map(|var| Slot::Bound(*var)).collect();
-                format!("hash join on [{}] for [{}] with", self.slots(&on), self.slots(out))
-            }
-            Action::Predicate { function, args } => {
-                format!("filter ({} {})", function.name(), self.slots(args))
-            }
-            Action::Function { function, args, out } => {
-                format!("compute ({} {}) {}", function.name(), self.slots(args), self.slot(out))
-            }
-            Action::Ground { rows, out } => {
-                format!("ground {} rows [{}]", rows.len(), self.slots(out))
-            }
-            Action::Missing { entity, attribute } => {
-                format!("filter missing {} {}", self.slot(entity), self.attribute(attribute))
-            }
-            Action::GetElse { entity, attribute, default, out } => format!(
-                "get-else {} {} {} {}",
-                self.slot(entity),
-                self.attribute(attribute),
-                self.slot(default),
-                self.slot(out)
-            ),
-            Action::Call(call) => {
-                let name = &self.rules[call.rule.index()].name;
-                let not = if call.negated { "without " } else { "" };
-                let (adornment, args) = (&call.adornment, self.slots(&call.args));
-                format!("{not}call {name}/{adornment} ({args})")
-            }
-        }
-    }
 }

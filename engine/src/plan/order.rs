@@ -11,12 +11,13 @@
 use super::estimate::{RANGE_SHARE, estimate, share_kept};
 use super::shape::{self, Edge};
 use super::step::{absent, slot, step};
-use super::{Action, Plan, Slot, Step, live};
+use super::{Action, Plan, Slot, Step, Weighed, live};
 use crate::program::functions::Function;
 use crate::program::lower::{FlatRule, Goal, GoalKind};
 use crate::program::{AttributeTerm, RuleId, Term, Var, VarSet};
 
-pub(crate) use super::estimate::{Counts, RuleSizes};
+pub(crate) use super::estimate::Counts;
+use super::estimate::RuleSizes;
 
 /// Below this many rows no other kind of step is looked for than asking row by row.
 const FEW_ROWS: f64 = 256.0;
@@ -57,8 +58,7 @@ pub(crate) struct Context<'p> {
 
 /// Plans a body, given the variables bound before it and those that its caller asks for.
 pub(crate) fn body_plan(goals: &[Goal], start: &[Var], kept: &[Var], context: Context<'_>) -> Plan {
-    let goals: Vec<&Goal> = goals.iter().collect();
-    ordered(goals, start, kept, context).plan
+    ordered(goals, goals.iter().collect(), start, kept, context).plan
 }
 
 /// A plan, and what is expected of it.
@@ -69,12 +69,20 @@ struct Ordered {
     n_rows: f64,
 }
 
-fn ordered(goals: Vec<&Goal>, start: &[Var], kept: &[Var], context: Context<'_>) -> Ordered {
+/// Orders some goals of a body.
+fn ordered(
+    body: &[Goal],
+    goals: Vec<&Goal>,
+    start: &[Var],
+    kept: &[Var],
+    context: Context<'_>,
+) -> Ordered {
     let recurses = goals.iter().any(|goal| match &goal.kind {
         GoalKind::Call { rule, .. } => context.stratum.contains(rule),
         _ => false,
     });
     let mut ordering = Ordering {
+        body,
         pending: goals,
         bound: start.iter().copied().collect(),
         n_rows: 1.0,
@@ -95,6 +103,7 @@ fn ordered(goals: Vec<&Goal>, start: &[Var], kept: &[Var], context: Context<'_>)
 
 /// A body that is being ordered.
 struct Ordering<'g> {
+    body: &'g [Goal],
     /// The goals that have no step yet, in the order of clauses.
     pending: Vec<&'g Goal>,
     bound: VarSet,
@@ -122,7 +131,7 @@ impl<'g> Ordering<'g> {
         let made = self.core(position) || self.side(position) || self.range(position);
         if !made {
             let goal = self.pending.remove(position);
-            let step = step(goal, &self.bound, self.context);
+            let step = step(goal, self.numbers(&[goal]), &self.bound, self.context);
             let factor = match goal.kind {
                 GoalKind::Function { .. } | GoalKind::GetElse { .. } => 1.0,
                 _ => share_kept(&goal.kind).unwrap_or(step.estimate),
@@ -131,11 +140,19 @@ impl<'g> Ordering<'g> {
         }
     }
 
-    fn push(&mut self, step: Step, factor: f64, binds: Vec<Var>) {
+    fn push(&mut self, mut step: Step, factor: f64, binds: Vec<Var>) {
         self.cost += self.n_rows * factor.max(0.1);
         self.n_rows *= factor;
+        step.n_rows = self.n_rows;
         self.steps.push(step);
         self.bound.extend(binds);
+    }
+
+    /// The positions of goals in the body.
+    fn numbers(&self, goals: &[&Goal]) -> Vec<u32> {
+        let body = self.body.iter().zip(0..);
+        let taken = |goal: &Goal| goals.iter().any(|other| std::ptr::eq(*other, goal));
+        body.filter(|(goal, _)| taken(goal)).map(|(_, number)| number).collect()
     }
 
     /// Draws a number below `n`, where the order is drawn.
@@ -224,8 +241,9 @@ impl<'g> Ordering<'g> {
         };
         let mut taken: Vec<usize> = bounds.iter().map(|(other, ..)| *other).collect();
         taken.push(position);
-        self.take(taken);
-        self.push(Step::new(estimate, action), estimate, goal.kind.binds());
+        let taken = self.take(taken);
+        let step = Step::new(estimate, action, self.numbers(&taken));
+        self.push(step, estimate, goal.kind.binds());
         true
     }
 
@@ -271,8 +289,8 @@ impl<'g> Ordering<'g> {
                 .map(|edge| (edge.attribute, place(edge.entity), place(edge.value)))
                 .collect(),
         };
-        self.take(edges.into_iter().map(|(position, _)| position).collect());
-        self.push(Step::new(n_facts, action), n_facts, order);
+        let taken = self.take(edges.into_iter().map(|(position, _)| position).collect());
+        self.push(Step::new(n_facts, action, self.numbers(&taken)), n_facts, order);
         true
     }
 
@@ -300,17 +318,20 @@ impl<'g> Ordering<'g> {
         let kept: Vec<Var> = vars.iter().copied().collect();
         let context = Context { choice: self.choice, ..self.context };
         let matched = self.rows_for_each(&goals, &on);
-        let apart = ordered(goals, &[], &kept, context);
+        let apart = ordered(self.body, goals, &[], &kept, context);
         let n_matched = (apart.n_rows / matched).max(0.1);
-        if !self.takes(apart.cost + apart.n_rows + self.n_rows * (1.0 + n_matched) < by_row) {
+        let work = apart.cost + apart.n_rows + self.n_rows * (1.0 + n_matched);
+        if !self.takes(work < by_row) {
             return false;
         }
         self.draw(2);
         let out = added.iter().map(|var| Slot::Free(*var)).collect();
         let action = Action::Join { plan: Box::new(apart.plan), on, out };
         self.cost += apart.cost + apart.n_rows;
-        self.take(star);
-        self.push(Step::new(n_matched, action), n_matched, added);
+        let taken = self.take(star);
+        let step = Step::new(n_matched, action, self.numbers(&taken));
+        let weighed = Some(Weighed { apart: work, row_by_row: by_row });
+        self.push(Step { weighed, ..step }, n_matched, added);
         true
     }
 
@@ -408,7 +429,13 @@ mod tests {
             body,
         };
         let definitions = bodies.into_iter().map(definition).collect();
-        FlatRule { name: "r".to_owned(), arity: 2, needed: BTreeSet::new(), definitions }
+        FlatRule {
+            name: "r".to_owned(),
+            is_named: true,
+            arity: 2,
+            needed: BTreeSet::new(),
+            definitions,
+        }
     }
 
     fn attributes(goals: &[Goal], rules: &[FlatRule]) -> Vec<String> {

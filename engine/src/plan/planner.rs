@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::estimate::Remembered;
-use super::order::{Choice, Context, Counts, RuleSizes, body_plan};
+use super::estimate::{Remembered, RuleSizes};
+use super::order::{Choice, Context, Counts, body_plan};
 use super::{Adornment, Plan};
 use crate::ids::Attribute;
 use crate::program::lower::{FlatDefinition, Goal, GoalKind, Stratified};
@@ -124,8 +124,8 @@ impl<'p> Planner<'p> {
         Planner { program, counts, plans, choice }
     }
 
-    /// The plan of the query's own body, for rows that bind the variables of `start`; both lists
-    /// are always the same for one program.
+    /// The plan of the query's own body, for rows that bind the variables of `start`; `kept` is
+    /// always the same for one program.
     pub(crate) fn body(&self, start: &[Var], kept: &[Var]) -> Arc<Plan> {
         if let Some(plan) = self.plans.bodies.lock().get(start) {
             return Arc::clone(plan);
@@ -155,6 +155,11 @@ impl<'p> Planner<'p> {
         let plans = Arc::new(plans);
         self.plans.rules.lock().insert(key, Arc::clone(&plans));
         plans
+    }
+
+    /// How many rows a rule is assumed to have, by its smallest goals.
+    pub(crate) fn size_of(&self, rule: RuleId) -> f64 {
+        self.plans.sizes.of(rule)
     }
 
     fn context<'c>(

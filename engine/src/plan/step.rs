@@ -24,8 +24,8 @@ fn attribute_slot(term: &AttributeTerm, bound: &VarSet) -> AttributeSlot {
     }
 }
 
-/// The step of a goal, given what is bound when it runs.
-pub(super) fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
+/// The step of a goal, given what is bound when it runs; `goals` is its position in the body.
+pub(super) fn step(goal: &Goal, goals: Vec<u32>, bound: &VarSet, context: Context<'_>) -> Step {
     let slots = |terms: &[Term]| terms.iter().map(|term| slot(term, bound)).collect::<Vec<_>>();
     let action = match &goal.kind {
         GoalKind::Pattern { entity, attribute, value } => Action::Pattern {
@@ -56,7 +56,7 @@ pub(super) fn step(goal: &Goal, bound: &VarSet, context: Context<'_>) -> Step {
         }
     };
     let estimate = estimate(&goal.kind, bound, context);
-    Step::new(estimate, action)
+    Step::new(estimate, action, goals)
 }
 
 /// The anti-join with the facts of a pattern, where that is all that a negated rule asks for.

@@ -33,6 +33,8 @@ pub(crate) struct Stratified {
 pub(crate) struct FlatRule {
     /// Its name, or what stands in for one: `not`, `or`.
     pub(crate) name: String,
+    /// Somebody wrote it as a rule.
+    pub(crate) is_named: bool,
     pub(crate) arity: usize,
     /// Columns that every caller has bound.
     pub(crate) needed: BTreeSet<usize>,
@@ -80,6 +82,7 @@ impl Stratified {
                 .collect();
             lowering.rules[index] = Some(FlatRule {
                 name: rule.name.to_string(),
+                is_named: true,
                 arity: rule.arity,
                 needed: rule.needed.clone(),
                 definitions,
@@ -106,6 +109,34 @@ impl Stratified {
 impl Stratified {
     /// The longest chain of rules that call each other without recursing.
     pub(crate) fn call_depth(&self) -> usize {
+        self.depths().into_iter().max().unwrap_or(0)
+    }
+
+    /// The definition of a rule, and the goal of it, that calls the rule's recursion first.
+    pub(crate) fn recursive_call(&self, rule: RuleId) -> (u32, Option<u32>) {
+        let stratum = &self.strata[self.stratum_of[rule.index()]].rules;
+        let recurses = |goal: &Goal| match goal.kind {
+            GoalKind::Call { rule, .. } => stratum.contains(&rule),
+            _ => false,
+        };
+        let definitions = self.rules[rule.index()].definitions.iter().zip(0..);
+        let mut calls = definitions.filter_map(|(definition, number)| {
+            let goal = definition.body.iter().position(recurses)?;
+            Some((number, Some(goal as u32)))
+        });
+        calls.next().unwrap_or((0, None))
+    }
+
+    /// The name of a rule that such a chain begins with.
+    pub(crate) fn deepest_rule(&self) -> &str {
+        let depths = self.depths();
+        let named = (0..self.rules.len()).filter(|rule| self.rules[*rule].is_named);
+        let deepest = named.max_by_key(|rule| depths[self.stratum_of[*rule]]);
+        deepest.map_or("", |rule| &self.rules[rule].name)
+    }
+
+    /// For each stratum the longest chain that begins in it.
+    fn depths(&self) -> Vec<usize> {
         let mut depth = vec![1; self.strata.len()];
         for (index, stratum) in self.strata.iter().enumerate() {
             // What a recognized recursion calls, it may call by way of a step.
@@ -123,7 +154,7 @@ impl Stratified {
                 }
             }
         }
-        depth.into_iter().max().unwrap_or(0)
+        depth
     }
 }
 
@@ -186,7 +217,8 @@ impl Lowering {
         let rule = RuleId(self.rules.len() as u32);
         let args = head.iter().map(|var| Term::Var(*var)).collect();
         let arity = head.len();
-        self.rules.push(Some(FlatRule { name: name.to_owned(), arity, needed, definitions }));
+        let name = name.to_owned();
+        self.rules.push(Some(FlatRule { name, is_named: false, arity, needed, definitions }));
         GoalKind::Call { rule, args, negated }
     }
 }

@@ -19,6 +19,7 @@ pub mod raw;
 pub(crate) mod recursion;
 mod safety;
 mod strata;
+pub(crate) mod text;
 
 use std::collections::BTreeSet;
 

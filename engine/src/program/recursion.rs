@@ -294,6 +294,7 @@ impl Reader<'_> {
             FlatDefinition { head: ends.to_vec(), scope: scope.clone(), body: goals.to_vec() };
         let step = FlatRule {
             name: format!("a step of {}", self.rules[self.rule.index()].name),
+            is_named: true,
             arity: 2,
             needed: BTreeSet::new(),
             definitions: vec![definition],

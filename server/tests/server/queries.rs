@@ -130,6 +130,30 @@ async fn a_query_over_its_budget_is_stopped() {
     let app = with_numbers(&server).await;
     let answer = server.post(&app, "query", product(3)).await;
     assert_eq!(answer.problem(), (422, "query_stopped".to_owned()));
+    let document = answer.json();
+    assert!(document["detail"].as_str().unwrap().contains("clause ["), "{document}");
+    assert!(document["errors"][0]["location"]["text"]["line"].is_u64(), "{document}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_query_is_explained_and_profiled() {
+    let server = TestServer::in_memory().await;
+    let app = with_numbers(&server).await;
+    let query = "[:find ?e :where [?e :n/v 1]]";
+    let explained = server.post(&app, "query", json!({"query": query, "explain": true})).await;
+    let explained = explained.ok();
+    let step = &explained["profile"]["query"]["steps"][0];
+    assert_eq!(step["why"], "1 facts have this value");
+    assert!(step["ran"].is_null() && explained["rows"].is_null(), "{explained}");
+    let profiled = server.post(&app, "query", json!({"query": query, "profile": true})).await;
+    let profiled = profiled.ok();
+    assert_eq!(profiled["rows"].as_array().unwrap().len(), 1);
+    let ran = &profiled["profile"]["query"]["steps"][0]["ran"];
+    assert_eq!(ran["rows_out"], 1);
+    assert!(ran["time_ns"].is_u64(), "{profiled}");
+    let both = json!({"query": query, "profile": true, "explain": true});
+    assert_eq!(server.post(&app, "query", both).await.problem().0, 400);
     server.stop().await;
 }
 

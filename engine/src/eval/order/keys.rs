@@ -8,6 +8,8 @@
 use crate::error::QueryError;
 use crate::eval::meter::Meter;
 
+use super::BLOCK;
+
 /// Fewer words are sorted by comparing.
 const RADIX_MIN: usize = 1_024;
 
@@ -18,7 +20,7 @@ const DIGIT_BITS_MAX: u32 = 11;
 const BITMAP_BITS_MAX: u32 = 30;
 
 /// A word that codes are packed into.
-pub(super) trait Key: Copy + Ord {
+pub(in crate::eval) trait Key: Copy + Ord {
     /// The word without codes.
     const EMPTY: Self;
 
@@ -52,7 +54,7 @@ key!(u64);
 key!(u128);
 
 /// Sorts words of so many bits, keeping each once.
-pub(super) fn sort_distinct<Word: Key>(
+pub(in crate::eval) fn sort_distinct<Word: Key>(
     mut keys: Vec<Word>,
     bits: u32,
     meter: &Meter,
@@ -61,7 +63,7 @@ pub(super) fn sort_distinct<Word: Key>(
         return Ok(keys);
     }
     if keys.len() >= RADIX_MIN && bits <= BITMAP_BITS_MAX && 1 << bits <= 64 * keys.len() {
-        return Ok(sort_by_bitmap(&keys, bits));
+        return sort_by_bitmap(&keys, bits, meter);
     }
     keys = sort(keys, 0, bits, meter)?;
     keys.dedup();
@@ -86,10 +88,9 @@ pub(super) fn sort<Word: Key>(
     let digit_bits = bits.div_ceil(n_digits);
     let mut sorted = vec![Word::EMPTY; keys.len()];
     for digit in 0..n_digits {
-        meter.check()?;
         let start = digit * digit_bits;
         let width = digit_bits.min(bits - start);
-        if distribute(&keys, &mut sorted, shift + start, width) {
+        if distribute(&keys, &mut sorted, shift + start, width, meter)? {
             std::mem::swap(&mut keys, &mut sorted);
         }
     }
@@ -97,35 +98,55 @@ pub(super) fn sort<Word: Key>(
 }
 
 /// Copies words in the order of one digit; false where all have the same.
-fn distribute<Word: Key>(keys: &[Word], sorted: &mut [Word], shift: u32, bits: u32) -> bool {
+fn distribute<Word: Key>(
+    keys: &[Word],
+    sorted: &mut [Word],
+    shift: u32,
+    bits: u32,
+    meter: &Meter,
+) -> Result<bool, QueryError> {
     let mut starts = vec![0_usize; 1 << bits];
-    for key in keys {
-        starts[key.code(shift, bits) as usize] += 1;
+    for block in keys.chunks(BLOCK) {
+        meter.check()?;
+        for key in block {
+            starts[key.code(shift, bits) as usize] += 1;
+        }
     }
     if starts.contains(&keys.len()) {
-        return false;
+        return Ok(false);
     }
     let mut start = 0;
     for count in &mut starts {
         start += std::mem::replace(count, start);
     }
-    for key in keys {
-        let place = &mut starts[key.code(shift, bits) as usize];
-        sorted[*place] = *key;
-        *place += 1;
+    for block in keys.chunks(BLOCK) {
+        meter.check()?;
+        for key in block {
+            let place = &mut starts[key.code(shift, bits) as usize];
+            sorted[*place] = *key;
+            *place += 1;
+        }
     }
-    true
+    Ok(true)
 }
 
-fn sort_by_bitmap<Word: Key>(keys: &[Word], bits: u32) -> Vec<Word> {
+fn sort_by_bitmap<Word: Key>(
+    keys: &[Word],
+    bits: u32,
+    meter: &Meter,
+) -> Result<Vec<Word>, QueryError> {
     let mut marks = vec![0_u64; (1_usize << bits).div_ceil(64)];
-    for key in keys {
-        let code = key.code(0, bits);
-        marks[(code >> 6) as usize] |= 1 << (code & 63);
+    for block in keys.chunks(BLOCK) {
+        meter.check()?;
+        for key in block {
+            let code = key.code(0, bits);
+            marks[(code >> 6) as usize] |= 1 << (code & 63);
+        }
     }
     let n_distinct = marks.iter().map(|word| word.count_ones() as usize).sum();
     let mut sorted = Vec::with_capacity(n_distinct);
     for (index, word) in marks.into_iter().enumerate() {
+        meter.check_at(index)?;
         let mut left = word;
         while left != 0 {
             let code = (index as u64) << 6 | u64::from(left.trailing_zeros());
@@ -133,7 +154,7 @@ fn sort_by_bitmap<Word: Key>(keys: &[Word], bits: u32) -> Vec<Word> {
             left &= left - 1;
         }
     }
-    sorted
+    Ok(sorted)
 }
 
 /// The `n`th of some words in their order, found without sorting them.

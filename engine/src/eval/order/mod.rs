@@ -15,7 +15,8 @@ use std::ops::Range;
 
 use coding::Decoding;
 pub(super) use coding::{Coding, Source};
-use keys::{Key, Least, sort, sort_distinct};
+pub(super) use keys::sort_distinct;
+use keys::{Key, Least, sort};
 
 use super::meter::Meter;
 use super::scratch::Scratch;
@@ -194,7 +195,10 @@ impl Found {
         let mut n_candidates = n.max(1);
         loop {
             let mut least = Least::new(n_candidates);
-            words.iter().for_each(|word| least.push(*word));
+            for block in words.chunks(BLOCK) {
+                meter.check()?;
+                block.iter().for_each(|word| least.push(*word));
+            }
             let Some(bound) = least.bound() else { return self.order(by, scratch, meter) };
             let rows = (0..).zip(&words).filter(|(_, word)| **word <= bound);
             let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
@@ -308,9 +312,29 @@ fn compare(keyed: &[Keyed<'_>], a: u32, b: u32) -> Ordering {
 
 /// Positions of rows too wide for a word.
 fn sort_rows(n_rows: usize, keyed: &[Keyed<'_>], meter: &Meter) -> Result<Vec<u32>, QueryError> {
-    meter.check()?;
     let mut rows: Vec<u32> = (0..n_rows as u32).collect();
-    rows.sort_by(|a, b| compare(keyed, *a, *b));
+    for block in rows.chunks_mut(BLOCK) {
+        meter.check()?;
+        block.sort_by(|a, b| compare(keyed, *a, *b));
+    }
+    // Sorted runs are merged in pairs, so that limits are looked at on the way.
+    let mut run = BLOCK;
+    while run < n_rows {
+        let mut merged = Vec::with_capacity(n_rows);
+        for pair in rows.chunks(2 * run) {
+            let (mut left, mut right) = pair.split_at(run.min(pair.len()));
+            while let (Some(a), Some(b)) = (left.first(), right.first()) {
+                let side = if compare(keyed, *a, *b).is_le() { &mut left } else { &mut right };
+                merged.push(side[0]);
+                *side = &side[1..];
+                meter.check_at(merged.len())?;
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        rows = merged;
+        run *= 2;
+    }
     Ok(rows)
 }
 

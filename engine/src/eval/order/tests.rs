@@ -242,3 +242,43 @@ proptest! {
         }
     }
 }
+
+/// Words of each width, and rows too wide for one, are sorted with looks at the interrupt.
+#[test]
+fn sorting_looks_at_the_interrupt_in_every_block() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let n_looks = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&n_looks);
+    let interrupt = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    let meter = Meter::new(&Budget { interrupt: Some(Arc::new(interrupt)), ..Budget::unlimited() });
+    let dictionary = Dictionary::default();
+    let scratch = Scratch::new(&dictionary);
+    let n_rows = 40_000_u64;
+    for n_columns in [1, 2, 4] {
+        let spread = |row: u64, column: u64| {
+            let mixed = (row + column).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            Cell::inline(&Value::int((mixed >> 12) as i64)).unwrap()
+        };
+        let column = |column| Source::Cells((0..n_rows).map(|row| spread(row, column)).collect());
+        let found = Found {
+            n_rows: n_rows as usize,
+            sources: (0..n_columns).map(column).collect(),
+            elements: (0..n_columns as usize).collect(),
+        };
+        let by: Vec<By> =
+            (0..n_columns as usize).map(|source| By { source, descending: false }).collect();
+        let before = n_looks.load(Ordering::Relaxed);
+        let ordered = found.order(&by, &scratch, &meter).unwrap();
+        assert_eq!(ordered.len(), n_rows as usize);
+        let codes: Vec<u64> = (0..ordered.len()).map(|row| ordered.code(row, 0)).collect();
+        assert!(codes.is_sorted());
+        let n_looks = n_looks.load(Ordering::Relaxed) - before;
+        // Once for each pass over the rows: at least three.
+        assert!(n_looks >= 3 * n_rows / 1_024, "{n_columns} columns: {n_looks} looks");
+    }
+}

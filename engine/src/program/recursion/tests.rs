@@ -43,7 +43,13 @@ fn rule(name: &str, bodies: Vec<Vec<Goal>>) -> FlatRule {
         body,
     };
     let definitions = bodies.into_iter().map(definition).collect();
-    FlatRule { name: name.to_owned(), arity: 2, needed: BTreeSet::new(), definitions }
+    FlatRule {
+        name: name.to_owned(),
+        is_named: true,
+        arity: 2,
+        needed: BTreeSet::new(),
+        definitions,
+    }
 }
 
 /// What the first rule is read as, with the names of rules; `-` if it is not recognized.

@@ -13,9 +13,10 @@ use tercet_engine::db::Query;
 use tercet_engine::error::QueryError;
 use tercet_engine::ids::Checkpoint;
 use tercet_engine::limits::Budget;
+use tercet_engine::profile::Profile;
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
-use tercet_query_lang::Report;
+use tercet_query_lang::{Parsed, Report};
 use tercet_sync::wire_row::{self, WireOutput};
 
 use super::Services;
@@ -33,6 +34,12 @@ struct Asked {
     rules: Option<String>,
     #[serde(default)]
     inputs: Json,
+    /// Only how it would be evaluated is asked for.
+    #[serde(default)]
+    explain: bool,
+    /// What each part of the evaluation did is asked for, too.
+    #[serde(default)]
+    profile: bool,
 }
 
 pub(super) async fn query(
@@ -48,14 +55,26 @@ pub(super) async fn query(
     let bytes = body::read(request.into_body(), n_bytes_max, limits.body_timeout).await?;
     let asked: Asked = body::parse(&bytes)?;
     check_texts(&asked, limits)?;
+    if asked.explain && asked.profile {
+        let detail = "`explain` and `profile` exclude each other: a profile has the plan, too";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "query_form", detail));
+    }
     let (snapshot, checkpoint) = services.tenants.get(&grant).await?.snapshot().await?;
     let (deadline, limits) = (Deadline::after(limits.query_time), limits.clone());
     let _cancel = CancelOnDrop(deadline.clone());
     let evaluation = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let (query, inputs) = prepare(&asked)?;
-        let answer = evaluate(&query, &inputs, &snapshot, &deadline, &limits)?;
-        document(&query, &answer, &snapshot, checkpoint, &limits)
+        let (parsed, query, inputs) = prepare(&asked)?;
+        if asked.explain {
+            return Ok(explanation(&query.explain(&snapshot), checkpoint));
+        }
+        let evaluated = evaluate(&query, &inputs, &snapshot, &deadline, &limits, asked.profile);
+        let (answer, profile) = evaluated.map_err(|error| stopped(&parsed, &error))?;
+        if answer.rows.len() > limits.query_rows_max {
+            let detail = format!("an answer has at most {} rows", limits.query_rows_max);
+            return Err(over_budget(detail));
+        }
+        document(&query, &answer, profile.as_ref(), &snapshot, checkpoint, &limits)
     });
     let document = evaluation.await.map_err(|_| Problem::internal())??;
     Ok(body::json_bytes(StatusCode::OK, document))
@@ -80,12 +99,13 @@ fn check_texts(asked: &Asked, limits: &ServerLimits) -> Result<(), Problem> {
     Ok(())
 }
 
-fn prepare(asked: &Asked) -> Result<(Query, Vec<Input>), Problem> {
+fn prepare(asked: &Asked) -> Result<(Parsed, Query, Vec<Input>), Problem> {
     let parsed = tercet_query_lang::parse_any(&asked.query, asked.rules.as_deref());
     let parsed = parsed.map_err(|report| reported(&report))?;
     let query = parsed.prepare().map_err(|report| reported(&report))?;
     let inputs = tercet_query_lang::inputs_from_json(&parsed.raw, &asked.inputs);
-    Ok((query, inputs.map_err(|report| reported(&report))?))
+    let inputs = inputs.map_err(|report| reported(&report))?;
+    Ok((parsed, query, inputs))
 }
 
 /// A query that is none: every error with its place.
@@ -105,7 +125,8 @@ fn evaluate(
     snapshot: &Snapshot,
     deadline: &Deadline,
     limits: &ServerLimits,
-) -> Result<Answer, Problem> {
+    profiles: bool,
+) -> Result<(Answer, Option<Profile>), QueryError> {
     let span = tracing::debug_span!("evaluate");
     let budget = Budget {
         rows: Some(limits.query_work_rows_max),
@@ -113,21 +134,38 @@ fn evaluate(
         rounds: None,
         interrupt: Some(deadline.interrupt()),
     };
-    let answer = span.in_scope(|| query.run(snapshot, inputs, &budget));
-    let answer = answer.map_err(|error| {
-        let status = match error {
-            QueryError::Budget { .. } | QueryError::Stopped { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            _ => StatusCode::BAD_REQUEST,
-        };
-        Problem::new(status, error.code(), error.to_string())
-    })?;
-    if answer.rows.len() > limits.query_rows_max {
-        let detail = format!("an answer has at most {} rows", limits.query_rows_max);
-        return Err(over_budget(detail));
+    span.in_scope(|| {
+        if !profiles {
+            return query.run(snapshot, inputs, &budget).map(|answer| (answer, None));
+        }
+        let clock = || deadline.elapsed();
+        let (answer, profile) = query.profile(snapshot, inputs, &budget, Some(&clock))?;
+        Ok((answer, Some(profile)))
+    })
+}
+
+/// An evaluation without an answer; where it met a limit, with the place.
+fn stopped(parsed: &Parsed, error: &QueryError) -> Problem {
+    match error {
+        QueryError::Budget { .. } | QueryError::Stopped { .. } => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let problem = Problem::new(status, error.code(), error.to_string());
+            let errors = serde_json::to_value(&parsed.report_of(error).errors);
+            problem.with("errors", errors.expect("reports are plain data"))
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
     }
-    Ok(answer)
+}
+
+/// How a query would be evaluated, as JSON.
+fn explanation(profile: &Profile, checkpoint: Checkpoint) -> Bytes {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(b"{\"profile\":");
+    put(&mut bytes, profile);
+    bytes.extend_from_slice(b",\"checkpoint\":");
+    put(&mut bytes, &checkpoint);
+    bytes.push(b'}');
+    bytes.into()
 }
 
 fn over_budget(detail: String) -> Problem {
@@ -139,6 +177,7 @@ fn over_budget(detail: String) -> Problem {
 fn document(
     query: &Query,
     answer: &Answer,
+    profile: Option<&Profile>,
     snapshot: &Snapshot,
     checkpoint: Checkpoint,
     limits: &ServerLimits,
@@ -160,6 +199,10 @@ fn document(
     }
     bytes.extend_from_slice(b"],\"warnings\":");
     put(&mut bytes, &warnings(query, answer, snapshot));
+    if let Some(profile) = profile {
+        bytes.extend_from_slice(b",\"profile\":");
+        put(&mut bytes, profile);
+    }
     bytes.extend_from_slice(b",\"checkpoint\":");
     put(&mut bytes, &checkpoint);
     bytes.push(b'}');
