@@ -300,7 +300,24 @@ mod tests {
             let mut old = None;
             for (index, (first, second, mark, dice)) in entries.into_iter().enumerate() {
                 let pair = Pair::new(first, second);
-                if dice > 0 {
+                if dice == 1 {
+                    let Some((&old, &before)) = model.range(pair..).next() else { continue };
+                    let new = Pair::new(old.first(), second);
+                    if new == old || !model.contains_key(&new) {
+                        let replaced = facts.exchange(old, new, mark);
+                        prop_assert!(replaced.is_none_or(|replaced| replaced == before));
+                        if replaced.is_some() {
+                            model.remove(&old);
+                            model.insert(new, mark);
+                            if pairs.exchange(old, new, ()).is_none() {
+                                pairs.remove(old);
+                                pairs.insert(new, ());
+                            }
+                        }
+                    } else {
+                        prop_assert_eq!(facts.exchange(old, new, mark), None);
+                    }
+                } else if dice > 1 {
                     prop_assert_eq!(facts.insert(pair, mark), model.insert(pair, mark));
                     pairs.insert(pair, ());
                 } else if let Some((&pair, _)) = model.range(pair..).next() {
@@ -324,6 +341,9 @@ mod tests {
                     prop_assert_eq!(facts.count(from, until), range.len());
                     prop_assert!(facts.range(from, until).map(|(pair, _)| pair).eq(range.clone()));
                     prop_assert!(visited(&facts, from, until) == range);
+                    for together in Facts::ranges([&facts, &facts].into_iter(), from, until) {
+                        prop_assert!(together.map(|(pair, _)| pair).eq(range.clone()));
+                    }
                     let mut position = facts.begin();
                     position.seek(from);
                     prop_assert!(position.key() == model.range(from..).next().map(|(pair, _)| *pair));
