@@ -281,6 +281,15 @@ fn points(name: &str, fields: &Fields) {
         }
     });
     line(&format!("ten fields, {name}"), ten, "ns");
+    let together = least_ns(n, || {
+        for entity in &fields.entities {
+            let cells = snapshot.values_of(find(entity), &fields.attributes);
+            for cell in cells {
+                black_box(cell.map(|cell| dictionary.value(cell)));
+            }
+        }
+    });
+    line(&format!("ten fields together, {name}"), together, "ns");
     let all = least_ns(n / 10, || {
         for entity in fields.entities.iter().step_by(10) {
             black_box(snapshot.entity_facts(entity));

@@ -7,8 +7,11 @@
 //! are dense from 0 and never renumbered; a scratch cell equals no dictionary cell. What the
 //! values mean, and when one is no longer needed, is left out: the tables only grow.
 //!
-//! `symbols` is the table of one kind of item, `ranks` what sorts by the order of texts.
+//! `symbols` is the table of one kind of item, `hash` what finds items in it, `pending` interns
+//! many values together, `ranks` is what sorts by the order of texts.
 
+mod hash;
+mod pending;
 mod ranks;
 mod symbols;
 
@@ -25,10 +28,11 @@ use parking_lot::Mutex;
 use crate::ids::EntityId;
 use crate::value::{Date, Number, Value, ValueType};
 
+pub(crate) use pending::{Pending, PendingCell};
 pub use ranks::Ranks;
 use symbols::Symbols;
 
-/// A hash map whose layout depends on its keys alone; as hard to flood as [`symbols`] says.
+/// A hash map whose layout depends on its keys alone; as hard to flood as [`hash`] says.
 pub(crate) type FixedHashMap<Key, Item> = HashMap<Key, Item, BuildHasherDefault<DefaultHasher>>;
 
 const PAYLOAD_BITS: u32 = 60;

@@ -65,9 +65,19 @@ fn insert_tight<T>(entries: &mut Vec<T>, index: usize, entry: T) {
     entries.insert(index, entry);
 }
 
-/// The first place in `begin..end` whose delta is not below `delta`.
-fn lower_bound<T: Copy + Ord>(deltas: &[T], begin: usize, end: usize, delta: T) -> usize {
-    begin + deltas[begin..end].partition_point(|other| *other < delta)
+/// The first place in `begin..end` whose delta is not below `delta`; deltas of the width cannot be
+/// above what does not fit it.
+#[inline]
+fn lower_bound<T: Copy + Ord>(
+    deltas: &[T],
+    begin: usize,
+    end: usize,
+    delta: impl TryInto<T>,
+) -> usize {
+    match delta.try_into() {
+        Ok(delta) => begin + deltas[begin..end].partition_point(|other| *other < delta),
+        Err(_) => end,
+    }
 }
 
 impl Default for Column {
@@ -177,15 +187,9 @@ impl Column {
                     end
                 }
             }
-            Deltas::U8(deltas) => {
-                u8::try_from(delta).map_or(end, |delta| lower_bound(deltas, begin, end, delta))
-            }
-            Deltas::U16(deltas) => {
-                u16::try_from(delta).map_or(end, |delta| lower_bound(deltas, begin, end, delta))
-            }
-            Deltas::U32(deltas) => {
-                u32::try_from(delta).map_or(end, |delta| lower_bound(deltas, begin, end, delta))
-            }
+            Deltas::U8(deltas) => lower_bound(deltas, begin, end, delta),
+            Deltas::U16(deltas) => lower_bound(deltas, begin, end, delta),
+            Deltas::U32(deltas) => lower_bound(deltas, begin, end, delta),
             Deltas::U64(deltas) => lower_bound(deltas, begin, end, delta),
             Deltas::Table(..) => unreachable!("answered above"),
         }

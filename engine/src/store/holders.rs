@@ -9,12 +9,14 @@
 //! not build it again for every question, the wish is shared by all versions of the attribute, and
 //! the next write to one that lacks the order builds it. Only speed depends on who asked.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::intern::Cell;
 
 use super::pairs::{Facts, Pair, PairSet};
+use super::radix;
 
 /// (value, entity) of the visible facts of one attribute.
 #[derive(Clone, Default)]
@@ -37,10 +39,8 @@ impl Holders {
 
     /// Of the facts that begin an index.
     pub(super) fn of_refs(facts: &[Pair]) -> Holders {
-        let refs = facts.iter().filter(|pair| pair.second().is_ref());
-        let mut pairs: Vec<Pair> = refs.map(|pair| pair.swap()).collect();
-        pairs.sort_unstable();
-        let refs = PairSet::from_sorted(&pairs, &vec![(); pairs.len()]);
+        let refs: Vec<Pair> = facts.iter().filter(|pair| pair.second().is_ref()).copied().collect();
+        let refs = swapped(refs);
         Holders { refs, ..Holders::default() }
     }
 
@@ -76,10 +76,10 @@ impl Holders {
         }
     }
 
-    /// Follows the removal of a fact, given as (entity, value).
+    /// Follows the removal of a fact that was there, given as (entity, value).
     pub(super) fn remove(&mut self, pair: Pair) {
         if let Some(tree) = self.kept(pair) {
-            tree.remove(pair.swap());
+            tree.take(pair.swap());
         }
     }
 
@@ -103,9 +103,38 @@ impl Holders {
 }
 
 fn build(visible: &Facts) -> PairSet {
-    let is_other = |pair: &Pair| !pair.second().is_ref();
-    let facts = visible.iter().keys().filter(is_other);
-    let mut pairs: Vec<Pair> = facts.map(Pair::swap).collect();
-    pairs.sort_unstable();
+    let mut facts = Vec::with_capacity(visible.len());
+    let _ = visible.iter().for_each_leaf(|keys, places| {
+        keys.visit(places, |entity, value| {
+            if !value.is_ref() {
+                facts.push(Pair::new(entity, value));
+            }
+            ControlFlow::<()>::Continue(())
+        })
+    });
+    swapped(facts)
+}
+
+/// The set of these pairs, which ascend, the other way around.
+fn swapped(facts: Vec<Pair>) -> PairSet {
+    let halves = |pair: &Pair| pair.second().halves();
+    let shared = facts.first().map_or(0, |pair| halves(pair).0);
+    let is_narrow = |pair: &Pair| halves(pair).0 == shared && pair.first().is_ref();
+    let pairs: Vec<Pair> = if facts.iter().all(is_narrow) {
+        // Each is one word of two keys; what comes second ascends already.
+        let word = |pair: &Pair| radix::word(halves(pair).1, pair.first().halves().1);
+        let mut words: Vec<u64> = facts.iter().map(word).collect();
+        drop(facts);
+        radix::sort_by_upper(&mut words);
+        let pair = |word: u64| {
+            let value = Cell::from_halves(shared, radix::upper(word));
+            Pair::new(value, Cell::from_narrow(word as u32))
+        };
+        words.into_iter().map(pair).collect()
+    } else {
+        let mut pairs: Vec<Pair> = facts.into_iter().map(Pair::swap).collect();
+        pairs.sort_unstable();
+        pairs
+    };
     PairSet::from_sorted(&pairs, &vec![(); pairs.len()])
 }

@@ -59,13 +59,20 @@ pub(super) struct AttributeIndex {
     distinct: OnceLock<(u64, u64)>,
 }
 
+/// The range of the keys that begin with `first`.
+fn bounds(first: Cell) -> (Pair, Pair) {
+    (Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
+}
+
 /// The entries whose key begins with `first`.
 fn group<K: Keys<Entry = Pair>, I: Entries>(tree: &Tree<K, I>, first: Cell) -> Range<'_, K, I> {
-    tree.range(Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
+    let (from, until) = bounds(first);
+    tree.range(from, until)
 }
 
 fn group_len<K: Keys<Entry = Pair>, I: Entries>(tree: &Tree<K, I>, first: Cell) -> usize {
-    tree.count(Pair::new(first, Cell::MIN), Pair::new(first.after(), Cell::MIN))
+    let (from, until) = bounds(first);
+    tree.count(from, until)
 }
 
 impl AttributeIndex {
@@ -94,6 +101,16 @@ impl AttributeIndex {
     /// Visible facts of one field, by value.
     pub(super) fn field(&self, entity: Cell) -> Range<'_, Pairs, Marks> {
         group(&self.visible, entity)
+    }
+
+    /// What [`AttributeIndex::field`] gives of each of these attributes, in less time than one
+    /// after the other.
+    pub(super) fn fields<'i>(
+        indexes: impl Iterator<Item = &'i AttributeIndex>,
+        entity: Cell,
+    ) -> Vec<Range<'i, Pairs, Marks>> {
+        let (from, until) = bounds(entity);
+        Facts::ranges(indexes.map(|index| &index.visible), from, until)
     }
 
     /// The least value of a field.
@@ -297,6 +314,34 @@ impl AttributeIndex {
                 self.unhide(pair);
             }
         }
+    }
+
+    /// Puts a visible `set` in the place of the one entry that its field holds and it outdates, as
+    /// most writes do. Whether it could be done: no entry has changed if not.
+    pub(super) fn replace(
+        &mut self,
+        entity: Cell,
+        [old, new]: [Cell; 2],
+        mark: Mark,
+        log: &mut ChangeLog<'_>,
+    ) -> bool {
+        let [old, new] = [old, new].map(|value| Pair::new(entity, value));
+        self.holders.prepare(&self.visible);
+        let Some(before) = self.visible.exchange(old, new, mark) else { return false };
+        self.distinct.take();
+        if old == new {
+            log.touch(new, Some(before), Some(mark));
+        } else {
+            self.holders.remove(old);
+            self.holders.insert(new);
+            log.touch(old, Some(before), None);
+            log.touch(new, None, Some(mark));
+        }
+        // The entry implies the floor now: see the invariants above.
+        if !self.floors.is_empty() {
+            self.floors.remove(entity);
+        }
+        true
     }
 
     fn show(&mut self, pair: Pair, mark: Mark, log: &mut ChangeLog<'_>) {

@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use crate::fact::{Fact, Kind, Mark};
 use crate::ids::{Attribute, EntityId};
-use crate::intern::{Cell, Dictionary};
+use crate::intern::{Cell, Dictionary, Pending, PendingCell};
 use crate::merge::Floor;
 
 use super::Store;
 use super::fields::EntityFields;
 use super::index::AttributeIndex;
 use super::pairs::Pair;
+use super::radix;
 use super::snapshot::{AttributeId, Snapshot};
 
 impl Store {
@@ -46,8 +47,9 @@ impl Store {
         let mut loader = Loader::new();
         for (fact, mark) in rows {
             store.clock = store.clock.max(mark.stamp.hlc);
-            loader.put(&mut store.view, &fact, mark);
+            loader.put(&mut store.view, fact, mark);
         }
+        loader.flush(&store.view.dictionary);
         let dictionary = &store.view.dictionary;
         let index = |rows: Rows| Arc::new(rows.into_index(dictionary));
         let indexes: Vec<Arc<AttributeIndex>> = loader.rows.into_iter().map(index).collect();
@@ -60,17 +62,32 @@ impl Store {
 /// Rows of one attribute, in the order in which they came.
 #[derive(Default)]
 struct Rows {
-    /// With the row's place, which is that of its mark.
-    pairs: Vec<(Pair, u32)>,
+    /// By their symbols.
+    entities: Vec<u32>,
+    values: Vec<Cell>,
     marks: Vec<Mark>,
 }
 
-/// Rows by attribute id, and what the last ones were about: rows of one entity tend to follow each
-/// other, and attributes are mostly shared by the rows that have them.
+/// How many rows are interned together.
+const BLOCK: usize = 1_024;
+
+/// Rows by attribute id, the last ones that have no cells yet, and attributes seen lately, which
+/// are mostly shared by the rows that have them.
 struct Loader {
     rows: Vec<Rows>,
-    entity: Option<(EntityId, Cell)>,
+    pending: Pending,
+    waiting: Vec<Waiting>,
+    /// The entity of the last row: rows of one entity tend to follow each other.
+    entity: Option<(EntityId, PendingCell)>,
     attributes: [Option<(Attribute, AttributeId)>; N_REMEMBERED],
+}
+
+/// A row that has no cells yet.
+struct Waiting {
+    attribute: AttributeId,
+    entity: PendingCell,
+    value: PendingCell,
+    mark: Mark,
 }
 
 /// Attributes that are recognized without looking at their text.
@@ -78,26 +95,45 @@ const N_REMEMBERED: usize = 64;
 
 impl Loader {
     fn new() -> Loader {
-        Loader { rows: Vec::new(), entity: None, attributes: [const { None }; N_REMEMBERED] }
+        Loader {
+            rows: Vec::new(),
+            pending: Pending::default(),
+            waiting: Vec::with_capacity(BLOCK),
+            entity: None,
+            attributes: [const { None }; N_REMEMBERED],
+        }
     }
 
-    fn put(&mut self, view: &mut Snapshot, fact: &Fact, mark: Mark) {
-        let entity = self.entity(&view.dictionary, &fact.entity);
-        let attribute = self.attribute(view, &fact.attribute);
-        let value = view.dictionary.intern(&fact.value);
-        let rows = &mut self.rows[attribute.0 as usize];
-        let place =
-            u32::try_from(rows.marks.len()).expect("an attribute has fewer than 2^32 facts");
-        rows.pairs.push((Pair::new(entity, value), place));
-        rows.marks.push(mark);
+    fn put(&mut self, view: &mut Snapshot, fact: Fact, mark: Mark) {
+        let Fact { entity, attribute, value } = fact;
+        let attribute = self.attribute(view, &attribute);
+        let entity = self.entity(entity);
+        let value = self.pending.value(value, &view.dictionary);
+        self.waiting.push(Waiting { attribute, entity, value, mark });
+        if self.waiting.len() == BLOCK {
+            self.flush(&view.dictionary);
+        }
     }
 
-    fn entity(&mut self, dictionary: &Dictionary, entity: &EntityId) -> Cell {
+    /// Gives the rows that wait their cells and puts them to their attributes.
+    fn flush(&mut self, dictionary: &Dictionary) {
+        self.entity = None;
+        let cells = self.pending.intern(dictionary);
+        for Waiting { attribute, entity, value, mark } in self.waiting.drain(..) {
+            let rows = &mut self.rows[attribute.0 as usize];
+            let entity = cells.cell(entity).narrow().expect("entities are references");
+            rows.entities.push(entity);
+            rows.values.push(cells.cell(value));
+            rows.marks.push(mark);
+        }
+    }
+
+    fn entity(&mut self, entity: EntityId) -> PendingCell {
         match &self.entity {
-            Some((last, cell)) if last == entity => *cell,
+            Some((last, cell)) if *last == entity => *cell,
             _ => {
-                let cell = dictionary.intern_entity(entity);
-                self.entity = Some((entity.clone(), cell));
+                let cell = self.pending.entity(entity.clone());
+                self.entity = Some((entity, cell));
                 cell
             }
         }
@@ -125,42 +161,73 @@ impl Loader {
 impl Rows {
     /// What the rows leave of each field.
     fn into_index(self, dictionary: &Dictionary) -> AttributeIndex {
-        let Rows { mut pairs, marks } = self;
-        pairs.sort_unstable();
-        let (mut keys, mut items) =
-            (Vec::with_capacity(pairs.len()), Vec::with_capacity(pairs.len()));
-        let mut floors = Vec::new();
-        let mark = |place: u32| marks[place as usize];
-        for field in pairs.chunk_by(|(a, _), (b, _)| a.first() == b.first()) {
-            let begin = keys.len();
-            let floor = match field {
-                [(_, place)] if mark(*place).kind == Kind::Add => None,
-                _ => field
-                    .iter()
-                    .map(|(pair, place)| (pair.second(), mark(*place)))
-                    .filter(|(_, mark)| mark.kind == Kind::Set)
-                    .map(|(value, mark)| Floor { stamp: mark.stamp, value: Some(value) })
-                    .reduce(|floor, next| floor.max(Some(next), dictionary)),
+        let n = u32::try_from(self.marks.len()).expect("an attribute has fewer than 2^32 facts");
+        let mut order: Vec<u64> =
+            (0..n).zip(&self.entities).map(|(place, entity)| radix::word(*entity, place)).collect();
+        radix::sort_by_upper(&mut order);
+        let mut entries = Entries::with_capacity(order.len());
+        let mut field = Vec::new();
+        for places in order.chunk_by(|a, b| radix::upper(*a) == radix::upper(*b)) {
+            let entity = Cell::from_narrow(radix::upper(places[0]));
+            let row = |place: &u64| {
+                let place = *place as u32 as usize;
+                (Pair::new(entity, self.values[place]), self.marks[place])
             };
-            for equal in field.chunk_by(|(a, _), (b, _)| a == b) {
-                let pair = equal[0].0;
-                let added = equal.iter().map(|(_, place)| mark(*place)).max();
-                let added = added.expect("chunks are not empty");
-                if floor.is_none_or(|floor| floor.admits(added.stamp, pair.second(), dictionary)) {
-                    keys.push(pair);
-                    items.push(added);
-                }
+            if let [only] = places {
+                // The greatest `set`, if it is one, is the entry: it implies the floor.
+                let (pair, mark) = row(only);
+                entries.push(pair, mark);
+                continue;
             }
-            let is_implied = keys.len() == begin + 1
-                && items[begin].kind == Kind::Set
-                && floor.is_some_and(|floor| {
-                    floor.stamp == items[begin].stamp && floor.value == Some(keys[begin].second())
-                });
-            if let Some(floor) = floor.filter(|_| !is_implied) {
-                floors.push((field[0].0.first(), floor));
+            field.clear();
+            field.extend(places.iter().map(row));
+            field.sort_unstable();
+            entries.judge(&field, dictionary);
+        }
+        AttributeIndex::from_sorted(&entries.keys, &entries.items, &entries.floors)
+    }
+}
+
+/// What is held in the end, field by field.
+struct Entries {
+    keys: Vec<Pair>,
+    items: Vec<Mark>,
+    floors: Vec<(Cell, Floor)>,
+}
+
+impl Entries {
+    fn with_capacity(n: usize) -> Entries {
+        Entries { keys: Vec::with_capacity(n), items: Vec::with_capacity(n), floors: Vec::new() }
+    }
+
+    fn push(&mut self, pair: Pair, mark: Mark) {
+        self.keys.push(pair);
+        self.items.push(mark);
+    }
+
+    /// Puts what the sorted rows of one field leave of it.
+    fn judge(&mut self, field: &[(Pair, Mark)], dictionary: &Dictionary) {
+        let begin = self.keys.len();
+        let floor = field
+            .iter()
+            .filter(|(_, mark)| mark.kind == Kind::Set)
+            .map(|(pair, mark)| Floor { stamp: mark.stamp, value: Some(pair.second()) })
+            .reduce(|floor, next| floor.max(Some(next), dictionary));
+        for equal in field.chunk_by(|(a, _), (b, _)| a == b) {
+            let (pair, added) = equal[equal.len() - 1];
+            if floor.is_none_or(|floor| floor.admits(added.stamp, pair.second(), dictionary)) {
+                self.push(pair, added);
             }
         }
-        AttributeIndex::from_sorted(&keys, &items, &floors)
+        let is_implied = self.keys.len() == begin + 1
+            && self.items[begin].kind == Kind::Set
+            && floor.is_some_and(|floor| {
+                floor.stamp == self.items[begin].stamp
+                    && floor.value == Some(self.keys[begin].second())
+            });
+        if let Some(floor) = floor.filter(|_| !is_implied) {
+            self.floors.push((field[0].0.first(), floor));
+        }
     }
 }
 

@@ -23,6 +23,7 @@ mod laws;
 mod load;
 mod log;
 mod pairs;
+mod radix;
 mod snapshot;
 #[cfg(test)]
 mod tests;

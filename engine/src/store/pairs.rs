@@ -54,6 +54,21 @@ pub(super) type Facts = Tree<Pairs, Marks>;
 /// Pairs alone.
 pub(super) type PairSet = Tree<Pairs, Units>;
 
+/// The columns of what the entries of a leaf consist of.
+fn packed<const N: usize, Entry, Packed>(
+    entries: &[Entry],
+    parts: impl Fn(&Entry) -> [u64; N],
+    pack: impl Fn([Column; N]) -> Packed,
+) -> Packed {
+    let mut numbers = [[0; LEAF_MAX]; N];
+    for (index, entry) in entries.iter().enumerate() {
+        for (numbers, part) in numbers.iter_mut().zip(parts(entry)) {
+            numbers[index] = part;
+        }
+    }
+    pack(numbers.each_ref().map(|numbers| Column::pack(&numbers[..entries.len()])))
+}
+
 /// Packed pairs.
 #[derive(Clone)]
 pub(super) struct Pairs {
@@ -65,11 +80,11 @@ impl Entries for Pairs {
     type Entry = Pair;
 
     fn pack(pairs: &[Pair]) -> Self {
-        let cells = |cell: fn(Pair) -> Cell| -> Vec<u64> {
-            pairs.iter().map(|pair| cell(*pair).0).collect()
-        };
-        let (firsts, seconds) = (cells(Pair::first), cells(Pair::second));
-        Pairs { firsts: Column::pack(&firsts), seconds: Column::pack(&seconds) }
+        packed(
+            pairs,
+            |pair| [pair.first().0, pair.second().0],
+            |[firsts, seconds]| Pairs { firsts, seconds },
+        )
     }
 
     #[inline]
@@ -178,11 +193,11 @@ impl Entries for Marks {
     type Entry = Mark;
 
     fn pack(marks: &[Mark]) -> Self {
-        let column = |part: usize| -> Column {
-            let numbers: Vec<u64> = marks.iter().map(|mark| parts(*mark)[part]).collect();
-            Column::pack(&numbers)
-        };
-        Marks { physical_ms: column(0), counters: column(1), replicas: column(2), ops: column(3) }
+        packed(
+            marks,
+            |mark| parts(*mark),
+            |[physical_ms, counters, replicas, ops]| Marks { physical_ms, counters, replicas, ops },
+        )
     }
 
     fn entry(&self, index: usize) -> Mark {
@@ -285,7 +300,24 @@ mod tests {
             let mut old = None;
             for (index, (first, second, mark, dice)) in entries.into_iter().enumerate() {
                 let pair = Pair::new(first, second);
-                if dice > 0 {
+                if dice == 1 {
+                    let Some((&old, &before)) = model.range(pair..).next() else { continue };
+                    let new = Pair::new(old.first(), second);
+                    if new == old || !model.contains_key(&new) {
+                        let replaced = facts.exchange(old, new, mark);
+                        prop_assert!(replaced.is_none_or(|replaced| replaced == before));
+                        if replaced.is_some() {
+                            model.remove(&old);
+                            model.insert(new, mark);
+                            if pairs.exchange(old, new, ()).is_none() {
+                                pairs.remove(old);
+                                pairs.insert(new, ());
+                            }
+                        }
+                    } else {
+                        prop_assert_eq!(facts.exchange(old, new, mark), None);
+                    }
+                } else if dice > 1 {
                     prop_assert_eq!(facts.insert(pair, mark), model.insert(pair, mark));
                     pairs.insert(pair, ());
                 } else if let Some((&pair, _)) = model.range(pair..).next() {
@@ -309,6 +341,9 @@ mod tests {
                     prop_assert_eq!(facts.count(from, until), range.len());
                     prop_assert!(facts.range(from, until).map(|(pair, _)| pair).eq(range.clone()));
                     prop_assert!(visited(&facts, from, until) == range);
+                    for together in Facts::ranges([&facts, &facts].into_iter(), from, until) {
+                        prop_assert!(together.map(|(pair, _)| pair).eq(range.clone()));
+                    }
                     let mut position = facts.begin();
                     position.seek(from);
                     prop_assert!(position.key() == model.range(from..).next().map(|(pair, _)| *pair));

@@ -13,7 +13,8 @@ use crate::intern::{Cell, Dictionary, FixedHashMap};
 
 use super::fields::EntityFields;
 use super::index::AttributeIndex;
-use super::pairs::Pair;
+use super::pairs::{Marks, Pair, Pairs};
+use super::tree::Range;
 
 /// An attribute of a store, dense from 0; never renumbered among successors of one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,8 @@ pub(super) struct Names {
     names: Vec<Attribute>,
     ids: FixedHashMap<Attribute, AttributeId>,
     by_text: Vec<AttributeId>,
+    /// By id, the place in `by_text`.
+    ranks: Vec<u32>,
 }
 
 impl Names {
@@ -44,7 +47,16 @@ impl Names {
         self.by_text.insert(position, id);
         self.names.push(attribute.clone());
         self.ids.insert(attribute.clone(), id);
+        self.ranks.push(id.0);
+        for (rank, other) in (0..).zip(&self.by_text).skip(position) {
+            self.ranks[other.0 as usize] = rank;
+        }
         id
+    }
+
+    /// A number that sorts as the attribute's text does among those of this store.
+    fn rank(&self, id: AttributeId) -> u32 {
+        self.ranks[id.0 as usize]
     }
 }
 
@@ -119,6 +131,44 @@ impl Snapshot {
         self.index(a).first_value(e)
     }
 
+    /// What [`Snapshot::value`] says of each of these fields of one entity, in their order. The
+    /// searches are made together, which takes much less time than one after the other where the
+    /// facts are in no cache.
+    ///
+    /// ```
+    /// use tercet_engine::fact::{Op, Transaction};
+    /// use tercet_engine::hlc::Hlc;
+    /// use tercet_engine::ids::{Attribute, EntityId};
+    /// use tercet_engine::store::Store;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let e = EntityId::new("ann")?;
+    /// let [age, name] = [Attribute::new("user/age")?, Attribute::new("user/name")?];
+    /// let set = |a: &Attribute, v| Op::Set { e: e.clone(), a: a.clone(), v };
+    /// let mut store = Store::new();
+    /// let ops = vec![set(&age, 41.into()), set(&name, "Ann".into())];
+    /// store.apply(&Transaction { hlc: Hlc::ZERO, ops });
+    ///
+    /// let snapshot = store.snapshot();
+    /// let dictionary = snapshot.dictionary();
+    /// let ids: Vec<_> = [age, name].iter().filter_map(|a| snapshot.find_attribute(a)).collect();
+    /// let ann = dictionary.find_entity(&e).ok_or("she is known")?;
+    /// let cells: Vec<_> = snapshot.values_of(ann, &ids).collect();
+    /// assert_eq!(cells, [dictionary.find(&41.into()), dictionary.find(&"Ann".into())]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn values_of(
+        &self,
+        e: Cell,
+        attributes: &[AttributeId],
+    ) -> impl Iterator<Item = Option<Cell>> {
+        let mut fields = AttributeIndex::fields(attributes.iter().map(|a| self.index(*a)), e);
+        let value = |field: &mut Range<'_, Pairs, Marks>| Some(field.next_key()?.second());
+        let values: Vec<Option<Cell>> = fields.iter_mut().map(value).collect();
+        values.into_iter()
+    }
+
     /// Attributes that may have facts of this entity, in order of ids: all that have, and seldom
     /// others.
     pub fn attributes_of(&self, e: Cell) -> impl Iterator<Item = AttributeId> + '_ {
@@ -180,14 +230,23 @@ impl Snapshot {
     pub fn entity_facts(&self, entity: &EntityId) -> Vec<(Fact, Mark)> {
         let Some(e) = self.dictionary.find_entity(entity) else { return Vec::new() };
         let mut attributes: Vec<AttributeId> = self.attributes_of(e).collect();
-        attributes.sort_unstable_by(|a, b| self.attribute(*a).cmp(self.attribute(*b)));
-        let mut facts = Vec::new();
-        for a in attributes {
-            let begin = facts.len();
-            facts.extend(self.marked_values(a, e).map(|(v, mark)| (self.fact(a, e, v), mark)));
-            facts[begin..].sort_by(|(fact, _), (other, _)| fact.value.cmp(&other.value));
+        attributes.sort_unstable_by_key(|a| self.names.rank(*a));
+        // All is found before anything is cloned: counting references waits for what is under way.
+        let mut found = Vec::with_capacity(attributes.len());
+        let indexes = attributes.iter().map(|a| self.index(*a));
+        for (a, field) in attributes.iter().zip(AttributeIndex::fields(indexes, e)) {
+            found.extend(field.map(|(pair, mark)| (*a, pair.second(), mark)));
         }
-        facts
+        let reader = self.dictionary.read();
+        let entity = reader.entity(e);
+        for field in found.chunk_by_mut(|(a, ..), (b, ..)| a == b) {
+            field.sort_unstable_by(|(_, v, _), (_, w, _)| reader.compare(*v, *w));
+        }
+        let fact = |(a, v, mark)| {
+            let attribute = self.attribute(a).clone();
+            (Fact { entity: entity.clone(), attribute, value: reader.value(v) }, mark)
+        };
+        found.into_iter().map(fact).collect()
     }
 
     /// The fingerprint of all visible facts: see [`crate::fingerprint`]. O(n).

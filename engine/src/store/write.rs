@@ -150,8 +150,8 @@ impl<'store> Writer<'store> {
         if value.is_ref() { self.life(value) } else { Life::UNTOUCHED }
     }
 
-    /// Judges an entry of the field under its floor and places it accordingly.
-    fn settle(&mut self, field: Field, floor: Option<Floor>, value: Cell, added: Mark) {
+    /// Judges an entry of the field under its floor.
+    fn judge(&self, field: Field, floor: Option<Floor>, value: Cell, added: Mark) -> Standing {
         let Field { attribute, entity } = field;
         let circumstances = Circumstances {
             floor,
@@ -159,7 +159,12 @@ impl<'store> Writer<'store> {
             entity: self.life(entity),
             target: self.target_life(value),
         };
-        let standing = circumstances.judge(added.stamp, value, self.dictionary);
+        circumstances.judge(added.stamp, value, self.dictionary)
+    }
+
+    /// Judges an entry of the field under its floor and places it accordingly.
+    fn settle(&mut self, field: Field, floor: Option<Floor>, value: Cell, added: Mark) {
+        let standing = self.judge(field, floor, value, added);
         self.place(field, value, added, standing);
     }
 
@@ -202,6 +207,9 @@ impl<'store> Writer<'store> {
     fn add(&mut self, field: Field, value: Cell, mark: Mark) {
         let Field { attribute, entity } = field;
         let holding = self.index(attribute).holding(entity);
+        if self.replace(field, holding, value, mark) {
+            return;
+        }
         let held = match holding {
             Holding::Nothing => None,
             Holding::One(other, held) => (other == value).then_some(held),
@@ -218,6 +226,23 @@ impl<'store> Writer<'store> {
         if floor.is_some() {
             self.index_mut(attribute).keep_floor(entity, floor);
         }
+    }
+
+    /// Merges a `set` whose entry takes the place of the only one its field holds. Whether this is
+    /// such a write; no entry has changed if not.
+    fn replace(&mut self, field: Field, holding: Holding, value: Cell, mark: Mark) -> bool {
+        let (Kind::Set, Holding::One(old, held)) = (mark.kind, holding) else { return false };
+        let floor = Floor { stamp: mark.stamp, value: Some(value) };
+        let current = self.index(field.attribute).floor_over(field.entity, holding);
+        if floor.max(current, self.dictionary) != floor
+            || self.judge(field, Some(floor), old, held) != Standing::Lost
+            || self.judge(field, Some(floor), value, mark) != Standing::Visible
+        {
+            return false;
+        }
+        let index = Arc::make_mut(&mut self.indexes[field.attribute.0 as usize]);
+        let mut log = self.changes.of(field.attribute);
+        index.replace(field.entity, [old, value], mark, &mut log)
     }
 
     fn remove(&mut self, field: Field, value: Cell, covered: Stamp) {

@@ -251,6 +251,23 @@ impl<K: Keys, I: Entries> Node<K, I> {
         (None, Some(node.split_off(at)))
     }
 
+    /// Exchanges an entry below for another one in the same place of the same leaf.
+    fn exchange(self: &mut Arc<Self>, old: Key<K>, new: Key<K>, item: I::Entry) -> I::Entry {
+        match Arc::make_mut(self) {
+            Node::Leaf(leaf) => {
+                let index = leaf.find(old).expect("the caller has seen the key");
+                let before = leaf.items.entry(index);
+                leaf.keys.set(index, new);
+                leaf.items.set(index, item);
+                before
+            }
+            Node::Branch(branch) => {
+                let index = branch.child_of(old);
+                branch.children[index].node.exchange(old, new, item)
+            }
+        }
+    }
+
     /// Removes below; the key is there.
     fn remove(self: &mut Arc<Self>, key: Key<K>) -> I::Entry {
         match Arc::make_mut(self) {
@@ -328,9 +345,51 @@ impl<K: Keys, I: Entries> Tree<K, I> {
         replaced
     }
 
+    /// Exchanges an entry for one whose key stands in the same place among the others, in one
+    /// leaf: what neither counts nor branches notice. Returns the item replaced; none, and nothing
+    /// has changed, when `old` is absent or `new` belongs elsewhere. O(log n).
+    pub(super) fn exchange(
+        &mut self,
+        old: Key<K>,
+        new: Key<K>,
+        item: I::Entry,
+    ) -> Option<I::Entry> {
+        self.are_interchangeable(old, new).then(|| self.root.exchange(old, new, item))
+    }
+
+    /// Whether `old` is there and `new` can take its place.
+    fn are_interchangeable(&self, old: Key<K>, new: Key<K>) -> bool {
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Branch(branch) => {
+                    let index = branch.child_of(old);
+                    if branch.child_of(new) != index {
+                        return false;
+                    }
+                    node = &branch.children[index].node;
+                }
+                Node::Leaf(leaf) => {
+                    let Ok(index) = leaf.find(old) else { return false };
+                    let n = leaf.keys.len();
+                    return (index == 0 || leaf.keys.entry(index - 1) < new)
+                        && (index + 1 == n || new < leaf.keys.entry(index + 1));
+                }
+            }
+        }
+    }
+
     /// Takes an item out. O(log n); copies nothing when the key is absent.
     pub(super) fn remove(&mut self, key: Key<K>) -> Option<I::Entry> {
         self.get(key)?;
+        Some(self.take(key))
+    }
+
+    /// Takes an item out that is there. O(log n).
+    ///
+    /// # Panics
+    /// When the key is absent.
+    pub(super) fn take(&mut self, key: Key<K>) -> I::Entry {
         let item = self.root.remove(key);
         while let Node::Branch(branch) = &*self.root {
             match branch.children.as_slice() {
@@ -339,7 +398,7 @@ impl<K: Keys, I: Entries> Tree<K, I> {
                 _ => break,
             }
         }
-        Some(item)
+        item
     }
 
     /// How many keys are below `key`. O(log n).

@@ -111,6 +111,27 @@ impl<'tree, K: Keys, I: Entries> Position<'tree, K, I> {
     }
 }
 
+/// A search on its way down.
+struct Descent<'tree, K: Keys, I: Entries> {
+    root: &'tree Node<K, I>,
+    node: &'tree Node<K, I>,
+    fence: Option<Key<K>>,
+    /// The width of the node.
+    n: usize,
+}
+
+impl<K: Keys, I: Entries> Descent<'_, K, I> {
+    /// Goes to the child that holds `key`; whether there was one.
+    #[inline]
+    fn step(&mut self, key: Key<K>) -> bool {
+        let Node::Branch(branch) = self.node else { return false };
+        let index = branch.child_of(key);
+        self.fence = branch.fence_of(index).or(self.fence);
+        self.node = &branch.children[index].node;
+        true
+    }
+}
+
 /// The keys of a range, ascending.
 pub(in super::super) struct KeyRange<'tree, K: Keys, I: Entries>(Range<'tree, K, I>);
 
@@ -135,8 +156,9 @@ impl<'tree, K: Keys, I: Entries> Range<'tree, K, I> {
         KeyRange(self)
     }
 
+    /// The next key: its item is not unpacked.
     #[inline]
-    fn next_key(&mut self) -> Option<Key<K>> {
+    pub(in super::super) fn next_key(&mut self) -> Option<Key<K>> {
         if !self.settle() {
             return None;
         }
@@ -211,6 +233,44 @@ impl<K: Keys, I: Entries> Tree<K, I> {
     /// The entries in `from..until`, ascending. O(log n) to begin, no allocation.
     pub(in super::super) fn range(&self, from: Key<K>, until: Key<K>) -> Range<'_, K, I> {
         Range { position: Position::new(&self.root, Some(from)), until: Some(until) }
+    }
+
+    /// What [`Tree::range`] gives of each of these trees. The way down is gone together, one step
+    /// of all trees after the other: the processor then waits for the nodes of a level at once,
+    /// where one tree after the other it would wait for each alone.
+    pub(in super::super) fn ranges<'tree>(
+        trees: impl Iterator<Item = &'tree Self>,
+        from: Key<K>,
+        until: Key<K>,
+    ) -> Vec<Range<'tree, K, I>>
+    where
+        K: 'tree,
+        I: 'tree,
+    {
+        let mut descents: Vec<Descent<'tree, K, I>> = trees
+            .map(|tree| Descent { root: &tree.root, node: &tree.root, fence: None, n: 0 })
+            .collect();
+        loop {
+            // A node and what it leads to lie apart: this asks for all nodes, the next loop for
+            // what they lead to.
+            for descent in &mut descents {
+                descent.n = descent.node.width();
+            }
+            let mut are_leaves = true;
+            for descent in &mut descents {
+                are_leaves &= !descent.step(from);
+            }
+            if are_leaves {
+                break;
+            }
+        }
+        let at_leaf = |descent: Descent<'tree, K, I>| {
+            let Descent { root, node, fence, n } = descent;
+            let Node::Leaf(leaf) = node else { unreachable!("the descents end at leaves") };
+            let next = leaf.keys.lower_bound(0, n, from);
+            Range { position: Position { root, leaf, n, next, fence }, until: Some(until) }
+        };
+        descents.into_iter().map(at_leaf).collect()
     }
 
     /// The least key that is not below `key`. O(log n).
