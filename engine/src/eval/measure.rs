@@ -6,7 +6,7 @@
 //! Time is read from the clock of who asks; the engine has none.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use core::time::Duration; // a span of time; `std::time` has the clocks, which have no place here
 
 use super::Evaluator;
 use super::fixpoint::Frame;
