@@ -67,7 +67,11 @@ impl Evaluator<'_> {
                 return Ok(None);
             }
             let bound = self.bound_by(&scan, values, inputs)?;
-            let rows = self.rows_of(program, planner, bound)?;
+            // Where the body is this one pattern, every fact is a row.
+            let rows = match program.body.clauses.len() {
+                1 => self.find(program, bound)?,
+                _ => self.rows_of(program, planner, bound)?,
+            };
             if is_all || rows.len() as u64 >= limit {
                 return Ok(Some(rows));
             }
