@@ -132,7 +132,7 @@ impl Query {
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
         evaluator.patterns = program.patterns.clone();
         let rows = evaluator.input_rows(program, inputs)?;
-        let rows = match evaluator.top(program, &planner, &rows)? {
+        let rows = match evaluator.shortcut(program, &planner, &rows)? {
             Some(rows) => rows,
             None => evaluator.rows_of(program, &planner, rows)?,
         };
@@ -241,6 +241,19 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 }
 
 impl Evaluator<'_> {
+    /// The rows of the answer, where there is a way to them that does not evaluate the body.
+    fn shortcut(
+        &mut self,
+        program: &Program,
+        planner: &Planner<'_>,
+        inputs: &Rows,
+    ) -> Result<Option<AnswerRows>, QueryError> {
+        match self.counts(program)? {
+            Some(rows) => Ok(Some(rows)),
+            None => self.top(program, planner, inputs),
+        }
+    }
+
     /// The rows of the answer for some bindings of the body.
     pub(super) fn rows_of(
         &mut self,

@@ -247,6 +247,43 @@ impl Snapshot {
         }
     }
 
+    /// The different first cells of an attribute's facts in this order, and how many facts have
+    /// each. Facts of large groups are not gone through.
+    pub(crate) fn for_each_group<Break>(
+        &self,
+        a: AttributeId,
+        order: Order,
+        mut take: impl FnMut(Cell, u64) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        /// In larger groups finding the end takes less than going there.
+        const GONE_THROUGH_MAX: u64 = 64;
+        let n_groups = match order {
+            Order::ByEntity => self.n_entities(a),
+            Order::ByValue => self.n_values(a),
+        };
+        if self.count(a) / n_groups.max(1) > GONE_THROUGH_MAX {
+            let mut cursor = self.cursor(a, order);
+            while let Some((first, _)) = cursor.current() {
+                take(first, self.count_within(a, order, first, first.after()))?;
+                cursor.next_first();
+            }
+            return ControlFlow::Continue(());
+        }
+        let mut group: Option<(Cell, u64)> = None;
+        self.for_each_fact(a, order, |first, _| {
+            match &mut group {
+                Some((cell, n)) if *cell == first => *n += 1,
+                _ => {
+                    if let Some((cell, n)) = group.replace((first, 1)) {
+                        return take(cell, n);
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        group.map_or(ControlFlow::Continue(()), |(cell, n)| take(cell, n))
+    }
+
     /// Facts whose value's cell is in `from..until`, by value: (value, entity).
     pub fn for_each_between<Break>(
         &self,
@@ -371,6 +408,14 @@ mod tests {
                 .collect();
             for (order, set) in [(Order::ByEntity, &by_entity), (Order::ByValue, &by_value)] {
                 prop_assert!(collect(&snapshot, order).iter().eq(set));
+                let groups = taken(|taken| {
+                    snapshot.for_each_group(ID, order, |first, n| push(taken, (first, n)))
+                });
+                let firsts: BTreeSet<Cell> = set.iter().map(|pair| pair.0).collect();
+                let n_of = |first| set.range((first, Cell::MIN)..(first, Cell::MAX)).count() as u64;
+                let expected: Vec<_> = firsts.iter().map(|first| (*first, n_of(*first))).collect();
+                prop_assert_eq!(groups, expected);
+
                 let mut taken = Vec::new();
                 let flow = snapshot.for_each_fact(ID, order, |first, second| {
                     taken.push((first, second));
