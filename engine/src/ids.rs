@@ -119,6 +119,7 @@ macro_rules! text_id {
             }
 
             /// The text.
+            #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -58,6 +58,7 @@ enum Item<'a> {
 }
 
 impl Column {
+    #[inline]
     fn item(&self, index: usize) -> Item<'_> {
         match self {
             Column::Narrow { base, codes } => Item::Cell(Cell(base.0 + u64::from(codes[index]))),
@@ -69,6 +70,7 @@ impl Column {
 }
 
 impl Columns {
+    #[inline]
     fn output(&self, column: usize, index: usize) -> OutputRef<'_> {
         match self.columns[column].item(index) {
             Item::Cell(cell) => OutputRef::Value(self.value(cell)),
@@ -76,7 +78,11 @@ impl Columns {
         }
     }
 
+    #[inline]
     fn value(&self, cell: Cell) -> ValueRef<'_> {
+        if cell.is_ref() {
+            return ValueRef::Ref(self.dictionary.read().entity(cell).as_str());
+        }
         match cell.to_inline() {
             Some(Value::Boolean(flag)) => ValueRef::Boolean(flag),
             Some(Value::Number(number)) => ValueRef::Number(number),
@@ -85,12 +91,9 @@ impl Columns {
         }
     }
 
-    /// The value of a cell that is a symbol of the dictionary.
+    /// The value of a cell that is a symbol of the dictionary and refers to no entity.
     fn symbol(&self, cell: Cell) -> ValueRef<'_> {
         let reader = self.dictionary.read();
-        if cell.is_ref() {
-            return ValueRef::Ref(reader.entity(cell).as_str());
-        }
         if let Some(text) = reader.string(cell) {
             return ValueRef::String(text);
         }
@@ -140,6 +143,7 @@ impl AnswerRows {
     }
 
     /// The row at this position.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
         (index < self.len()).then_some(RowRef { columns: &self.0, index })
     }
@@ -150,6 +154,7 @@ impl AnswerRows {
     }
 
     /// The rows in their order.
+    #[inline]
     pub fn iter(&self) -> Iter<'_> {
         Iter { columns: &self.0, range: 0..self.len() }
     }
@@ -170,16 +175,19 @@ pub struct RowRef<'a> {
 impl<'a> RowRef<'a> {
     /// How many outputs it has: one for each find element.
     #[expect(clippy::len_without_is_empty, reason = "a row has at least one output")]
+    #[inline]
     pub fn len(self) -> usize {
         self.columns.columns.len()
     }
 
     /// The output of a find element.
+    #[inline]
     pub fn get(self, element: usize) -> Option<OutputRef<'a>> {
         (element < self.len()).then(|| self.columns.output(element, self.index))
     }
 
     /// The value of a find element; none for lists and trees.
+    #[inline]
     pub fn value(self, element: usize) -> Option<ValueRef<'a>> {
         self.get(element)?.as_value()
     }
@@ -190,6 +198,7 @@ impl<'a> RowRef<'a> {
     }
 
     /// The outputs in order of the find elements.
+    #[inline]
     pub fn iter(self) -> impl ExactSizeIterator<Item = OutputRef<'a>> {
         (0..self.len()).map(move |element| self.columns.output(element, self.index))
     }
@@ -228,6 +237,7 @@ pub struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
+    #[inline]
     fn row(&self, index: usize) -> RowRef<'a> {
         RowRef { columns: self.columns, index }
     }
@@ -236,6 +246,7 @@ impl<'a> Iter<'a> {
 impl<'a> Iterator for Iter<'a> {
     type Item = RowRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<RowRef<'a>> {
         self.range.next().map(|index| self.row(index))
     }
@@ -261,6 +272,7 @@ impl<'a> IntoIterator for &'a AnswerRows {
     type Item = RowRef<'a>;
     type IntoIter = Iter<'a>;
 
+    #[inline]
     fn into_iter(self) -> Iter<'a> {
         self.iter()
     }

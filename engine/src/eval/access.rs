@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use super::Evaluator;
 use super::batch::Matches;
 use super::meter::{BLOCK, Meter};
+use super::rows::CELL_BYTES;
 use super::steps::{Emit, Operand};
 use crate::error::QueryError;
 use crate::intern::Cell;
@@ -18,6 +19,12 @@ use crate::store::{AttributeId, Order, Snapshot};
 
 /// Batches up to this size are looked up row by row.
 const FEW_ROWS: usize = 3;
+
+/// Going through so many facts takes about as long as seeking one.
+const FACTS_A_SEEK: u64 = 8;
+
+/// More facts of one key are not taken one by one.
+const SMALL_GROUP: usize = 8;
 
 /// Keys up to this number are sorted by comparison.
 const FEW_KEYS: usize = 256;
@@ -195,17 +202,21 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Walks a cursor beside the keys, for all facts of each.
+    /// Walks beside the keys, for all facts of each.
     fn merge_each(
         &mut self,
         order: Order,
         keys: &[Cell],
         out: &mut Matches,
     ) -> Result<(), QueryError> {
+        let rows = rows_by_key(keys, self.meter)?;
+        if self.is_dense(order, keys, &rows) {
+            return self.stream_each(order, keys, &rows, out);
+        }
         let mut cursor = self.snapshot.cursor(self.id, order);
         // What the key before has found: rows with the same key share it.
         let mut last: Option<(Cell, usize)> = None;
-        for row in rows_by_key(keys, self.meter)? {
+        for row in rows {
             let key = keys[row as usize];
             if let Some((last, begin)) = last
                 && last == key
@@ -221,27 +232,113 @@ impl Walk<'_, '_> {
             }
             last = Some((key, out.from.len()));
             cursor.seek_first(key);
+            let begin = out.from.len();
             while let Some((first, second)) = cursor.current()
                 && first == key
             {
+                if out.from.len() - begin == SMALL_GROUP {
+                    self.collect_from(order, key, second, &mut out.cells[0])?;
+                    out.from.resize(out.cells[0].len(), row);
+                    break;
+                }
                 out.from.push(row);
                 out.cells[0].push(second);
-                self.pace.read(1, out, self.meter)?;
                 cursor.advance();
             }
+            self.pace.read((out.from.len() - begin).min(SMALL_GROUP) as u64, out, self.meter)?;
         }
         Ok(())
     }
 
-    /// Walks a cursor beside the keys, for whether each has a fact.
+    /// Whether so many of the facts have one of the keys that going through all of them between
+    /// the first key and the last takes less than seeking each.
+    fn is_dense(&self, order: Order, keys: &[Cell], rows: &[u32]) -> bool {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return false };
+        let (first, last) = (keys[*first as usize], keys[*last as usize]);
+        let n_facts = self.snapshot.count_within(self.id, order, first, last.after());
+        n_facts / FACTS_A_SEEK <= keys.len() as u64
+    }
+
+    /// Goes through the facts between the first key and the last, in order; `take` is told each
+    /// and the rows from the first on whose key is not below it.
+    fn stream(
+        &mut self,
+        order: Order,
+        keys: &[Cell],
+        rows: &[u32],
+        out: &mut Matches,
+        mut take: impl FnMut(&mut Matches, &mut usize, Cell, Cell),
+    ) -> Result<(), QueryError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+        let (from, until) = (keys[*first as usize], keys[*last as usize].after());
+        let (pace, meter) = (&mut self.pace, &mut *self.meter);
+        let (mut next, mut n_facts, mut failure) = (0, 0, Ok(()));
+        let _ = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
+            take(out, &mut next, first, second);
+            n_facts += 1;
+            if n_facts == BLOCK || out.from.len() - pace.n_rows_told >= BLOCK as usize {
+                failure = pace.read(std::mem::take(&mut n_facts), out, meter);
+            }
+            if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        failure?;
+        pace.read(n_facts, out, meter)
+    }
+
+    /// Goes through the facts beside the keys, for all facts of each.
+    fn stream_each(
+        &mut self,
+        order: Order,
+        keys: &[Cell],
+        rows: &[u32],
+        out: &mut Matches,
+    ) -> Result<(), QueryError> {
+        let key = |index: usize| keys[rows[index] as usize];
+        self.stream(order, keys, rows, out, |out, next, first, second| {
+            // The last key is not below any fact.
+            while key(*next) < first {
+                *next += 1;
+            }
+            for row in rows[*next..].iter().take_while(|row| keys[**row as usize] == first) {
+                out.from.push(*row);
+                out.cells[0].push(second);
+            }
+        })
+    }
+
+    /// Goes through the facts beside the keys, for whether each has one.
+    fn stream_any(
+        &mut self,
+        order: Order,
+        keys: &[Cell],
+        rows: &[u32],
+        out: &mut Matches,
+    ) -> Result<(), QueryError> {
+        self.stream(order, keys, rows, out, |out, next, first, _| {
+            while let Some(row) = rows.get(*next)
+                && keys[*row as usize] <= first
+            {
+                if keys[*row as usize] == first {
+                    out.from.push(*row);
+                }
+                *next += 1;
+            }
+        })
+    }
+
+    /// Walks beside the keys, for whether each has a fact.
     fn merge_any(
         &mut self,
         order: Order,
         keys: &[Cell],
         out: &mut Matches,
     ) -> Result<(), QueryError> {
+        let rows = rows_by_key(keys, self.meter)?;
+        if self.is_dense(order, keys, &rows) {
+            return self.stream_any(order, keys, &rows, out);
+        }
         let mut cursor = self.snapshot.cursor(self.id, order);
-        for row in rows_by_key(keys, self.meter)? {
+        for row in rows {
             let key = keys[row as usize];
             cursor.seek_first(key);
             match cursor.current() {
@@ -277,6 +374,19 @@ impl Walk<'_, '_> {
         let runs = rows.chunk_by_mut(|a, b| keys[*a as usize] == keys[*b as usize]);
         for run in runs.filter(|run| run.len() > 1) {
             run.sort_by_key(|row| second(*row as usize));
+        }
+        if self.is_dense(order, keys, &rows) {
+            return self.stream(order, keys, &rows, out, |out, next, first, second_found| {
+                while let Some(row) = rows.get(*next)
+                    && let pair = (keys[*row as usize], second(*row as usize))
+                    && pair <= (first, second_found)
+                {
+                    if pair == (first, second_found) {
+                        out.from.push(*row);
+                    }
+                    *next += 1;
+                }
+            });
         }
         let mut cursor = self.snapshot.cursor(self.id, order);
         for row in rows {
@@ -323,18 +433,25 @@ impl Walk<'_, '_> {
     }
 
     fn scan_pairs(&mut self, emit: &Emit, mut out: Matches) -> Result<Matches, QueryError> {
-        let mut failure = Ok(());
-        let mut n_facts = 0;
+        let (mut n_facts, mut failure) = (0, Ok(()));
+        let n_most = self.snapshot.count(self.id) as usize;
+        self.meter.room_for(n_most as u64 * 3 * CELL_BYTES)?;
+        let (mut entities, mut values) = (Vec::with_capacity(n_most), Vec::with_capacity(n_most));
         let _ = self.snapshot.for_each_fact(self.id, Order::ByEntity, |entity, value| {
-            emit.push(&mut out, 0, &[entity, value]);
+            if emit.fits(&[entity, value]) {
+                entities.push(entity);
+                values.push(value);
+            }
             n_facts += 1;
             if n_facts % BLOCK == 0 {
-                failure = self.told_block(&out);
+                failure = self.meter.read_facts(BLOCK);
             }
             if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         failure?;
         self.meter.read_facts(n_facts % BLOCK)?;
+        out.from = vec![0; entities.len()];
+        emit.put(&mut out, [entities, values]);
         Ok(out)
     }
 
@@ -370,6 +487,17 @@ impl Walk<'_, '_> {
         key: Cell,
         found: &mut Vec<Cell>,
     ) -> Result<(), QueryError> {
+        self.collect_from(order, key, Cell::MIN, found)
+    }
+
+    /// The second cells of the facts with this first one, from a second cell on.
+    fn collect_from(
+        &mut self,
+        order: Order,
+        key: Cell,
+        from: Cell,
+        found: &mut Vec<Cell>,
+    ) -> Result<(), QueryError> {
         let meter = &mut *self.meter;
         let mut n_untold = 0;
         let mut failure = Ok(());
@@ -381,10 +509,7 @@ impl Walk<'_, '_> {
             }
             if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let _ = match order {
-            Order::ByEntity => self.snapshot.for_each_value(self.id, key, take),
-            Order::ByValue => self.snapshot.for_each_entity(self.id, key, take),
-        };
+        let _ = self.snapshot.for_each_second(self.id, order, key, from, take);
         failure?;
         self.meter.read_facts(n_untold)
     }

@@ -1,8 +1,10 @@
 //! Steps that read no facts: predicates, functions and constants.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::batch::{Matches, Rows};
+use super::meter::BLOCK;
 use super::steps::{Emit, Operand};
 use super::{Evaluator, functions};
 use crate::error::QueryError;
@@ -47,28 +49,42 @@ impl Evaluator<'_> {
     ) -> Result<Matches, QueryError> {
         let args = self.operands(args, rows);
         let mut out = Matches::new(Vec::new());
-        for row in 0..rows.len() {
-            let holds = match self.compare_cells(function, &args, row) {
-                Some(holds) => holds,
-                None => self.result(function, &args, row)? == Some(Value::Boolean(true)),
-            };
-            if holds {
-                out.from.push(row as u32);
+        for begin in (0..rows.len()).step_by(BLOCK as usize) {
+            let block = begin..rows.len().min(begin + BLOCK as usize);
+            let n_rows = block.len() as u64;
+            match (function, &args[..]) {
+                (Function::Equal, [a, b]) => keep_equal(*a, *b, true, block, &mut out),
+                (Function::NotEqual, [a, b]) => keep_equal(*a, *b, false, block, &mut out),
+                _ => {
+                    for row in block {
+                        if self.holds_in(function, &args, row)? {
+                            out.from.push(row as u32);
+                        }
+                    }
+                }
             }
-            self.meter.made_row_in(out.n_bytes())?;
+            self.meter.room_for(out.n_bytes())?;
+            self.meter.made_rows(n_rows)?;
         }
         Ok(out)
+    }
+
+    fn holds_in(
+        &mut self,
+        function: Function,
+        args: &[Operand<'_>],
+        row: usize,
+    ) -> Result<bool, QueryError> {
+        match self.compare_cells(function, args, row) {
+            Some(holds) => Ok(holds),
+            None => Ok(self.result(function, args, row)? == Some(Value::Boolean(true))),
+        }
     }
 
     /// Comparisons of two cells, without building their values where that decides.
     fn compare_cells(&self, function: Function, args: &[Operand<'_>], row: usize) -> Option<bool> {
         let [a, b] = args else { return None };
         let (a, b) = (a.known(row)?, b.known(row)?);
-        match function {
-            Function::Equal => return Some(a == b),
-            Function::NotEqual => return Some(a != b),
-            _ => {}
-        }
         if a.value_type()? != b.value_type()? {
             return None;
         }
@@ -135,4 +151,24 @@ impl Evaluator<'_> {
         }
         Ok(out)
     }
+}
+
+/// The rows of a block in which two arguments are the same cell, or are not.
+fn keep_equal(
+    a: Operand<'_>,
+    b: Operand<'_>,
+    is_equal: bool,
+    block: Range<usize>,
+    out: &mut Matches,
+) {
+    // Written always and counted only where it is kept: a branch here would be a guess.
+    let begin = out.from.len();
+    out.from.resize(begin + block.len(), 0);
+    let mut n_kept = 0;
+    let kept = &mut out.from[begin..];
+    for row in block {
+        kept[n_kept] = row as u32;
+        n_kept += usize::from((a.known(row) == b.known(row)) == is_equal);
+    }
+    out.from.truncate(begin + n_kept);
 }

@@ -29,12 +29,21 @@ impl Evaluator<'_> {
     /// The rows of the answer, given those of the body.
     pub(super) fn find(&mut self, program: &Program, rows: Rows) -> Result<AnswerRows, QueryError> {
         self.meter.doing = Doing::Result;
-        let mut found = if program.find.iter().any(is_aggregate) {
+        let found = if program.find.iter().any(is_aggregate) {
             self.groups(program, rows)?
         } else {
             let vars: Vec<Var> = program.find.iter().map(FindElement::var).collect();
             project(program, &vars, rows)
         };
+        self.answer_rows(program, found)
+    }
+
+    /// Those rows that are asked for, in their order.
+    pub(super) fn answer_rows(
+        &mut self,
+        program: &Program,
+        mut found: Found,
+    ) -> Result<AnswerRows, QueryError> {
         for (having, function) in program.having.iter().zip(&program.having_functions) {
             let mut rows = Vec::new();
             for row in 0..found.n_rows as u32 {

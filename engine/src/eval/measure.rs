@@ -5,8 +5,8 @@
 //! stand (a body of a table, a plan within a step of another), and what they do is added up.
 //! Time is read from the clock of who asks; the engine has none.
 
-use std::collections::BTreeMap;
-use core::time::Duration; // a span of time; `std::time` has the clocks, which have no place here
+use core::time::Duration;
+use std::collections::BTreeMap; // a span of time; `std::time` has the clocks, which have no place here
 
 use super::Evaluator;
 use super::fixpoint::Frame;

@@ -16,6 +16,7 @@ mod batch;
 mod calls;
 mod closure;
 mod components;
+mod counts;
 mod exact;
 mod explain;
 mod filters;

@@ -134,7 +134,7 @@ impl Query {
         let planner = Planner::new(stratified, snapshot, plans, choice);
         let meter = Meter::new(budget);
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, records_reads);
-        let rows = evaluator.answer_rows(program, inputs)?;
+        let rows = evaluator.answer_located(program, inputs)?;
         let answer = self.answer(rows, &evaluator);
         Ok(Watched { answer, reads: evaluator.reads.unwrap_or_default().finish(snapshot) })
     }
@@ -176,7 +176,7 @@ impl Query {
         let mut evaluator = Evaluator::new(stratified, snapshot, &planner, meter, false);
         evaluator.measure = Some(Measure::new(clock));
         let mark = evaluator.begin_part(Part::Whole, 0);
-        let rows = evaluator.answer_rows(program, inputs)?;
+        let rows = evaluator.answer_located(program, inputs)?;
         evaluator.end_step(mark, rows.len(), 0);
         let answer = self.answer(rows, &evaluator);
         let ran = Some(&evaluator);
@@ -245,22 +245,26 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 
 impl Evaluator<'_> {
     /// The rows of the answer; an error says where it was met.
-    fn answer_rows(
+    fn answer_located(
         &mut self,
         program: &Program,
         inputs: &[Input],
     ) -> Result<AnswerRows, QueryError> {
         self.patterns = program.patterns.clone();
-        let rows = self.answer_rows_for(program, inputs);
+        let rows = self.answer_inputs(program, inputs);
         rows.map_err(|error| self.located(program, error))
     }
 
-    fn answer_rows_for(
+    /// The rows of the answer, by a way that does not evaluate the body where there is one.
+    fn answer_inputs(
         &mut self,
         program: &Program,
         inputs: &[Input],
     ) -> Result<AnswerRows, QueryError> {
         let rows = self.input_rows(program, inputs)?;
+        if let Some(rows) = self.counts(program)? {
+            return Ok(rows);
+        }
         match self.top(program, self.planner, &rows)? {
             Some(rows) => Ok(rows),
             None => self.rows_of(program, self.planner, rows),

@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use super::Evaluator;
 use super::access::Pace;
 use super::batch::{Matches, Rows};
+use super::meter::BLOCK;
 use super::reads::Key;
 use super::scratch::Scratch;
 use super::steps::{Emit, Operand};
@@ -48,6 +49,7 @@ impl Evaluator<'_> {
         self.record(id, Key::All);
         let (snapshot, scratch, meter) = (self.snapshot, &self.scratch, &mut self.meter);
         let mut pace = Pace::default();
+        let (mut entities, mut values) = (Vec::new(), Vec::new());
         for row in 0..rows.len() {
             meter.check_at(row)?;
             let bounds: Vec<(Function, Cell)> = bounds
@@ -55,23 +57,33 @@ impl Evaluator<'_> {
                 .map(|(function, operand)| (*function, operand.known(row).expect("it is known")))
                 .collect();
             for span in spans(&bounds, scratch) {
-                let mut failure = Ok(());
+                let (mut n_facts, mut failure) = (0, Ok(()));
                 let mut last = None;
-                let _ = snapshot.for_each_between(id, span.from, span.until, |value, entity| {
-                    let passes = match last {
-                        Some((checked, passes)) if checked == value => passes,
-                        _ => !span.is_checked || meets(value, &bounds, scratch),
-                    };
-                    last = Some((value, passes));
-                    if passes {
-                        emit.push(&mut out, row, &[entity, value]);
+                let mut passes = |value| match last {
+                    Some((checked, passes)) if checked == value => passes,
+                    _ => {
+                        let passes = meets(value, &bounds, scratch);
+                        last = Some((value, passes));
+                        passes
                     }
-                    failure = pace.read(1, &out, meter);
+                };
+                let _ = snapshot.for_each_between(id, span.from, span.until, |value, entity| {
+                    if (!span.is_checked || passes(value)) && emit.fits(&[entity, value]) {
+                        out.from.push(row as u32);
+                        entities.push(entity);
+                        values.push(value);
+                    }
+                    n_facts += 1;
+                    if n_facts == BLOCK {
+                        failure = pace.read(std::mem::take(&mut n_facts), &out, meter);
+                    }
                     if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 });
                 failure?;
+                pace.read(n_facts, &out, meter)?;
             }
         }
+        emit.put(&mut out, [entities, values]);
         pace.tell(&out, meter)?;
         Ok(out)
     }

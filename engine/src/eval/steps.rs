@@ -86,6 +86,13 @@ impl Emit {
         self.equal.iter().all(|(a, b)| cells[*a] == cells[*b])
     }
 
+    /// Makes the found cells, given by position, the columns of the variables that take them.
+    pub(super) fn put<const N: usize>(&self, out: &mut Matches, mut found: [Vec<Cell>; N]) {
+        for (column, position) in out.cells.iter_mut().zip(&self.positions) {
+            *column = std::mem::take(&mut found[*position]);
+        }
+    }
+
     /// The position that a variable takes.
     pub(super) fn position(&self, var: Var) -> Option<usize> {
         let index = self.vars.iter().position(|other| *other == var);

@@ -21,8 +21,11 @@ use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::plan::Planner;
 use crate::profile::count;
-use crate::program::{Atom, AttributeTerm, FindElement, Program, Term, Var};
+use crate::program::{Atom, AttributeTerm, Clause, FindElement, Program, Term, Var};
 use crate::store::{AttributeId, Snapshot};
+
+/// How many times the fewest facts of something known are tried before the body begins there.
+const KNOWN_FACTOR: u64 = 4;
 
 /// Facts taken at first for each row of the window, and at least.
 const FACTS_A_ROW: u64 = 2;
@@ -67,7 +70,13 @@ impl Evaluator<'_> {
         let Some(limit) = program.raw.limit else { return Ok(None) };
         let snapshot = self.snapshot;
         let Some(scan) = Scan::of(program, inputs.vars(), snapshot) else { return Ok(None) };
-        let n_most = scan.n_facts_most(snapshot);
+        let fewest = fewest_known(program, Some(inputs), snapshot);
+        // Who watches what is read would be woken by every fact of the attribute, instead of by
+        // those of the known value.
+        if self.reads.is_some() && fewest.is_some() {
+            return Ok(None);
+        }
+        let n_most = scan.n_facts_most(fewest, snapshot) / (inputs.len() as u64).max(1);
         let mut n_facts = n_facts_at_first(program, limit);
         for n_tries in 1.. {
             let is_all = n_facts >= scan.n_within;
@@ -77,7 +86,11 @@ impl Evaluator<'_> {
                 break;
             }
             let bound = self.bound_by(&scan, values, inputs)?;
-            let rows = self.rows_of(program, planner, bound)?;
+            // Where the body is this one pattern, every fact is a row.
+            let rows = match program.body.clauses.len() {
+                1 => self.find(program, bound)?,
+                _ => self.rows_of(program, planner, bound)?,
+            };
             let found = is_all || rows.len() as u64 >= limit;
             if let Some(measure) = &mut self.measure {
                 measure.tried = Some(Tried { n_tries, n_facts: n_taken, found });
@@ -92,6 +105,36 @@ impl Evaluator<'_> {
         }
         Ok(None)
     }
+}
+
+/// The fewest facts that a pattern of the body has whose entity or value is known: a constant, or
+/// an input where there is one row of them. None where no pattern knows either.
+fn fewest_known(program: &Program, inputs: Option<&Rows>, snapshot: &Snapshot) -> Option<u64> {
+    let inputs = inputs.filter(|inputs| inputs.len() == 1);
+    let known = |term: &Term| match term {
+        Term::Const(value) => Some(snapshot.dictionary().find(value)),
+        Term::Var(var) => inputs
+            .filter(|inputs| inputs.vars().contains(var))
+            .map(|inputs| Some(inputs.column(*var)[0]).filter(|cell| cell.as_scratch().is_none())),
+        Term::Blank => None,
+    };
+    let count = |clause: &Clause| {
+        let Atom::Pattern { entity, attribute: AttributeTerm::Const(attribute), value } =
+            &clause.atom
+        else {
+            return None;
+        };
+        let id = snapshot.find_attribute(attribute);
+        let facts_of = |cell: Option<Cell>, count: &dyn Fn(AttributeId, Cell) -> u64| {
+            id.zip(cell).map_or(0, |(id, cell)| count(id, cell))
+        };
+        let by_entity =
+            known(entity).map(|cell| facts_of(cell, &|id, cell| snapshot.count_values(id, cell)));
+        let by_value =
+            known(value).map(|cell| facts_of(cell, &|id, cell| snapshot.count_entities(id, cell)));
+        by_entity.into_iter().chain(by_value).min()
+    };
+    program.body.clauses.iter().filter_map(count).min()
 }
 
 /// How many facts are taken at first.
@@ -135,7 +178,10 @@ impl Scan {
         let attribute = snapshot.find_attribute(attribute)?;
         let count =
             |values: &Range<Cell>| snapshot.count_between(attribute, values.start, values.end);
+        // One look before the order by value is asked for, which may have to be built.
+        let is_symbol = |cell: Cell| Cell::SYMBOLS.iter().any(|symbols| symbols.contains(&cell));
         if snapshot.count(attribute) / PART_MAX < FACTS_MIN
+            || snapshot.facts(attribute).next().is_none_or(|(_, value)| is_symbol(value))
             || Cell::SYMBOLS.iter().any(|symbols| count(symbols) > 0)
         {
             return None;
@@ -163,7 +209,7 @@ impl Scan {
         let n_facts = n_facts_at_first(program, limit);
         let values = scan.first_values(n_facts, snapshot);
         let n_taken = snapshot.count_between(scan.attribute, values.start, values.end);
-        let n_most = scan.n_facts_most(snapshot);
+        let n_most = scan.n_facts_most(fewest_known(program, None, snapshot), snapshot);
         if n_taken > n_most {
             return None;
         }
@@ -185,9 +231,11 @@ impl Scan {
         Some((scan, text))
     }
 
-    /// The part of the facts that is tried.
-    fn n_facts_most(&self, snapshot: &Snapshot) -> u64 {
-        snapshot.count(self.attribute) / PART_MAX
+    /// The part of the facts that is tried: no more than are worth it where the body can begin
+    /// with the `fewest` facts of something known.
+    fn n_facts_most(&self, fewest: Option<u64>, snapshot: &Snapshot) -> u64 {
+        let part = snapshot.count(self.attribute) / PART_MAX;
+        part.min(fewest.map_or(part, |fewest| fewest.saturating_mul(KNOWN_FACTOR)))
     }
 
     /// The values of the first so many facts, and of those that tie with the last of them.

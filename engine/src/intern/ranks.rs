@@ -18,8 +18,17 @@ use super::{Cell, TAG_BOOLEAN, TAG_DATE, TAG_INT, TAG_REF, TAG_STRING};
 /// The ranks of all texts of a dictionary at some time.
 #[derive(Debug, Default)]
 pub struct Ranks {
-    strings: Vec<u32>,
-    entities: Vec<u32>,
+    strings: Places,
+    entities: Places,
+}
+
+/// The ranks of one kind of text.
+#[derive(Debug, Default)]
+struct Places {
+    /// By symbol.
+    ranks: Vec<u32>,
+    /// The way back: by rank.
+    symbols: Vec<u32>,
 }
 
 impl Ranks {
@@ -33,15 +42,28 @@ impl Ranks {
         };
         match cell.tag() {
             TAG_BOOLEAN | TAG_INT | TAG_DATE => Some(cell.0),
-            TAG_STRING => ranked(&self.strings, TAG_STRING),
-            TAG_REF => ranked(&self.entities, TAG_REF),
+            TAG_STRING => ranked(&self.strings.ranks, TAG_STRING),
+            TAG_REF => ranked(&self.entities.ranks, TAG_REF),
             _ => None,
         }
     }
 
+    /// The cells of the texts that have keys from `least` on, in the order of keys: each is so far
+    /// from the cell that comes first here. None where keys are not those of texts.
+    pub(crate) fn symbols_from(&self, least: u64) -> Option<(Cell, &[u32])> {
+        let least = Cell(least);
+        let places = match least.tag() {
+            TAG_STRING => &self.strings,
+            TAG_REF => &self.entities,
+            _ => return None,
+        };
+        let first = usize::try_from(least.payload()).ok()?;
+        Some((Cell::new(least.tag(), 0), places.symbols.get(first..)?))
+    }
+
     /// How many texts have a rank.
     pub(super) fn len(&self) -> usize {
-        self.strings.len() + self.entities.len()
+        self.strings.ranks.len() + self.entities.ranks.len()
     }
 
     /// The ranks once all texts of these tables have one.
@@ -51,10 +73,10 @@ impl Ranks {
         entities: &Symbols<EntityId>,
     ) -> Ranks {
         Ranks {
-            strings: extend(&self.strings, strings.len(), |symbol| strings.get(symbol)),
-            entities: extend(&self.entities, entities.len(), |symbol| {
-                entities.get(symbol).as_str()
-            }),
+            strings: self.strings.extended(strings.len(), |symbol| strings.get(symbol)),
+            entities: self
+                .entities
+                .extended(entities.len(), |symbol| entities.get(symbol).as_str()),
         }
     }
 }
@@ -68,40 +90,34 @@ fn head(text: &str) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// Ranks of the symbols `0..n`, given those of the first ones.
-fn extend<'t>(ranks: &[u32], n: usize, text: impl Fn(u32) -> &'t str) -> Vec<u32> {
-    let n_old = ranks.len();
-    if n <= n_old {
-        return ranks.to_vec();
-    }
-    let symbol = |index: usize| u32::try_from(index).expect("symbols have 32 bits");
-    let mut new: Vec<(u128, u32)> =
-        (n_old..n).map(symbol).map(|symbol| (head(text(symbol)), symbol)).collect();
-    new.sort_unstable_by(|(a_head, a), (b_head, b)| {
-        a_head.cmp(b_head).then_with(|| text(*a).cmp(text(*b)))
-    });
-    let mut old = vec![0; n_old];
-    for (index, rank) in ranks.iter().enumerate() {
-        old[*rank as usize] = symbol(index);
-    }
-    // Where each new text goes among the old ones is searched, so that those are not all looked at.
-    let mut extended = vec![0; n];
-    let (mut rank, mut rest) = (0, old.as_slice());
-    let mut give = |symbols: &[u32]| {
-        for symbol in symbols {
-            extended[*symbol as usize] = rank;
-            rank += 1;
+impl Places {
+    /// Those of the symbols `0..n`, given those of the first ones.
+    fn extended<'t>(&self, n: usize, text: impl Fn(u32) -> &'t str) -> Places {
+        let n_old = self.ranks.len();
+        let symbol = |index: usize| u32::try_from(index).expect("symbols have 32 bits");
+        let mut new: Vec<(u128, u32)> =
+            (n_old..n).map(symbol).map(|symbol| (head(text(symbol)), symbol)).collect();
+        new.sort_unstable_by(|(a_head, a), (b_head, b)| {
+            a_head.cmp(b_head).then_with(|| text(*a).cmp(text(*b)))
+        });
+        // Where each new text goes among the old ones is searched, so that those are not all
+        // looked at.
+        let mut symbols = Vec::with_capacity(n_old + new.len());
+        let mut rest = self.symbols.as_slice();
+        for (_, symbol) in new {
+            let (before, after) =
+                rest.split_at(rest.partition_point(|other| text(*other) < text(symbol)));
+            symbols.extend_from_slice(before);
+            symbols.push(symbol);
+            rest = after;
         }
-    };
-    for (_, symbol) in new {
-        let (before, after) =
-            rest.split_at(rest.partition_point(|other| text(*other) < text(symbol)));
-        give(before);
-        give(&[symbol]);
-        rest = after;
+        symbols.extend_from_slice(rest);
+        let mut ranks = vec![0; symbols.len()];
+        for (rank, symbol) in (0..).zip(&symbols) {
+            ranks[*symbol as usize] = rank;
+        }
+        Places { ranks, symbols }
     }
-    give(rest);
-    extended
 }
 
 #[cfg(test)]
@@ -109,7 +125,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
-    use crate::intern::Dictionary;
+    use crate::intern::{Cell, Dictionary};
     use crate::value::{Date, Value};
 
     fn any_value() -> impl Strategy<Value = Value> {
@@ -136,6 +152,10 @@ mod tests {
                 let is_inline = |value: &Value| !matches!(value, Value::Number(n) if n.as_i64().is_none());
                 for &a in &cells {
                     prop_assert_eq!(ranks.key(a).is_some(), is_inline(&dictionary.value(a)));
+                    let way_back = ranks.key(a).and_then(|key| ranks.symbols_from(key));
+                    let is_text = matches!(dictionary.value(a), Value::String(_) | Value::Ref(_));
+                    let symbol = |(base, symbols): (Cell, &[u32])| Cell(base.0 + u64::from(symbols[0]));
+                    prop_assert_eq!(way_back.map(symbol), is_text.then_some(a));
                     for &b in &cells {
                         if let (Some(a_key), Some(b_key)) = (ranks.key(a), ranks.key(b)) {
                             prop_assert_eq!(a_key.cmp(&b_key), dictionary.compare(a, b));

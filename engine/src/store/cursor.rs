@@ -175,6 +175,26 @@ impl Snapshot {
         visit(self.index(a).holders(v), |_, entity| take(entity))
     }
 
+    /// Second cells of the facts with this first cell, from one on, as a cursor of that order
+    /// gives them.
+    pub(crate) fn for_each_second<Break>(
+        &self,
+        a: AttributeId,
+        order: Order,
+        first: Cell,
+        from: Cell,
+        mut take: impl FnMut(Cell) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        let index = self.index(a);
+        let (begin, end) = (Pair::new(first, from), Pair::new(first.after(), Cell::MIN));
+        match order {
+            Order::ByEntity => visit(index.visible().range(begin, end), |_, second| take(second)),
+            Order::ByValue => {
+                visit(index.holders_tree(first).range(begin, end), |_, second| take(second))
+            }
+        }
+    }
+
     /// Facts of an attribute as a cursor of that order gives them: (first, second).
     pub fn for_each_fact<Break>(
         &self,
@@ -190,6 +210,78 @@ impl Snapshot {
                 visit(refs.iter(), take)
             }
         }
+    }
+
+    /// Facts whose first cell is in `from..until`, as a cursor of that order gives them.
+    pub(crate) fn for_each_within<Break>(
+        &self,
+        a: AttributeId,
+        order: Order,
+        from: Cell,
+        until: Cell,
+        take: impl FnMut(Cell, Cell) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        match order {
+            Order::ByValue => self.for_each_between(a, from, until, take),
+            Order::ByEntity => {
+                let (begin, end) = (Pair::new(from, Cell::MIN), Pair::new(until, Cell::MIN));
+                visit(self.index(a).visible().range(begin, end), take)
+            }
+        }
+    }
+
+    /// How many facts have a first cell in `from..until`. O(log n).
+    pub(crate) fn count_within(
+        &self,
+        a: AttributeId,
+        order: Order,
+        from: Cell,
+        until: Cell,
+    ) -> u64 {
+        match order {
+            Order::ByValue => self.count_between(a, from, until),
+            Order::ByEntity => {
+                let (begin, end) = (Pair::new(from, Cell::MIN), Pair::new(until, Cell::MIN));
+                self.index(a).visible().count(begin, end) as u64
+            }
+        }
+    }
+
+    /// The different first cells of an attribute's facts in this order, and how many facts have
+    /// each. Facts of large groups are not gone through.
+    pub(crate) fn for_each_group<Break>(
+        &self,
+        a: AttributeId,
+        order: Order,
+        mut take: impl FnMut(Cell, u64) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        /// In larger groups finding the end takes less than going there.
+        const GONE_THROUGH_MAX: u64 = 64;
+        let n_groups = match order {
+            Order::ByEntity => self.n_entities(a),
+            Order::ByValue => self.n_values(a),
+        };
+        if self.count(a) / n_groups.max(1) > GONE_THROUGH_MAX {
+            let mut cursor = self.cursor(a, order);
+            while let Some((first, _)) = cursor.current() {
+                take(first, self.count_within(a, order, first, first.after()))?;
+                cursor.next_first();
+            }
+            return ControlFlow::Continue(());
+        }
+        let mut group: Option<(Cell, u64)> = None;
+        self.for_each_fact(a, order, |first, _| {
+            match &mut group {
+                Some((cell, n)) if *cell == first => *n += 1,
+                _ => {
+                    if let Some((cell, n)) = group.replace((first, 1)) {
+                        return take(cell, n);
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        group.map_or(ControlFlow::Continue(()), |(cell, n)| take(cell, n))
     }
 
     /// Facts whose value's cell is in `from..until`, by value: (value, entity).
@@ -316,6 +408,14 @@ mod tests {
                 .collect();
             for (order, set) in [(Order::ByEntity, &by_entity), (Order::ByValue, &by_value)] {
                 prop_assert!(collect(&snapshot, order).iter().eq(set));
+                let groups = taken(|taken| {
+                    snapshot.for_each_group(ID, order, |first, n| push(taken, (first, n)))
+                });
+                let firsts: BTreeSet<Cell> = set.iter().map(|pair| pair.0).collect();
+                let n_of = |first| set.range((first, Cell::MIN)..(first, Cell::MAX)).count() as u64;
+                let expected: Vec<_> = firsts.iter().map(|first| (*first, n_of(*first))).collect();
+                prop_assert_eq!(groups, expected);
+
                 let mut taken = Vec::new();
                 let flow = snapshot.for_each_fact(ID, order, |first, second| {
                     taken.push((first, second));
@@ -360,6 +460,15 @@ mod tests {
                 let group = |set: &BTreeSet<(Cell, Cell)>, first| -> Vec<Cell> {
                     set.range((first, Cell::MIN)..(first, Cell::MAX)).map(|pair| pair.1).collect()
                 };
+                for (order, set, first) in
+                    [(Order::ByEntity, &by_entity, e), (Order::ByValue, &by_value, from)]
+                {
+                    let seconds = taken(|taken| {
+                        snapshot.for_each_second(ID, order, first, until, |cell| push(taken, cell))
+                    });
+                    let pairs = set.range((first, until)..(first, Cell::MAX));
+                    prop_assert_eq!(seconds, pairs.map(|pair| pair.1).collect::<Vec<_>>());
+                }
                 let values = taken(|taken| snapshot.for_each_value(ID, e, |v| push(taken, v)));
                 prop_assert_eq!(values, group(&by_entity, e));
                 let entities = taken(|taken| snapshot.for_each_entity(ID, from, |e| push(taken, e)));
@@ -370,6 +479,16 @@ mod tests {
                 let is_between = |pair: &&(Cell, Cell)| from <= pair.0 && pair.0 < until;
                 let expected: Vec<_> = by_value.iter().filter(is_between).copied().collect();
                 prop_assert_eq!(snapshot.count_between(ID, from, until), expected.len() as u64);
+                let within = taken(|taken| {
+                    let order = Order::ByEntity;
+                    snapshot.for_each_within(ID, order, from, until, |e, v| push(taken, (e, v)))
+                });
+                let is_within = |pair: &&(Cell, Cell)| from <= pair.0 && pair.0 < until;
+                let within_expected: Vec<_> =
+                    by_entity.iter().filter(is_within).copied().collect();
+                let count = snapshot.count_within(ID, Order::ByEntity, from, until);
+                prop_assert_eq!(count, within.len() as u64);
+                prop_assert_eq!(within, within_expected);
                 prop_assert_eq!(between, expected);
             }
         }

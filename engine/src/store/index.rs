@@ -166,7 +166,12 @@ impl AttributeIndex {
 
     /// (value, entity) of visible facts of one value, by entity.
     pub(super) fn holders(&self, value: Cell) -> Range<'_, Pairs, Units> {
-        group(self.holders.of(value, &self.visible), value)
+        group(self.holders_tree(value), value)
+    }
+
+    /// The tree that has the facts of this value.
+    pub(super) fn holders_tree(&self, value: Cell) -> &PairSet {
+        self.holders.of(value, &self.visible)
     }
 
     pub(super) fn holders_len(&self, value: Cell) -> usize {

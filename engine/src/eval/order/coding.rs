@@ -5,14 +5,16 @@
 //! least cell; texts have the ranks that the dictionary gives them; anything else gets codes of its own, and
 //! only then are values compared. How codes are packed is left out.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::answer::Output;
 use crate::eval::scratch::Scratch;
-use crate::intern::Cell;
+use crate::intern::{Cell, Ranks};
 use crate::value::{Value, ValueType};
 
 /// A column of rows that are not ordered yet.
@@ -57,16 +59,18 @@ enum Kind {
     /// Cells that are ordered as their values, if only because they are all the same: the distance
     /// from the least one.
     Distance { least: Cell },
+    /// A code for each row: the distance of its text's key from the least one.
+    Ranked { codes: Vec<u32>, least: u64, ranks: Arc<Ranks> },
     /// A code for each row, and what it stands for.
     Own { codes: Vec<u32>, table: Table },
 }
 
 /// How codes become a column of an answer.
-pub(crate) enum Decoding {
+pub(crate) enum Decoding<'c> {
     /// Cells, by their distance from this one, as codes are.
     Distances(Cell),
     /// Cells, by their distance from this one, which the table gives for each code.
-    Narrow(Cell, Vec<u32>),
+    Narrow(Cell, Cow<'c, [u32]>),
     /// Cells.
     Cells,
     /// Outputs by code: what codes stand for is kept once.
@@ -77,18 +81,11 @@ pub(crate) enum Decoding {
 
 /// What codes stand for, by code.
 enum Table {
-    /// Cells; [`NO_CELL`] where no row has the code.
+    /// Cells.
     Cells(Vec<Cell>),
     /// A row that has the code.
     Rows(Vec<u32>),
 }
-
-/// No value has this cell.
-const NO_CELL: Cell = Cell::MIN;
-
-/// The most places of a table for each row: where ranks lie further apart, the column gets codes
-/// of its own.
-const SPARSE_MAX: usize = 16;
 
 impl Coding {
     pub(crate) fn of(source: &Source, scratch: &Scratch<'_>) -> Coding {
@@ -120,7 +117,7 @@ impl Coding {
     pub(crate) fn code(&self, source: &Source, row: usize) -> u64 {
         match (&self.kind, source) {
             (Kind::Distance { least }, Source::Cells(cells)) => cells[row].0 - least.0,
-            (Kind::Own { codes, .. }, _) => u64::from(codes[row]),
+            (Kind::Own { codes, .. } | Kind::Ranked { codes, .. }, _) => u64::from(codes[row]),
             (Kind::Distance { .. }, Source::Outputs(_)) => unreachable!("outputs have own codes"),
         }
     }
@@ -139,7 +136,7 @@ impl Coding {
                     visit(index, cell.0 - least.0);
                 }
             }
-            (Kind::Own { codes, .. }, _) => {
+            (Kind::Own { codes, .. } | Kind::Ranked { codes, .. }, _) => {
                 for (index, code) in codes[rows].iter().enumerate() {
                     visit(index, u64::from(*code));
                 }
@@ -155,17 +152,21 @@ impl Coding {
                 Some(Value::Number(number)) => number.as_i64(),
                 _ => None,
             },
-            Kind::Own { .. } => None,
+            Kind::Ranked { .. } | Kind::Own { .. } => None,
         }
     }
 
     /// How codes become the column of an answer that has so many rows.
-    pub(crate) fn decoding(&self, n_rows: usize) -> Decoding {
+    pub(crate) fn decoding(&self, n_rows: usize) -> Decoding<'_> {
         match &self.kind {
             Kind::Distance { least } if self.last <= u64::from(u32::MAX) => {
                 Decoding::Distances(*least)
             }
             Kind::Distance { .. } => Decoding::Cells,
+            Kind::Ranked { least, ranks, .. } => {
+                let (base, symbols) = symbols(ranks, *least);
+                Decoding::Narrow(base, Cow::Borrowed(symbols))
+            }
             Kind::Own { table: Table::Cells(cells), .. }
                 if cells.iter().all(|cell| cell.as_scratch().is_none()) =>
             {
@@ -182,6 +183,10 @@ impl Coding {
     pub(crate) fn cell(&self, code: u64) -> Cell {
         match &self.kind {
             Kind::Distance { least } => Cell(least.0 + code),
+            Kind::Ranked { least, ranks, .. } => {
+                let (base, symbols) = symbols(ranks, *least);
+                Cell(base.0 + u64::from(symbols[code as usize]))
+            }
             Kind::Own { table: Table::Cells(cells), .. } => cells[code as usize],
             Kind::Own { table: Table::Rows(_), .. } => unreachable!("outputs have no cells"),
         }
@@ -217,13 +222,6 @@ impl Coding {
             Output::Value(found) => found.cmp(value),
             Output::List(_) | Output::Tree(_) => Ordering::Greater,
         };
-        if let Kind::Own { table: Table::Cells(cells), .. } = &self.kind {
-            let used: Vec<u64> =
-                (0..=self.last).filter(|code| cells[*code as usize] != NO_CELL).collect();
-            let place = used.partition_point(|code| compare(*code).is_lt());
-            let code = used.get(place).copied();
-            return (code.unwrap_or(self.last + 1), code.is_some_and(|code| compare(code).is_eq()));
-        }
         let (mut below, mut above) = (0, self.last + 1);
         while below < above {
             let middle = below + (above - below) / 2;
@@ -237,13 +235,17 @@ impl Coding {
     }
 }
 
+/// What the codes of texts stand for, as distances from a cell.
+fn symbols(ranks: &Ranks, least: u64) -> (Cell, &[u32]) {
+    ranks.symbols_from(least).expect("the least key is that of a text")
+}
+
 /// The distances of the cells of a table from the least of them, where they are narrow.
-fn narrow(table: &[Cell]) -> Option<Decoding> {
-    let used = || table.iter().copied().filter(|cell| *cell != NO_CELL);
-    let (least, greatest) = (used().min()?, used().max()?);
+fn narrow(table: &[Cell]) -> Option<Decoding<'_>> {
+    let (least, greatest) = (table.iter().min()?, table.iter().max()?);
     let is_narrow = greatest.0 - least.0 <= u64::from(u32::MAX);
-    let distance = |cell: &Cell| cell.0.saturating_sub(least.0) as u32;
-    is_narrow.then(|| Decoding::Narrow(least, table.iter().map(distance).collect()))
+    let distance = |cell: &Cell| (cell.0 - least.0) as u32;
+    is_narrow.then(|| Decoding::Narrow(*least, table.iter().map(distance).collect()))
 }
 
 /// Where all cells are of one kind that cells or ranks order.
@@ -267,22 +269,18 @@ fn of_one_kind(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
 /// Where all cells, which are of one kind of text, have a rank: the distance from the least.
 fn ranks(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
     let ranks = scratch.ranks_for(cells.len())?;
+    let first = ranks.key(*cells.first()?)?;
+    let (mut least, mut greatest) = (first, first);
     // Keys of cells with one tag differ in the ranks alone.
-    let codes: Option<Vec<u32>> =
-        cells.iter().map(|cell| ranks.key(*cell).map(|key| key as u32)).collect();
-    let mut codes = codes?;
-    let (least, greatest) = (*codes.iter().min()?, *codes.iter().max()?);
-    let n_places = (greatest - least) as usize + 1;
-    if n_places > SPARSE_MAX * cells.len() {
-        return None;
+    let mut codes = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let key = ranks.key(*cell)?;
+        least = least.min(key);
+        greatest = greatest.max(key);
+        codes.push(key as u32);
     }
-    let mut table = vec![NO_CELL; n_places];
-    for (code, cell) in codes.iter_mut().zip(cells) {
-        *code -= least;
-        table[*code as usize] = *cell;
-    }
-    let last = u64::from(greatest - least);
-    Some(Coding { kind: Kind::Own { codes, table: Table::Cells(table) }, last })
+    codes.iter_mut().for_each(|code| *code -= least as u32);
+    Some(Coding { kind: Kind::Ranked { codes, least, ranks }, last: greatest - least })
 }
 
 /// Each different cell is compared by value only here.
