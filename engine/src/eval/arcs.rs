@@ -22,7 +22,7 @@ use crate::store::{AttributeId, Order};
 
 /// One relation, opened in one direction.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+pub(super) enum Way {
     /// From entities to values.
     Values(AttributeId),
     /// From values to entities.
@@ -36,6 +36,11 @@ enum Way {
 pub(super) struct Ways(Vec<Way>);
 
 impl Ways {
+    /// The relations.
+    pub(super) fn all(&self) -> &[Way] {
+        &self.0
+    }
+
     /// Whether rules have to be asked, so that reading the whole may be far more than is needed.
     pub(super) fn ask_rules(&self) -> bool {
         self.0.iter().any(|way| matches!(way, Way::Answers { .. }))
@@ -119,14 +124,14 @@ impl Arcs {
 }
 
 /// Counts what is read, and looks at the limits now and then.
-struct Toll<'m> {
-    meter: &'m mut Meter,
-    n_unpaid: u64,
+pub(super) struct Toll<'m> {
+    pub(super) meter: &'m mut Meter,
+    pub(super) n_unpaid: u64,
 }
 
 impl Toll<'_> {
     #[inline]
-    fn pass(&mut self) -> ControlFlow<QueryError> {
+    pub(super) fn pass(&mut self) -> ControlFlow<QueryError> {
         self.n_unpaid += 1;
         if self.n_unpaid < BLOCK { ControlFlow::Continue(()) } else { self.pay() }
     }
@@ -141,7 +146,7 @@ impl Toll<'_> {
     }
 }
 
-fn result(flow: ControlFlow<QueryError>) -> Result<(), QueryError> {
+pub(super) fn result(flow: ControlFlow<QueryError>) -> Result<(), QueryError> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),

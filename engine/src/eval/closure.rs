@@ -9,8 +9,8 @@
 //! Whichever column is bound, an answer is a way of three parts ([`Hops`]): a first hop, any number
 //! of steps, a last hop; the first or the last may be absent. What is asked decides how it is found:
 //!
-//! - *from one node*: what the search meets is the answer. It reads the store node by node, and
-//!   goes over to reading the attribute as a whole once that is cheaper.
+//! - *from one node*: what the search meets is the answer. It reads the store level by level
+//!   (`meet`), and goes over to reading the attribute as a whole once that is cheaper.
 //! - *from many nodes*: they share one graph, read once; its strongly connected components are
 //!   searched for each of them, or put into a matrix where that is less work (`search`).
 //! - *all pairs*: the same, with the whole of the relations as the graph and every node asked.
@@ -157,8 +157,36 @@ impl Evaluator<'_> {
         if let Form::Around(steps) = &recursion.form {
             return self.around(recursion, steps, forward, Some(sources), groups);
         }
-        let search = self.search_from(&Hops::of(recursion, forward), sources)?;
+        let hops = Hops::of(recursion, forward);
+        if let ([source], Some(first), None) = (sources, &hops.first, &hops.last)
+            && let Some(members) = self.meet_from(first, &hops.step, *source)?
+        {
+            groups.add(*source, &members);
+            return self.meter.room_for(groups.n_bytes());
+        }
+        let search = self.search_from(&hops, sources)?;
         self.reach_each(search, sources, true, groups)
+    }
+
+    /// What is reached from one node, where the levels of nodes are wide enough for that to cost
+    /// less than reading all of the facts.
+    fn meet_from(
+        &mut self,
+        first: &Union,
+        step: &Union,
+        source: Cell,
+    ) -> Result<Option<Vec<Cell>>, QueryError> {
+        let (first, step) = (self.open(first), self.open(step));
+        let (Some(_), Some(n_facts)) = (self.n_facts_of(&first), self.n_facts_of(&step)) else {
+            return Ok(None);
+        };
+        let n_levels_max = (n_facts / FACTS_PER_LOOKUP).max(LOOKUPS_MIN);
+        let Some(members) = self.meet(&first, &step, source, n_levels_max)? else {
+            return Ok(None);
+        };
+        self.meter.went_through_nodes(members.len() as u64)?;
+        self.meter.made_rows(members.len() as u64)?;
+        Ok(Some(members))
     }
 
     /// Makes a group for each of the nodes a search can start from.

@@ -27,6 +27,7 @@ mod generic;
 mod groups;
 mod hash_join;
 pub(crate) mod measure;
+mod meet;
 mod meter;
 mod nodes;
 mod order;

@@ -72,6 +72,12 @@ impl Reached {
         self.starts.push(self.members.len());
     }
 
+    /// Makes a group of all that was reached from a node that was asked for.
+    pub(super) fn add(&mut self, key: Cell, members: &[Cell]) {
+        self.members.extend_from_slice(members);
+        self.close(key, true);
+    }
+
     fn group(&self, group: usize) -> (Cell, &[Cell]) {
         (self.keys[group], &self.members[self.starts[group]..self.starts[group + 1]])
     }

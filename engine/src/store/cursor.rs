@@ -122,6 +122,23 @@ impl Cursor<'_> {
         self.seek(first, Cell::MIN);
     }
 
+    /// Hands over the second cells of the pairs with this first cell, from where the cursor stands
+    /// on, and goes behind them, until told to stop.
+    pub(crate) fn for_each_second<Break>(
+        &mut self,
+        first: Cell,
+        mut take: impl FnMut(Cell) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        self.seek_first(first);
+        while let Some((found, second)) = self.current()
+            && found == first
+        {
+            take(second)?;
+            self.advance();
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Goes forward behind every pair that begins like the current one; stays at the end.
     pub fn next_first(&mut self) {
         if let Some((first, _)) = self.current() {
@@ -153,6 +170,17 @@ impl Snapshot {
         };
         place.settle();
         Cursor { place }
+    }
+
+    /// A cursor before the first fact whose first cell refers: no order is built for it.
+    pub(crate) fn cursor_of_refs(&self, a: AttributeId, order: Order) -> Cursor<'_> {
+        match order {
+            Order::ByEntity => self.cursor(a, order),
+            Order::ByValue => {
+                let refs = self.index(a).refs_by_value();
+                Cursor { place: Place::ByValue { at: refs.begin(), refs: None } }
+            }
+        }
     }
 
     /// Values of a field, in order of cells.

@@ -136,6 +136,11 @@ impl AttributeIndex {
         (others, refs)
     }
 
+    /// (value, entity) of visible facts whose value refers.
+    pub(super) fn refs_by_value(&self) -> &PairSet {
+        self.holders.refs()
+    }
+
     /// The trees of [`AttributeIndex::both_holders`] that can have values in `from..until`.
     pub(super) fn holders_between(&self, from: Cell, until: Cell) -> [Option<&PairSet>; 2] {
         let refs = (until > Cell::REFS).then(|| self.holders.refs());
