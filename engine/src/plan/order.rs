@@ -19,6 +19,9 @@ use crate::program::{AttributeTerm, RuleId, Term, Var, VarSet};
 pub(crate) use super::estimate::Counts;
 use super::estimate::RuleSizes;
 
+/// Cyclic cores are looked for while no more goals than these are left.
+const CORE_GOALS_MAX: usize = 128;
+
 /// Below this many rows no other kind of step is looked for than asking row by row.
 const FEW_ROWS: f64 = 256.0;
 
@@ -263,6 +266,10 @@ impl<'g> Ordering<'g> {
     /// through anyway.
     fn core(&mut self, position: usize) -> bool {
         let Some(edge) = Edge::of(&self.pending[position].kind, &self.bound) else { return false };
+        // A body of so many patterns would be searched again for each of them.
+        if self.recurses || self.pending.len() > CORE_GOALS_MAX {
+            return false;
+        }
         let pending = self.pending.iter().enumerate();
         let edges: Vec<(usize, Edge)> = pending
             .filter_map(|(other, goal)| Some((other, Edge::of(&goal.kind, &self.bound)?)))
@@ -270,7 +277,7 @@ impl<'g> Ordering<'g> {
         let all: Vec<Edge> = edges.iter().map(|(_, edge)| edge.clone()).collect();
         let core = shape::core_of(edge.entity, &all);
         let lies_in = |edge: &Edge| core.contains(&edge.entity) && core.contains(&edge.value);
-        if !lies_in(&edge) || self.recurses {
+        if !lies_in(&edge) {
             return false;
         }
         let n_facts = self.context.counts.of_attribute(&edge.attribute) as f64;

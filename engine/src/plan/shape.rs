@@ -44,10 +44,17 @@ pub(super) fn core_of(var: Var, edges: &[Edge]) -> VarSet {
         neighbors.entry(edge.entity).or_default().insert(edge.value);
         neighbors.entry(edge.value).or_default().insert(edge.entity);
     }
-    while let Some(leaf) = neighbors.iter().find(|(_, of)| of.len() < 2).map(|(leaf, _)| *leaf) {
-        neighbors.remove(&leaf);
-        for of in neighbors.values_mut() {
-            of.remove(&leaf);
+    // Leaves lie in no cycle, nor does what becomes a leaf without them.
+    let is_leaf = |(_, of): &(&Var, &VarSet)| of.len() < 2;
+    let mut leaves: Vec<Var> = neighbors.iter().filter(is_leaf).map(|(leaf, _)| *leaf).collect();
+    while let Some(leaf) = leaves.pop() {
+        for other in neighbors.remove(&leaf).unwrap_or_default() {
+            if let Some(of) = neighbors.get_mut(&other)
+                && of.remove(&leaf)
+                && of.len() == 1
+            {
+                leaves.push(other);
+            }
         }
     }
     let (mut core, mut open) = (VarSet::new(), vec![var]);
