@@ -174,8 +174,9 @@ async fn trees_lists_and_wide_rows_count_against_the_budget() {
     let recursive = "[:find (pull ?e [{:n/to 5}]) :where [?e :n/v 1]]";
     let nested = "[:find (pull ?e [* {:n/to [* {:n/to [* {:n/to [*]}]}]}]) :where [?e :n/v 1]]";
     let lists = format!("[:find {} :where [?e :n/to ?v]]", "(distinct ?v) ".repeat(4_000));
-    let wide: String = (0..400).map(|n| format!("[?e{n} :n/v ?v{n}]")).collect();
-    let wide = format!("[:find (count ?e0) :where [?e :n/to ?f] {wide}]");
+    let columns: String = (0..400).map(|n| format!(" ?v{n}")).collect();
+    let wide: String = (0..400).map(|n| format!("[?e :n/v ?v{n}]")).collect();
+    let wide = format!("[:find ?f {columns} :where [?e :n/to ?f] {wide}]");
     for query in [recursive, nested, &lists, &wide] {
         let answer = server.post(&app, "query", json!({"query": query})).await;
         let start = &query[..40];
