@@ -27,7 +27,7 @@ use tercet_engine::value::Value;
 const ANCESTOR: &str = "[[(up ?x ?y) [?x :p/parent ?y]] [(up ?x ?y) [?x :p/parent ?m] (up ?m ?y)]]";
 
 /// `(question, text, rules, inputs)`: one for each shape of plan.
-const QUESTIONS: [(&str, &str, &str, &[&str]); 12] = [
+const QUESTIONS: [(&str, &str, &str, &[&str]); 13] = [
     ("star", r#"[:find ?last :where [?e :p/last ?last] [?e :p/name "name3"]]"#, "", &[]),
     (
         "hash_join",
@@ -63,6 +63,12 @@ const QUESTIONS: [(&str, &str, &str, &[&str]); 12] = [
     ("top", "[:find ?e ?s :where [?e :p/salary ?s] :order-by [[?s :desc]] :limit 3]", "", &[]),
     (
         "top_given_up",
+        r#"[:find ?e ?s :where [?e :p/salary ?s] [?e :p/name ?n] [(< ?n "a")] :order-by [?s] :limit 3]"#,
+        "",
+        &[],
+    ),
+    (
+        "top_known",
         r#"[:find ?e ?s :where [?e :p/salary ?s] [?e :p/name "nobody"] :order-by [?s] :limit 3]"#,
         "",
         &[],

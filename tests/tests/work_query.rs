@@ -151,6 +151,21 @@ fn a_window_reads_only_who_has_its_key() {
     check_unmoved(&related, &all[30 * 4..], query, 5);
 }
 
+/// A known value leaves few facts: the order's attribute is not gone through for them, however
+/// many have it.
+#[test]
+fn a_window_over_one_value_reads_no_others() {
+    let message = |index: usize, channel: &str| {
+        let e = format!("m{index}");
+        [add(&e, "m/channel", Value::from(channel)), add(&e, "m/time", Value::int(index as i64))]
+    };
+    let related: Vec<Op> = (0..10).flat_map(|index| message(index, "c1")).collect();
+    let unrelated: Vec<Op> = (10..N_UNRELATED).flat_map(|index| message(index, "others")).collect();
+    let query = "[:find ?m ?time :where [?m :m/channel \"c1\"] [?m :m/time ?time] \
+                 :order-by [[?time :desc]] :limit 50]";
+    check_unmoved(&related, &unrelated, query, 10);
+}
+
 /// The measure is not blind: what is asked about is counted.
 #[test]
 fn work_grows_with_what_is_asked() {

@@ -17,7 +17,7 @@ use rustc_hash::FxHashSet;
 
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
-use super::meter::{BLOCK, Meter};
+use super::meter::Unpaid;
 use super::nodes::Nodes;
 use super::reached::Reached;
 use crate::error::QueryError;
@@ -99,22 +99,6 @@ impl Pairs {
         let hashed = self.hashed.as_ref().map_or(0, |hashed| hashed.len() * 10);
         (self.list.len() * size_of::<(u32, u32)>() + self.n_words * size_of::<u64>() + hashed)
             as u64
-    }
-}
-
-/// What has been done since the meter was last looked at.
-struct Unpaid {
-    n_pairs_before: usize,
-    n_tried: usize,
-}
-
-impl Unpaid {
-    fn pay(&mut self, pairs: &Pairs, meter: &mut Meter) -> Result<(), QueryError> {
-        let n_pairs = pairs.list.len();
-        meter.went_through_nodes(self.n_tried as u64)?;
-        meter.made_rows((n_pairs - self.n_pairs_before) as u64)?;
-        *self = Unpaid { n_pairs_before: n_pairs, n_tried: 0 };
-        meter.room_for(pairs.n_bytes())
     }
 }
 
@@ -249,7 +233,7 @@ impl Evaluator<'_> {
             n_carried = wave.end;
             for turn in &mut *turns {
                 self.read_far(turn, &pairs.list[wave.clone()], ends)?;
-                let mut unpaid = Unpaid { n_pairs_before: pairs.list.len(), n_tried: 0 };
+                let mut unpaid = Unpaid::since(pairs.list.len());
                 for position in wave.clone() {
                     let (a, b) = pairs.list[position];
                     let (only_a, only_b) = ([a], [b]);
@@ -260,13 +244,14 @@ impl Evaluator<'_> {
                     let xs = if turn.near.is_some() { turn.back.of(a as usize) } else { &only_a };
                     for x in xs {
                         pairs.insert_all(*x, ys, ends.len());
-                        unpaid.n_tried += ys.len();
-                        if unpaid.n_tried >= BLOCK as usize {
-                            unpaid.pay(&pairs, &mut self.meter)?;
+                        if unpaid.met(ys.len()) {
+                            unpaid.pay(pairs.list.len(), &mut self.meter)?;
+                            self.meter.room_for(pairs.n_bytes())?;
                         }
                     }
                 }
-                unpaid.pay(&pairs, &mut self.meter)?;
+                unpaid.pay(pairs.list.len(), &mut self.meter)?;
+                self.meter.room_for(pairs.n_bytes())?;
             }
         }
         Ok(pairs)

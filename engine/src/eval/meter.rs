@@ -188,3 +188,43 @@ impl Meter {
         QueryError::over(limit, self.work, hint)
     }
 }
+
+/// What a search has done since the meter heard of it last: nodes it met, rows it made.
+pub(crate) struct Unpaid {
+    n_rows_before: usize,
+    n_met: usize,
+}
+
+impl Unpaid {
+    /// Nothing yet; so many rows were there before.
+    pub(crate) fn since(n_rows_before: usize) -> Unpaid {
+        Unpaid { n_rows_before, n_met: 0 }
+    }
+
+    /// Takes note of nodes met; whether it is time to pay.
+    #[inline]
+    pub(crate) fn met(&mut self, n_met: usize) -> bool {
+        self.n_met += n_met;
+        self.n_met >= BLOCK as usize
+    }
+
+    /// Takes note of nodes met, and pays when it is time; `n_rows` are there now.
+    #[inline]
+    pub(crate) fn pass(
+        &mut self,
+        n_met: usize,
+        n_rows: usize,
+        meter: &mut Meter,
+    ) -> Result<(), QueryError> {
+        if self.met(n_met) { self.pay(n_rows, meter) } else { Ok(()) }
+    }
+
+    /// Tells the meter what it has not heard yet; `n_rows` are there now.
+    #[inline(never)]
+    pub(crate) fn pay(&mut self, n_rows: usize, meter: &mut Meter) -> Result<(), QueryError> {
+        meter.went_through_nodes(self.n_met as u64)?;
+        meter.made_rows((n_rows - self.n_rows_before) as u64)?;
+        *self = Unpaid::since(n_rows);
+        Ok(())
+    }
+}

@@ -265,9 +265,9 @@ impl Evaluator<'_> {
         if let Some(rows) = self.counts(program)? {
             return Ok(rows);
         }
-        match self.top(program, self.planner, &rows)? {
+        match self.top(program, &rows)? {
             Some(rows) => Ok(rows),
-            None => self.rows_of(program, self.planner, rows),
+            None => self.rows_of(program, rows),
         }
     }
 
@@ -275,10 +275,9 @@ impl Evaluator<'_> {
     pub(super) fn rows_of(
         &mut self,
         program: &Program,
-        planner: &Planner<'_>,
         bound: Rows,
     ) -> Result<AnswerRows, QueryError> {
-        let plan = planner.body(bound.vars(), &asked_vars(program));
+        let plan = self.planner.body(bound.vars(), &asked_vars(program));
         self.meter.doing = Doing::Body { of: None, goal: None };
         let rows = self.run(&plan, 0, bound, None)?;
         let mark = self.begin_part(Part::Result, rows.len());

@@ -10,7 +10,7 @@
 
 use super::arcs::Arcs;
 use super::components::Components;
-use super::meter::{BLOCK, Meter};
+use super::meter::{BLOCK, Meter, Unpaid};
 use super::nodes::Nodes;
 use crate::error::QueryError;
 use crate::intern::Cell;
@@ -206,20 +206,20 @@ impl Search {
             }
         };
         let seeds = seeds.of(index).iter();
-        let mut unpaid = Unpaid { n_out_before: out.len(), n_met: 0 };
+        let mut unpaid = Unpaid::since(out.len());
         match graph {
             Graph::Met => {
                 let reached = last.as_ref().map_or(&*nodes, |(_, reached)| reached);
                 for cells in reached.cells().chunks(BLOCK as usize) {
                     out.extend_from_slice(cells);
-                    unpaid.pass(cells.len(), out, meter)?;
+                    unpaid.pass(cells.len(), out.len(), meter)?;
                 }
             }
             Graph::Nodes(arcs) => {
                 met.clear(nodes.len());
                 walk(arcs, seeds.copied(), met, stack, |node, n_arcs| {
                     answer(node, out);
-                    unpaid.pass(1 + n_arcs, out, meter)
+                    unpaid.pass(1 + n_arcs, out.len(), meter)
                 })?;
             }
             Graph::Components(components) => {
@@ -228,7 +228,7 @@ impl Search {
                 walk(&components.arcs, seeds, met, stack, |component, n_arcs| {
                     let members = components.members(component);
                     members.iter().for_each(|node| answer(*node, out));
-                    unpaid.pass(members.len() + n_arcs, out, meter)
+                    unpaid.pass(members.len() + n_arcs, out.len(), meter)
                 })?;
             }
             Graph::Matrix(components, matrix) => {
@@ -237,42 +237,20 @@ impl Search {
                 for seed in seeds {
                     let other = matrix.row(components.of_node[*seed as usize]);
                     row.iter_mut().zip(other).for_each(|(word, other)| *word |= other);
-                    unpaid.pass(1 + matrix.n_words / 16, out, meter)?;
+                    unpaid.pass(1 + matrix.n_words / 16, out.len(), meter)?;
                 }
                 for (word, first) in row.iter().zip((0_u32..).step_by(64)) {
                     let mut word = *word;
                     while word != 0 {
                         let members = components.members(first + word.trailing_zeros());
                         members.iter().for_each(|node| answer(*node, out));
-                        unpaid.pass(members.len(), out, meter)?;
+                        unpaid.pass(members.len(), out.len(), meter)?;
                         word &= word - 1;
                     }
                 }
             }
         }
-        unpaid.pay(out, meter)
-    }
-}
-
-/// What a search has done since the meter was last looked at.
-struct Unpaid {
-    n_out_before: usize,
-    n_met: usize,
-}
-
-impl Unpaid {
-    #[inline]
-    fn pass(&mut self, n_met: usize, out: &[Cell], meter: &mut Meter) -> Result<(), QueryError> {
-        self.n_met += n_met;
-        if self.n_met < BLOCK as usize { Ok(()) } else { self.pay(out, meter) }
-    }
-
-    #[inline(never)]
-    fn pay(&mut self, out: &[Cell], meter: &mut Meter) -> Result<(), QueryError> {
-        meter.went_through_nodes(self.n_met as u64)?;
-        meter.made_rows((out.len() - self.n_out_before) as u64)?;
-        *self = Unpaid { n_out_before: out.len(), n_met: 0 };
-        Ok(())
+        unpaid.pay(out.len(), meter)
     }
 }
 

@@ -5,7 +5,8 @@
 //! their bindings alone. Selecting `?v ≥ t` before the body or after it gives the same rows, and
 //! every row that is left out comes after all that are there; so when there are enough of them the
 //! window is right, ties included, and otherwise more are taken. Where the body rejects so many
-//! that a good part of the facts would be tried, the whole is evaluated in the planner's order.
+//! that a good part of the facts would be tried, or more than the body has for something it knows
+//! (a constant, an input), the whole is evaluated in the planner's order.
 //!
 //! Left out: values that are not ordered as their cells, and bodies with functions or rules, whose
 //! evaluation says or costs something for each binding. The order of rows is `find`'s affair.
@@ -14,18 +15,15 @@ use std::ops::{ControlFlow, Range};
 
 use super::Evaluator;
 use super::batch::Rows;
+use super::find::is_aggregate;
 use super::meter::BLOCK;
 use super::reads::Key;
 use crate::answer::AnswerRows;
 use crate::error::QueryError;
 use crate::intern::Cell;
-use crate::plan::Planner;
 use crate::profile::count;
 use crate::program::{Atom, AttributeTerm, Clause, FindElement, Program, Term, Var};
 use crate::store::{AttributeId, Snapshot};
-
-/// How many times the fewest facts of something known are tried before the body begins there.
-const KNOWN_FACTOR: u64 = 4;
 
 /// Facts taken at first for each row of the window, and at least.
 const FACTS_A_ROW: u64 = 2;
@@ -36,6 +34,9 @@ const GROWTH: u64 = 4;
 
 /// The part of the facts that is tried before all of them are evaluated: one of so many.
 const PART_MAX: u64 = 8;
+
+/// How many times the fewest facts of something known are tried before the body begins there.
+const KNOWN_FACTOR: u64 = 4;
 
 /// The facts that decide which rows come first.
 pub(super) struct Scan {
@@ -64,7 +65,6 @@ impl Evaluator<'_> {
     pub(super) fn top(
         &mut self,
         program: &Program,
-        planner: &Planner<'_>,
         inputs: &Rows,
     ) -> Result<Option<AnswerRows>, QueryError> {
         let Some(limit) = program.raw.limit else { return Ok(None) };
@@ -89,7 +89,7 @@ impl Evaluator<'_> {
             // Where the body is this one pattern, every fact is a row.
             let rows = match program.body.clauses.len() {
                 1 => self.find(program, bound)?,
-                _ => self.rows_of(program, planner, bound)?,
+                _ => self.rows_of(program, bound)?,
             };
             let found = is_all || rows.len() as u64 >= limit;
             if let Some(measure) = &mut self.measure {
@@ -157,7 +157,6 @@ impl Scan {
                     | Atom::GetElse { .. }
             )
         };
-        let is_aggregate = |element: &FindElement| matches!(element, FindElement::Aggregate { .. });
         if !program.body.clauses.iter().all(|clause| is_cheap(&clause.atom))
             || program.find.iter().any(is_aggregate)
             || inputs.contains(&value)

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::estimate::is_known;
 use crate::ids::Attribute;
 use crate::program::functions::Function;
 use crate::program::lower::{Goal, GoalKind};
@@ -124,11 +125,7 @@ pub(super) fn bound_of<'g>(
     if !matches!(function, Less | LessEqual | Greater | GreaterEqual | Equal) {
         return None;
     }
-    let is_known = |term: &Term| match term {
-        Term::Const(_) => true,
-        Term::Var(var) => bound.contains(var),
-        Term::Blank => false,
-    };
+    let is_known = |term: &Term| is_known(term, bound);
     if a.var() == Some(var) && is_known(b) {
         Some((*function, b))
     } else if b.var() == Some(var) && is_known(a) {

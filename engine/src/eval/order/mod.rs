@@ -18,14 +18,14 @@ pub(super) use coding::{Coding, Source};
 pub(super) use keys::sort_distinct;
 use keys::{Key, Least, sort};
 
-use super::meter::Meter;
+use super::meter::{self, Meter};
 use super::scratch::Scratch;
 use crate::answer::{Column, Output};
 use crate::error::QueryError;
 use crate::value::Value;
 
 /// Rows packed between two looks at the limits.
-const BLOCK: usize = 1_024;
+const BLOCK: usize = meter::BLOCK as usize;
 
 /// Rows as columns, in any order.
 pub(super) struct Found {
