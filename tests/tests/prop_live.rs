@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use tercet_engine::answer::Row;
-use tercet_engine::db::{Db, InstanceId, LiveUpdate};
+use tercet_engine::db::{Db, InstanceId, LiveLimits, LiveUpdate};
 use tercet_engine::fact::Transaction;
 use tercet_engine::limits::Budget;
 use tercet_tests::case::check_cases;
@@ -17,6 +17,7 @@ use tercet_tests::generate::question::question;
 use tercet_tests::generate::{database, history};
 use tercet_tests::oracle::eval::answer;
 use tercet_tests::oracle::merge::History;
+use tercet_tests::random::Random;
 use tercet_tests::subject;
 use tercet_tests::text::{print_facts, print_rows};
 
@@ -28,8 +29,13 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(transactions: &[Transaction]) -> Watched {
-        let db = Db::with_store(subject::store(transactions));
+    /// With limits drawn, so that what is kept only for large results is kept for small ones.
+    fn new(random: &mut Random, transactions: &[Transaction]) -> Watched {
+        let mut db = Db::with_store(subject::store(transactions));
+        let lookups = if random.chance(25) { random.below(60) as u64 } else { 400_000 };
+        let hot_rows = if random.chance(50) { 0 } else { 128 };
+        let margin = random.below(20);
+        db.set_live_limits(LiveLimits { lookups, reruns: 16, hot_rows, margin });
         Watched { db, history: History::of(transactions), live: BTreeMap::new() }
     }
 
@@ -121,7 +127,8 @@ fn counts(rows: &[Row], sign: i64) -> BTreeMap<Row, i64> {
 #[test]
 fn live_results_follow_every_write() {
     check_cases("live_results_follow_every_write", 120, |random| {
-        let mut watched = Watched::new(&database::database(random));
+        let transactions = database::database(random);
+        let mut watched = Watched::new(random, &transactions);
         for _ in 0..3 {
             let facts = watched.history.visible();
             watched.subscribe(case(random, &facts));
@@ -143,7 +150,7 @@ fn live_results_of_themes_follow_every_write() {
                 break question;
             }
         };
-        let mut watched = Watched::new(&question.transactions);
+        let mut watched = Watched::new(random, &question.transactions);
         watched.subscribe(question.case);
         for ms in 2_000..2_006 {
             watched.write(&database::transaction(random, ms));
@@ -155,7 +162,7 @@ fn live_results_of_themes_follow_every_write() {
 #[test]
 fn live_results_follow_conflicts() {
     check_cases("live_results_follow_conflicts", 60, |random| {
-        let mut watched = Watched::new(&[]);
+        let mut watched = Watched::new(random, &[]);
         let mut transactions = [history::history(random), database::database(random)].concat();
         random.shuffle(&mut transactions);
         let known = History::of(&transactions).visible();
