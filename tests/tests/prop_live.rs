@@ -48,7 +48,7 @@ impl Watched {
     }
 
     fn compare(&self, instance: InstanceId, case: &Case, rows: &[Row]) {
-        let answer = self.db.answer(instance).unwrap();
+        let answer = self.db.answer(instance).unwrap().unwrap();
         assert!(answer.rows == *rows, "{}", self.tell(case, &answer.rows.to_vec(), rows));
     }
 
@@ -82,7 +82,12 @@ impl Watched {
             self.compare(instance, &case, &rows);
             match updates.remove(&instance) {
                 Some(update) => check_update(update, &before, &rows),
-                None => assert_eq!(before, rows, "a change without an update"),
+                None => assert!(
+                    before == rows,
+                    "a change without an update: {:?}\n{}",
+                    self.db.tier(instance),
+                    self.tell(&case, &before, &rows)
+                ),
             }
             self.live.insert(instance, (case, rows));
         }
