@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use tercet_engine::db::{Db, InstanceId, Query};
+use tercet_engine::db::{Db, InstanceId, Query, Tier};
 use tercet_engine::fact::Op;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -151,6 +151,7 @@ struct Ours {
     db: Db,
     writer: Writer,
     instance: InstanceId,
+    tier: Tier,
     query: Query,
     inputs: Vec<Input>,
     steps: Vec<(Took, ChangeDigest)>,
@@ -169,9 +170,11 @@ impl Ours {
         let store = store_of(&relation.edges.ops());
         let (mut db, writer) = (Db::with_store(store.clone()), Writer::new(store));
         let instance = db.subscribe(&query, &inputs, &Budget::unlimited())?;
+        let tier = db.tier(instance).context("it was just subscribed")?;
         let (steps, writes, agains) = Default::default();
         let told = Digest::default();
-        let mut ours = Ours { db, writer, instance, query, inputs, steps, writes, agains, told };
+        let mut ours =
+            Ours { db, writer, instance, tier, query, inputs, steps, writes, agains, told };
         ours.told = ours.evaluate()?;
         Ok(ours)
     }
@@ -281,8 +284,9 @@ fn row(
     let (wall, cpu) = medians(steps);
     let again = medians(ours.agains.clone());
     let data = format!(
-        "{data}, {} rows; {:.2} change a step; write before {:.1} us, evaluated again {:.0} x",
+        "{data}, {} rows, {:?}; {:.2} change a step; write before {:.1} us, evaluated again {:.0} x",
         first.n_rows,
+        ours.tier,
         n_changed as f64 / ours.steps.len() as f64,
         medians(ours.writes.iter().map(|wall| Took { wall: *wall, cpu: *wall }).collect()).0,
         again.1 / cpu

@@ -38,7 +38,12 @@ pub fn run(context: &mut Context, wanted: &Wanted<'_>) -> Result<Vec<Row>> {
     let (mut many, registered) = Crowd::register(&tasks, &store, n_each)?;
     let mut rows = vec![registered];
     let cost = many.any(scale);
-    let data = format!("{}; {} subscriptions, 100 shapes", facts(&store), many.n_subscriptions);
+    let data = format!(
+        "{}; {} subscriptions, 100 shapes, {}",
+        facts(&store),
+        many.n_subscriptions,
+        many.watch.tiers()
+    );
     rows.push(cost.row(IDS[0], &data).within(10.0, None, Better::Less));
     rows.push(p99(&cost, &data));
     rows.push(many.miss(scale, &data));

@@ -52,9 +52,10 @@ fn measure(
     let n_facts = store.snapshot().n_facts();
     let mut watch = Watch::new(store);
     let (_, n_rows) = watch.subscribe(vec![(tercet_query_lang::compile(text, None)?, vec![])])?;
+    let tiers = watch.tiers();
     let effort = Effort { n_writes: scale.of(10_000), time_max: Duration::from_secs(5) };
     let cost = watch.measure(effort, next);
-    let row = cost.row(id, &format!("{n_facts} facts, {n_rows} rows"));
+    let row = cost.row(id, &format!("{n_facts} facts, {n_rows} rows, {tiers}"));
     Ok(row.within(must, None, Better::Less))
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tercet_engine::db::{Db, InstanceId, LiveUpdate, Query};
+use tercet_engine::db::{Db, InstanceId, LiveUpdate, Query, Tier};
 use tercet_engine::fact::Op;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -118,7 +118,7 @@ impl Watch {
             let mut n_rows = 0;
             for (query, inputs) in &all {
                 let instance = self.watched.subscribe(query, inputs, &budget)?;
-                let answer = self.watched.answer(instance).context("it was just subscribed")?;
+                let answer = self.watched.answer(instance).context("it was just subscribed")??;
                 n_rows += answer.rows.len();
                 instances.push(instance);
             }
@@ -127,6 +127,18 @@ impl Watch {
         let subscription = |(query, inputs)| Subscription { query, inputs };
         self.subscriptions.extend(instances.into_iter().zip(all.into_iter().map(subscription)));
         Ok((took, n_rows?))
+    }
+
+    /// How the subscriptions are kept up, for people: each tier with how many it has.
+    pub fn tiers(&self) -> String {
+        let tier = |instance: &InstanceId| self.watched.tier(*instance);
+        let tiers: Vec<Tier> = self.subscriptions.keys().filter_map(tier).collect();
+        let text = |tier| match tiers.iter().filter(|other| **other == tier).count() {
+            0 => None,
+            n => Some(format!("{tier:?} {n}")),
+        };
+        let texts = [Tier::Delta, Tier::Tables, Tier::Rerun].into_iter().filter_map(text);
+        texts.collect::<Vec<_>>().join(" ")
     }
 
     /// Publishes writes, and checks what they told.
