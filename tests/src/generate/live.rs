@@ -31,11 +31,15 @@ pub fn live(random: &mut Random) -> Trial {
     let (start, first) = beginning(random);
     let facts = visible(&start);
     let mut questions = vec![first];
-    for _ in 0..random.skewed(4) {
+    // Now and then a crowd of one shape; otherwise a few, of one shape or of several.
+    let (n_more, alike_percent) =
+        if random.chance(12) { (3 + random.below(5), 95) } else { (random.skewed(4), 55) };
+    for _ in 0..n_more {
         let like = random.below(questions.len());
+        let is_alike = random.chance(alike_percent);
         let another = |random: &mut Random| match random.below(100) {
-            0..55 => sibling(random, &questions[like], &facts),
-            55..75 => case(random, &facts),
+            _ if is_alike => sibling(random, &questions[like], &facts),
+            0..45 => case(random, &facts),
             _ => theme::kept::question(random),
         };
         let another = answered(random, &facts, another);

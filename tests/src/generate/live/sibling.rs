@@ -1,10 +1,12 @@
-//! The same question about something else: one shape, other constants and other arguments.
+//! The same question about something else: one shape, other constants and other arguments, at
+//! times with its clauses in another order or its variables under other names.
 
 use tercet_engine::ids::EntityId;
 use tercet_engine::program::raw::{Input, RawTerm};
 use tercet_engine::value::Value;
 
 use crate::generate::program::Case;
+use crate::generate::variants::variants;
 use crate::generate::vocabulary::{self, Kind};
 use crate::oracle::merge::Facts;
 use crate::random::Random;
@@ -14,9 +16,15 @@ use crate::tree::Clause;
 /// A case that differs from another one in its values only; now and then in none.
 pub(super) fn sibling(random: &mut Random, case: &Case, facts: &Facts) -> Case {
     let mut sibling = case.clone();
+    if random.chance(25) {
+        // The same, written otherwise: it may or may not be told from the other one.
+        let mut variants = variants(random, case);
+        (_, sibling) = variants.swap_remove(random.below(variants.len()));
+    }
     if random.chance(10) {
         return sibling;
     }
+    let original = sibling.program.clone();
     let known = facts.keys().map(|fact| &fact.value).collect::<Vec<_>>();
     let mut values = Values { random, known };
     values.body(&mut sibling.program.body);
@@ -32,7 +40,7 @@ pub(super) fn sibling(random: &mut Random, case: &Case, facts: &Facts) -> Case {
     match prepare(&sibling.program) {
         Ok(_) => sibling,
         // Some constants mean something to the checks, such as units of time.
-        Err(_) => Case { program: case.program.clone(), inputs: sibling.inputs },
+        Err(_) => Case { program: original, inputs: sibling.inputs },
     }
 }
 
