@@ -1,245 +1,580 @@
 //! Live queries: results that follow the facts.
 //!
-//! An *instance* is a program with its inputs; equal ones share one, whoever asked. Every instance
-//! here is of tier 3: what its evaluation read is remembered, misses included, and when a change
-//! touches that, it is evaluated again and the difference is told. Tier 3 is the fallback and the
-//! oracle of the tiers that maintain results without evaluating again; they will stand behind the
-//! same interface: a delta of facts in, a delta of rows for each instance out.
+//! A subscription is a *shape* (a program whose constants are parameters, see `lift`) with the
+//! parameters bound: an *instance*; equal ones are one, whoever asked. A step of the store leads a
+//! changed fact to the places of shapes that read its attribute, from there by a delta plan to the
+//! parameters it concerns, and so to the rows that instances gained and lost. Subscriptions that a
+//! write does not concern are never looked at.
+//!
+//! | tier | queries | kept |
+//! | --- | --- | --- |
+//! | [`Tier::Delta`] | whatever does not recurse | the parameters |
+//! | [`Tier::Tables`] | rules that recurse | their rows, shared |
+//! | [`Tier::Rerun`] | anything else | what was read, and the result |
 //!
 //! Invariant, at every revision: the answer of an instance that is not stale equals a fresh
-//! evaluation over the published snapshot.
+//! evaluation over the published snapshot, and updates add up to it.
 
+mod delta_plan;
+mod goals;
+mod join;
+mod maintain;
+mod params;
+mod rerun;
+mod shape;
 pub(crate) mod support;
+mod tables;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::answer::{Answer, AnswerRows, Row, RowRef};
+use crate::answer::{Answer, Output, Row};
 use crate::codec;
 use crate::error::QueryError;
-use crate::eval::query::{Query, Watched};
-use crate::eval::reads::Reads;
+use crate::eval::query::{Query, check_count, input_rows};
+use crate::eval::scratch::Scratch;
 use crate::ids::Attribute;
+use crate::intern::{Cell, FixedHashMap};
 use crate::limits::Budget;
 use crate::program::raw::Input;
-use crate::store::{Snapshot, StoreDelta};
+use crate::program::{AttributeTerm, FindElement};
+use crate::store::{AttributeId, KnownAttributes, Snapshot, StoreDelta};
+use crate::value::Value;
+use delta_plan::{AttributeNumber, Start};
+use join::{Side, States};
+use maintain::{FactDelta, ShapeDelta, Workbench};
+use rerun::Reruns;
+use shape::{Budgets, Instance, Many, Shape};
+pub use update::{LiveUpdate, RowsDelta};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u64);
 
-/// What a step did to one live result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveUpdate {
-    /// Whose result it is.
-    pub instance: InstanceId,
-    /// What changed. An error (over budget) leaves the instance stale: its answer is not kept up
-    /// any more until it is refreshed.
-    pub change: Result<RowsDelta, QueryError>,
+/// How a live result is kept up: the better tiers come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// A change is joined with what it concerns; nothing is kept.
+    Delta,
+    /// Rows of recursive rules are kept, and maintained like facts.
+    Tables,
+    /// Evaluated again when something it read has changed.
+    Rerun,
 }
 
-/// Rows that came and went, each list in the order of rows; never both empty. A row that several
-/// entities were pulled to stands as often as its count changed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RowsDelta {
-    /// Rows that are new.
-    pub added: Vec<Row>,
-    /// Rows that are gone.
-    pub removed: Vec<Row>,
+/// What a shape has done since it came to be.
+#[derive(Debug, Clone)]
+pub struct ShapeStats {
+    /// The query, its constants lifted to inputs.
+    pub query: Query,
+    /// How its instances are kept up.
+    pub tier: Tier,
+    /// Instances now.
+    pub n_instances: u64,
+    /// Rows that delta plans found on their side.
+    pub n_candidates: u64,
+    /// Candidates that were looked up on the other side.
+    pub n_verified: u64,
+    /// Updates told.
+    pub n_emitted: u64,
+    /// Steps that were too much work for a delta.
+    pub n_fallbacks: u64,
+    /// Steps of delta plans run, facts and parameters met: the measure of its work.
+    pub n_lookups: u64,
 }
 
-impl RowsDelta {
-    /// The difference between two lists of rows, whatever their order; none where they hold the
-    /// same. Rows are counted: two entities may be pulled to equal trees.
-    pub fn between(before: &AnswerRows, after: &AnswerRows) -> Option<RowsDelta> {
-        // Results of one query mostly begin and end alike, and alike rows need not be made.
-        let n_alike = |pairs: &mut dyn Iterator<Item = (RowRef<'_>, RowRef<'_>)>| {
-            pairs.take_while(|(a, b)| a == b).count()
-        };
-        let n_first = n_alike(&mut before.iter().zip(after));
-        let n_last_max = before.len().min(after.len()) - n_first;
-        let n_last = n_alike(&mut before.iter().rev().zip(after.iter().rev()).take(n_last_max));
-        let middle = |rows: &AnswerRows| -> Vec<Row> {
-            let n_rows = rows.len() - n_first - n_last;
-            rows.iter().skip(n_first).take(n_rows).map(RowRef::to_row).collect()
-        };
-        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
-        for row in middle(before) {
-            *counts.entry(row).or_default() -= 1;
-        }
-        for row in middle(after) {
-            *counts.entry(row).or_default() += 1;
-        }
-        let mut delta = RowsDelta::default();
-        let mut changed: Vec<(Row, i64)> =
-            counts.into_iter().filter(|(_, count)| *count != 0).collect();
-        changed.sort_unstable();
-        for (row, count) in changed {
-            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
-            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
-            side.extend(std::iter::repeat_n(row, n_times));
-        }
-        (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
-    }
+/// The most rows of parameters that an instance may have; with more it is evaluated again.
+const PARAM_ROWS_MAX: usize = 1_024;
+
+/// The most look-ups for one shape in one step, unless said otherwise.
+const FUEL: u64 = 400_000;
+
+/// Where an instance is.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Shape { shape: u32, owner: u32 },
+    Rerun,
 }
 
-struct Instance {
-    query: Query,
-    inputs: Vec<Input>,
-    budget: Budget,
-    key: Vec<u8>,
-    n_users: usize,
-    /// None while it is stale.
-    current: Option<Current>,
-}
-
-struct Current {
-    answer: Arc<Answer>,
-    reads: Reads,
-}
-
-impl From<Watched> for Current {
-    fn from(watched: Watched) -> Current {
-        Current { answer: Arc::new(watched.answer), reads: watched.reads }
-    }
-}
-
-/// All live queries over one store, and the way from a changed fact to those it may touch.
-#[derive(Default)]
+/// All live queries over one store.
 pub(crate) struct LiveQueries {
-    instances: BTreeMap<InstanceId, Instance>,
-    by_key: BTreeMap<Vec<u8>, InstanceId>,
+    shapes: Vec<Option<Shape>>,
+    by_key: FixedHashMap<Vec<u8>, u32>,
+    keys: Vec<Vec<u8>>,
+    instances: FxHashMap<InstanceId, At>,
+    reruns: Reruns,
+    /// Instances that are evaluated again, by tier asked for, program and inputs.
+    rerun_keys: BTreeMap<Vec<u8>, (InstanceId, u32)>,
+    rerun_of: BTreeMap<InstanceId, Vec<u8>>,
+    budgets: Budgets,
     next: u64,
-    by_attribute: BTreeMap<Attribute, BTreeSet<InstanceId>>,
-    any_attribute: BTreeSet<InstanceId>,
+    attributes: BTreeMap<Attribute, AttributeNumber>,
+    /// By attribute number, who reads it: shape and occurrence.
+    readers: Vec<Vec<(u32, u32)>>,
+    /// Who reads facts whatever the attribute.
+    any_readers: Vec<(u32, u32)>,
+    /// Of the states before and after the last step.
+    ids: [Ids; 2],
+    fuel: u64,
+}
+
+impl Default for LiveQueries {
+    fn default() -> LiveQueries {
+        LiveQueries {
+            shapes: Vec::new(),
+            by_key: FixedHashMap::default(),
+            keys: Vec::new(),
+            instances: FxHashMap::default(),
+            reruns: Reruns::default(),
+            rerun_keys: BTreeMap::new(),
+            rerun_of: BTreeMap::new(),
+            budgets: Budgets::default(),
+            next: 0,
+            attributes: BTreeMap::new(),
+            readers: Vec::new(),
+            any_readers: Vec::new(),
+            ids: [Ids::default(), Ids::default()],
+            fuel: FUEL,
+        }
+    }
+}
+
+/// The ids of attributes in one state of the store, by their numbers.
+#[derive(Default)]
+struct Ids {
+    of: KnownAttributes,
+    ids: Vec<Option<AttributeId>>,
+}
+
+impl Ids {
+    fn of(snapshot: &Snapshot, numbers: &BTreeMap<Attribute, AttributeNumber>) -> Ids {
+        let mut ids = vec![None; numbers.len()];
+        for (attribute, number) in numbers {
+            ids[number.0 as usize] = snapshot.find_attribute(attribute);
+        }
+        Ids { of: snapshot.known_attributes(), ids }
+    }
+
+    fn is_of(&self, snapshot: &Snapshot, numbers: &BTreeMap<Attribute, AttributeNumber>) -> bool {
+        snapshot.knows_the_same(&self.of) && self.ids.len() == numbers.len()
+    }
 }
 
 impl LiveQueries {
-    /// Registers a live query, or another user of an equal one.
+    /// Registers a live query at no better tier than this, or another user of an equal one.
     pub(crate) fn subscribe(
         &mut self,
+        tier: Tier,
         query: &Query,
         inputs: &[Input],
         budget: &Budget,
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
         query.check_live()?;
-        let key = codec::encode(&(query.raw(), inputs));
-        if let Some(id) = self.by_key.get(&key).copied() {
-            let instance = self.instances.get_mut(&id).expect("keys name live instances");
-            instance.n_users += 1;
-            if instance.current.is_none()
-                && let Err(error) = self.refresh(id, snapshot)
-            {
-                self.unsubscribe(id);
-                return Err(error);
+        if tier == Tier::Delta {
+            let subscribed = self.subscribe_shape(query, inputs, budget, snapshot);
+            if !matches!(subscribed, Ok(Some(_))) {
+                self.remove_unused(query);
             }
+            if let Some(id) = subscribed? {
+                return Ok(id);
+            }
+        }
+        self.subscribe_rerun(tier, query, inputs, budget, snapshot)
+    }
+
+    fn subscribe_rerun(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<InstanceId, QueryError> {
+        let key = codec::encode(&(tier == Tier::Rerun, query.raw(), inputs));
+        if let Some((id, n_users)) = self.rerun_keys.get_mut(&key) {
+            let id = *id;
+            if self.reruns.is_stale(id) {
+                self.reruns.refresh(id, snapshot)?;
+            }
+            *n_users += 1;
             return Ok(id);
         }
-        let current = Current::from(query.watch(snapshot, inputs, budget)?);
-        let id = InstanceId(self.next);
-        self.next += 1;
-        self.route(id, &current.reads);
-        self.by_key.insert(key.clone(), id);
-        let (query, inputs) = (query.clone(), inputs.to_vec());
-        let (budget, current) = (budget.clone(), Some(current));
-        self.instances.insert(id, Instance { query, inputs, budget, key, n_users: 1, current });
+        let id = self.new_id();
+        self.reruns.insert(id, query, inputs, budget, snapshot)?;
+        self.instances.insert(id, At::Rerun);
+        self.rerun_of.insert(id, key.clone());
+        self.rerun_keys.insert(key, (id, 1));
         Ok(id)
     }
 
+    fn new_id(&mut self) -> InstanceId {
+        self.next += 1;
+        InstanceId(self.next - 1)
+    }
+
+    /// None where no shape takes the query.
+    fn subscribe_shape(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<Option<InstanceId>, QueryError> {
+        check_count(query.program(), inputs)?;
+        let Some(number) = self.shape_of(query) else { return Ok(None) };
+        let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
+        let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
+        let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+        let Some(rows) = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)? else {
+            return Ok(None);
+        };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let dictionary = snapshot.dictionary();
+        let cells = |row: &Vec<Value>| -> Vec<Cell> {
+            row.iter().map(|value| dictionary.intern(value)).collect()
+        };
+        let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
+        let found = match &rows[..] {
+            [row] => shape.find(row),
+            _ => shape.find_many(&all),
+        };
+        if let Some(owner) = found {
+            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
+            instance.n_users += 1;
+            instance.is_stale = false;
+            return Ok(Some(instance.id));
+        }
+        let many = (rows.len() != 1).then_some(all);
+        let owner = shape.place();
+        let rows: Vec<u32> =
+            rows.iter().map(|row| shape.params.insert(row, owner, dictionary)).collect();
+        let row = rows.first().copied().unwrap_or(0);
+        let many = many.map(|inputs| Box::new(Many { rows, inputs }));
+        let id = InstanceId(self.next);
+        self.next += 1;
+        let budget = self.budgets.number(budget);
+        shape.instances[owner as usize] =
+            Some(Instance { id, n_users: 1, is_stale: false, row, budget, many });
+        self.instances.insert(id, At::Shape { shape: number, owner });
+        Ok(Some(id))
+    }
+
+    /// The shape of a query, made if it is new.
+    fn shape_of(&mut self, query: &Query) -> Option<u32> {
+        let lifted = query.lifted();
+        if let Some(number) = self.by_key.get(&lifted.key) {
+            return Some(*number);
+        }
+        let shape = Shape::new(Query::prepare(lifted.raw.clone()).ok()?)?;
+        let free = self.shapes.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.shapes.push(None);
+            self.keys.push(Vec::new());
+            self.shapes.len() - 1
+        }) as u32;
+        for (occurrence, place) in shape.occurrences.iter().zip(0..) {
+            let Start::Fact { attribute, .. } = &occurrence.start else { continue };
+            match attribute {
+                AttributeTerm::Const(attribute) => {
+                    let next = AttributeNumber(self.attributes.len() as u32);
+                    let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
+                    let n_numbers = self.attributes.len();
+                    self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
+                    self.readers[reads.0 as usize].push((number, place));
+                }
+                AttributeTerm::Var(_) | AttributeTerm::Blank => {
+                    self.any_readers.push((number, place));
+                }
+            }
+        }
+        self.shapes[number as usize] = Some(shape);
+        self.keys[number as usize] = lifted.key.clone();
+        self.by_key.insert(lifted.key.clone(), number);
+        Some(number)
+    }
+
     /// One user fewer; the last one ends it. Unknown instances are ignored.
-    pub(crate) fn unsubscribe(&mut self, id: InstanceId) {
-        let Some(instance) = self.instances.get_mut(&id) else { return };
-        instance.n_users -= 1;
-        if instance.n_users > 0 {
-            return;
+    pub(crate) fn unsubscribe(&mut self, id: InstanceId, snapshot: &Snapshot) {
+        match self.instances.get(&id).copied() {
+            None => {}
+            Some(At::Rerun) => {
+                let key = self.rerun_of.get(&id).expect("every instance has a key");
+                let (_, n_users) = self.rerun_keys.get_mut(key).expect("keys are kept");
+                *n_users -= 1;
+                if *n_users == 0 {
+                    self.rerun_keys.remove(key);
+                    self.rerun_of.remove(&id);
+                    self.instances.remove(&id);
+                    self.reruns.remove(id);
+                }
+            }
+            Some(At::Shape { shape: number, owner }) => {
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let instance = shape.instances[owner as usize].as_mut();
+                let instance = instance.expect("ids name instances");
+                instance.n_users -= 1;
+                if instance.n_users > 0 {
+                    return;
+                }
+                self.instances.remove(&id);
+                shape.remove(owner, snapshot.dictionary());
+                if shape.params.len() == 0 {
+                    self.remove_shape(number);
+                }
+            }
         }
-        let Some(instance) = self.instances.remove(&id) else { return };
-        self.by_key.remove(&instance.key);
-        if let Some(current) = &instance.current {
-            self.unroute(id, &current.reads);
+    }
+
+    /// Forgets the shape of a query that no instance has.
+    fn remove_unused(&mut self, query: &Query) {
+        let Some(number) = self.by_key.get(&query.lifted().key).copied() else { return };
+        let shape = self.shapes[number as usize].as_ref().expect("keys name shapes");
+        if shape.params.len() == 0 {
+            self.remove_shape(number);
         }
+    }
+
+    fn remove_shape(&mut self, number: u32) {
+        self.shapes[number as usize] = None;
+        self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
+        for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
+            readers.retain(|(shape, _)| *shape != number);
+        }
+    }
+
+    /// How an instance is kept up.
+    pub(crate) fn tier(&self, id: InstanceId) -> Option<Tier> {
+        Some(match self.instances.get(&id)? {
+            At::Shape { .. } => Tier::Delta,
+            At::Rerun => Tier::Rerun,
+        })
+    }
+
+    /// What every shape has done, in the order in which they came.
+    pub(crate) fn stats(&self) -> Vec<ShapeStats> {
+        let stats = |shape: &Shape| ShapeStats {
+            query: shape.query.clone(),
+            tier: Tier::Delta,
+            n_instances: shape.instances.iter().flatten().count() as u64,
+            n_candidates: shape.counts.candidates,
+            n_verified: shape.counts.verified,
+            n_emitted: shape.counts.emitted,
+            n_fallbacks: shape.counts.fallbacks,
+            n_lookups: shape.counts.lookups,
+        };
+        self.shapes.iter().flatten().map(stats).collect()
     }
 
     /// The current result; none when the instance is unknown or stale.
-    pub(crate) fn answer(&self, id: InstanceId) -> Option<&Arc<Answer>> {
-        self.instances.get(&id)?.current.as_ref().map(|current| &current.answer)
+    pub(crate) fn answer(
+        &self,
+        id: InstanceId,
+        snapshot: &Snapshot,
+    ) -> Option<Result<Arc<Answer>, QueryError>> {
+        match self.instances.get(&id)? {
+            At::Rerun => self.reruns.answer(id).cloned().map(Ok),
+            At::Shape { shape, owner } => {
+                let shape = self.shapes[*shape as usize].as_ref()?;
+                let instance = shape.instances[*owner as usize].as_ref()?;
+                if instance.is_stale {
+                    return None;
+                }
+                let inputs = shape.inputs(instance, snapshot.dictionary());
+                let budget = self.budgets.get(instance.budget);
+                Some(shape.query.run(snapshot, &inputs, budget).map(Arc::new))
+            }
+        }
     }
 
-    /// Evaluates an instance again, stale or not.
+    /// Takes up a stale instance again, evaluated over this snapshot.
     pub(crate) fn refresh(
         &mut self,
         id: InstanceId,
         snapshot: &Snapshot,
-    ) -> Result<Option<RowsDelta>, QueryError> {
-        let Some(instance) = self.instances.get_mut(&id) else { return Ok(None) };
-        let watched = instance.query.watch(snapshot, &instance.inputs, &instance.budget);
-        let old = instance.current.take();
-        if let Some(old) = &old {
-            self.unroute(id, &old.reads);
-        }
-        let current = Current::from(watched?);
-        self.route(id, &current.reads);
-        let before = old.map(|old| old.answer.rows.clone()).unwrap_or_default();
-        let delta = RowsDelta::between(&before, &current.answer.rows);
-        let instance = self.instances.get_mut(&id).expect("it was there a moment ago");
-        instance.current = Some(current);
-        Ok(delta)
-    }
-
-    /// Brings every instance that the delta touches up to the snapshot, in order of instance.
-    pub(crate) fn maintain(&mut self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<LiveUpdate> {
-        let mut updates = Vec::new();
-        for instance in self.touched(snapshot, delta) {
-            match self.refresh(instance, snapshot) {
-                Ok(None) => {}
-                Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
-                Err(error) => updates.push(LiveUpdate { instance, change: Err(error) }),
+    ) -> Result<(), QueryError> {
+        match self.instances.get(&id).copied() {
+            None => Ok(()),
+            Some(At::Rerun) => self.reruns.refresh(id, snapshot).map(|_| ()),
+            Some(At::Shape { shape, owner }) => {
+                let shape = self.shapes[shape as usize].as_mut().expect("instances name shapes");
+                let instance = shape.instances[owner as usize].as_mut();
+                instance.expect("ids name instances").is_stale = false;
+                Ok(())
             }
         }
+    }
+
+    /// Brings every instance that the delta touches up to the state after, in order of instance.
+    pub(crate) fn maintain(
+        &mut self,
+        before: &Snapshot,
+        after: &Snapshot,
+        delta: &StoreDelta,
+    ) -> Vec<LiveUpdate> {
+        let mut updates = self.reruns.maintain(after, delta);
+        let work = self.route(after, delta);
+        if !work.is_empty() {
+            self.maintain_shapes(work, before, after, &mut updates);
+        }
+        updates.sort_unstable_by_key(|update| update.instance);
         updates
     }
 
-    fn touched(&self, snapshot: &Snapshot, delta: &StoreDelta) -> BTreeSet<InstanceId> {
-        let mut touched = BTreeSet::new();
+    /// Which changes concern which occurrences of which shapes, in order of shape.
+    fn route(&self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<(u32, u32, FactDelta)> {
+        let mut work = Vec::new();
+        if self.by_key.is_empty() {
+            return work;
+        }
         let dictionary = snapshot.dictionary();
         for change in &delta.facts {
+            let side = match (change.before, change.after) {
+                (None, Some(_)) => Side::After,
+                (Some(_), None) => Side::Before,
+                _ => continue,
+            };
             let fact = &change.fact;
+            let number = self.attributes.get(&fact.attribute);
+            let readers = number.map_or(&[][..], |number| &self.readers[number.0 as usize]);
+            if readers.is_empty() && self.any_readers.is_empty() {
+                continue;
+            }
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let by_attribute = self.by_attribute.get(&fact.attribute);
-            let readers = by_attribute.into_iter().flatten().chain(&self.any_attribute);
-            for reader in readers {
-                let current = self.instances.get(reader).and_then(|it| it.current.as_ref());
-                let is_touched = current.is_some_and(|it| it.reads.touches(fact, entity, value));
-                if is_touched {
-                    touched.insert(*reader);
-                }
-            }
+            let attribute = match self.any_readers.is_empty() {
+                true => Cell::MIN,
+                false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
+            };
+            let delta = FactDelta { attribute, entity, value, side };
+            let readers = readers.iter().chain(&self.any_readers);
+            work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
         }
-        touched
+        work.sort_by_key(|(shape, ..)| *shape);
+        work
     }
 
-    fn route(&mut self, id: InstanceId, reads: &Reads) {
-        for attribute in reads.attributes() {
-            self.by_attribute.entry(attribute.clone()).or_default().insert(id);
+    fn maintain_shapes(
+        &mut self,
+        work: Vec<(u32, u32, FactDelta)>,
+        before: &Snapshot,
+        after: &Snapshot,
+        updates: &mut Vec<LiveUpdate>,
+    ) {
+        let touched: BTreeSet<u32> = work.iter().map(|(shape, ..)| *shape).collect();
+        for number in touched {
+            let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
+            shape.plan(after, &mut self.attributes);
         }
-        if reads.reads_any() {
-            self.any_attribute.insert(id);
-        }
-    }
-
-    fn unroute(&mut self, id: InstanceId, reads: &Reads) {
-        for attribute in reads.attributes() {
-            if let Some(readers) = self.by_attribute.get_mut(attribute) {
-                readers.remove(&id);
-                if readers.is_empty() {
-                    self.by_attribute.remove(attribute);
-                }
+        self.readers.resize_with(self.attributes.len(), Vec::new);
+        for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
+            if !ids.is_of(snapshot, &self.attributes) {
+                *ids = Ids::of(snapshot, &self.attributes);
             }
         }
-        self.any_attribute.remove(&id);
+        let [ids_before, ids_after] = &self.ids;
+        let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };
+        let mut bench = Workbench {
+            states,
+            scratch: Scratch::new(after.dictionary()),
+            regs: Vec::new(),
+            tables: tables::Tables,
+        };
+        for changes in work.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let shape = self.shapes[changes[0].0 as usize].as_mut().expect("readers are shapes");
+            let changes: Vec<(u32, FactDelta)> =
+                changes.iter().map(|(_, occurrence, delta)| (*occurrence, *delta)).collect();
+            let mut fuel = self.fuel;
+            match maintain::step(shape, &changes, &mut bench, &mut fuel) {
+                ControlFlow::Continue(delta) => rows(shape, &delta, &bench.scratch, updates),
+                ControlFlow::Break(_) => {
+                    fall_back(shape, before, after, &self.budgets, updates);
+                }
+            }
+            shape.counts.lookups += self.fuel - fuel;
+        }
+    }
+}
+
+/// The updates that rows gained and lost amount to.
+fn rows(
+    shape: &mut Shape,
+    delta: &ShapeDelta,
+    scratch: &Scratch<'_>,
+    updates: &mut Vec<LiveUpdate>,
+) {
+    if delta.gained.is_empty() && delta.lost.is_empty() {
+        return;
+    }
+    let place = |element: &FindElement| {
+        let place = shape.row_vars.iter().position(|var| *var == element.var());
+        place.expect("rows have the variables of find")
+    };
+    let places: Vec<usize> = shape.query.program().find.iter().map(place).collect();
+    let row = |cells: &[Cell]| -> Row {
+        places.iter().map(|place| Output::Value(scratch.value(cells[*place]))).collect()
+    };
+    let mut by_owner: BTreeMap<u32, RowsDelta> = BTreeMap::new();
+    for (owner, cells) in delta.gained.iter() {
+        by_owner.entry(owner).or_default().added.push(row(cells));
+    }
+    for (owner, cells) in delta.lost.iter() {
+        by_owner.entry(owner).or_default().removed.push(row(cells));
+    }
+    for (owner, mut rows) in by_owner {
+        rows.added.sort_unstable();
+        rows.removed.sort_unstable();
+        let instance = shape.instances[owner as usize].as_ref().expect("owners are instances");
+        updates.push(LiveUpdate { instance: instance.id, change: Ok(rows) });
+        shape.counts.emitted += 1;
+    }
+}
+
+/// The most instances of a shape that are evaluated at once where a delta was too much for it.
+const RERUNS_MAX: usize = 16;
+
+/// Where a delta was too much work: a few instances are evaluated on both sides; many become stale,
+/// and whoever holds them decides when they are taken up again.
+fn fall_back(
+    shape: &mut Shape,
+    before: &Snapshot,
+    after: &Snapshot,
+    budgets: &Budgets,
+    updates: &mut Vec<LiveUpdate>,
+) {
+    shape.counts.fallbacks += 1;
+    let n_live = shape.instances.iter().flatten().filter(|instance| !instance.is_stale).count();
+    for owner in 0..shape.instances.len() {
+        let Some(instance) = shape.instances[owner].as_ref().filter(|it| !it.is_stale) else {
+            continue;
+        };
+        let inputs = shape.inputs(instance, after.dictionary());
+        let budget = budgets.get(instance.budget);
+        let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
+        let change = match n_live <= RERUNS_MAX {
+            true => run(before)
+                .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
+            false => Err(QueryError::over(
+                "look-ups of one step".to_owned(),
+                crate::answer::Work::default(),
+                "subscribe again, or wait until the server does",
+            )),
+        };
+        let instance = instance.id;
+        match change {
+            Ok(None) => {}
+            Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
+            Err(error) => {
+                let stale = shape.instances[owner].as_mut().expect("it was there");
+                stale.is_stale = true;
+                updates.push(LiveUpdate { instance, change: Err(error) });
+            }
+        }
     }
 }

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tercet_engine::answer::Row;
-use tercet_engine::db::{Db, InstanceId, LiveUpdate, RowsDelta};
+use tercet_engine::db::{Db, InstanceId, LiveUpdate, RowsDelta, Tier};
 use tercet_engine::fact::Transaction;
 use tercet_engine::store::{Store, StoreDelta};
 
 use super::ways::{Kept, WAYS};
-use super::{Fate, Step, Trial, ways};
+use super::{Fate, Step, Trial};
 use crate::minimize::catch;
 use crate::oracle::eval::answer;
 use crate::oracle::merge::{Facts, History};
@@ -61,8 +61,8 @@ impl fmt::Display for Wrong {
 /// What became of a question.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Watch {
-    /// The tier of the shared instance, once it was subscribed: 1, 2 or 3.
-    pub tier: Option<u8>,
+    /// The tier of the shared instance, once it was subscribed.
+    pub tier: Option<Tier>,
     /// How many publishes it saw.
     pub n_publishes: usize,
     /// How many of them changed its answer.
@@ -219,7 +219,7 @@ impl<'a> World<'a> {
                 self.watched.insert(question, Watched { instances, n_users: 1, rows });
             }
         }
-        self.report.watches[question].tier = ways::tier(&self.db, self.instance(question));
+        self.report.watches[question].tier = self.db.tier(self.instance(question));
         self.check_tiers(question)?;
         self.check_answers(question)
     }
@@ -232,7 +232,7 @@ impl<'a> World<'a> {
     /// No instance is kept in a better tier than was asked for.
     fn check_tiers(&self, question: usize) -> Result<(), Complaint> {
         for (kept, instance) in &self.watched[&question].instances {
-            let tier = ways::tier(&self.db, *instance);
+            let tier = self.db.tier(*instance);
             if tier.is_none_or(|tier| tier < kept.best_tier()) {
                 return Err((What::Instance, Some(*kept), format!("it is in tier {tier:?}")));
             }
@@ -272,7 +272,7 @@ impl<'a> World<'a> {
         if has_ended {
             self.users.remove(&instance);
         }
-        if has_ended == ways::answer(&self.db, instance).is_some() {
+        if has_ended == self.db.answer(instance).is_some() {
             let text = format!("{instance:?} ended: {has_ended}, and its answer says otherwise");
             return Err((What::Instance, Some(kept), text));
         }
@@ -373,9 +373,14 @@ impl<'a> World<'a> {
 
     fn check_answers(&self, question: usize) -> Result<(), Complaint> {
         let watched = &self.watched[&question];
-        for (kept, instance) in &watched.instances {
+        let instances = &watched.instances;
+        for (index, (kept, instance)) in instances.iter().enumerate() {
+            // What is kept in two ways alike is one instance.
+            if instances[..index].iter().any(|(_, other)| other == instance) {
+                continue;
+            }
             let wrong = |text: String| Err((What::Answer, Some(*kept), text));
-            match ways::answer(&self.db, *instance) {
+            match self.db.answer(*instance) {
                 Some(Ok(answer)) if answer.rows == watched.rows => {}
                 Some(Ok(answer)) => {
                     let (kept, oracle) =

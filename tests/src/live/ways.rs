@@ -1,9 +1,6 @@
 //! The ways a program is subscribed: each of them must show the same, at every step.
 
-use std::sync::Arc;
-
-use tercet_engine::answer::Answer;
-use tercet_engine::db::{Db, InstanceId, Query};
+use tercet_engine::db::{Db, InstanceId, Query, Tier};
 use tercet_engine::error::QueryError;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -13,10 +10,13 @@ use tercet_engine::program::raw::Input;
 pub enum Kept {
     /// As everybody does: shared, in the best tier.
     Shared,
+    /// In no better tier than this.
+    In(Tier),
 }
 
 /// Every program is kept in all of these ways at once, the shared one first.
-pub(super) const WAYS: [Kept; 1] = [Kept::Shared];
+pub(super) const WAYS: [Kept; 4] =
+    [Kept::Shared, Kept::In(Tier::Delta), Kept::In(Tier::Tables), Kept::In(Tier::Rerun)];
 
 impl Kept {
     /// Subscribes a program in this way.
@@ -29,25 +29,18 @@ impl Kept {
         query: &Query,
         inputs: &[Input],
     ) -> Result<InstanceId, QueryError> {
+        let budget = &Budget::unlimited();
         match self {
-            Kept::Shared => db.subscribe(query, inputs, &Budget::unlimited()),
+            Kept::Shared => db.subscribe(query, inputs, budget),
+            Kept::In(tier) => db.subscribe_in(tier, query, inputs, budget),
         }
     }
 
-    /// The best tier, 1 to 3, that an instance of this way may be in.
-    pub(super) fn best_tier(self) -> u8 {
+    /// The best tier that an instance of this way may be in.
+    pub(super) fn best_tier(self) -> Tier {
         match self {
-            Kept::Shared => 1,
+            Kept::Shared => Tier::Delta,
+            Kept::In(tier) => tier,
         }
     }
-}
-
-/// The tier of an instance: all that are known are of tier 3.
-pub(super) fn tier(db: &Db, instance: InstanceId) -> Option<u8> {
-    db.answer(instance).map(|_| 3)
-}
-
-/// The complete answer of an instance; none when it is unknown or stale.
-pub(super) fn answer(db: &Db, instance: InstanceId) -> Option<Result<Arc<Answer>, QueryError>> {
-    db.answer(instance).cloned().map(Ok)
 }

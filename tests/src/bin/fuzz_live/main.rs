@@ -88,7 +88,7 @@ impl Tally {
             let count = |count: &mut Count| {
                 count.n += 1;
                 count.n_moved += u64::from(watch.n_updates > 0);
-                count.n_in_tier[usize::from(tier) - 1] += 1;
+                count.n_in_tier[tier as usize] += 1;
             };
             count(&mut self.questions);
             for feature in of_case(case) {

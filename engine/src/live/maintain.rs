@@ -1,0 +1,195 @@
+//! One step of a shape: from changed facts to the rows that its instances gained and lost.
+//!
+//! Delta plans give candidates that hold on the row's own side. A row is a set member, so it may
+//! hold on the other side too, by another binding: each candidate is looked up there, with all its
+//! variables given, and is news only if it is absent. What an instance holds is kept nowhere.
+
+use std::ops::ControlFlow;
+
+use super::delta_plan::Polarity;
+use super::join::{Flow, Machine, Side, States, Stop};
+use super::shape::Shape;
+use super::tables::Tables;
+use crate::eval::scratch::Scratch;
+use crate::intern::Cell;
+use crate::program::pattern::Patterns;
+
+/// A fact that became visible, or ceased to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FactDelta {
+    pub(super) attribute: Cell,
+    pub(super) entity: Cell,
+    pub(super) value: Cell,
+    /// The side on which it is visible.
+    pub(super) side: Side,
+}
+
+/// Rows of instances: the owner, then a cell for each variable.
+#[derive(Default)]
+pub(super) struct OwnedRows {
+    width: usize,
+    cells: Vec<Cell>,
+}
+
+impl OwnedRows {
+    fn new(width: usize) -> OwnedRows {
+        OwnedRows { width: width + 1, cells: Vec::new() }
+    }
+
+    fn push(&mut self, owner: u32, cells: impl Iterator<Item = Cell>) {
+        self.cells.push(Cell(u64::from(owner)));
+        self.cells.extend(cells);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Owner and cells of each row.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &[Cell])> {
+        self.cells.chunks_exact(self.width).map(|row| (row[0].0 as u32, &row[1..]))
+    }
+
+    fn len(&self) -> usize {
+        self.cells.len() / self.width
+    }
+
+    /// Sorts by owner and leaves every row once.
+    fn dedup(&mut self) {
+        if self.len() < 2 {
+            return;
+        }
+        let mut rows: Vec<&[Cell]> = self.cells.chunks_exact(self.width).collect();
+        if rows.is_sorted_by(|a, b| a < b) {
+            return;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        self.cells = rows.concat();
+    }
+}
+
+/// What a step did to the rows of a shape's instances, sorted by owner.
+pub(super) struct ShapeDelta {
+    pub(super) gained: OwnedRows,
+    pub(super) lost: OwnedRows,
+}
+
+/// What steps of all shapes share.
+pub(super) struct Workbench<'s> {
+    pub(super) states: States<'s>,
+    pub(super) scratch: Scratch<'s>,
+    pub(super) regs: Vec<Cell>,
+    pub(super) tables: Tables,
+}
+
+/// The rows that came and went by some changes, given with the number of the occurrence that each
+/// is to be joined at.
+pub(super) fn step<'s>(
+    shape: &mut Shape,
+    changes: &[(u32, FactDelta)],
+    bench: &mut Workbench<'s>,
+    fuel: &mut u64,
+) -> ControlFlow<Stop, ShapeDelta> {
+    let plans = shape.plans.as_ref().expect("planned before a step");
+    let width = shape.row_vars.len();
+    let (mut gained, mut lost) = (OwnedRows::new(width), OwnedRows::new(width));
+    bench.regs.resize(bench.regs.len().max(shape.tree.n_vars), Cell::MIN);
+    let mut patterns: Patterns = shape.query.program().patterns.clone();
+    let mut machine = Machine {
+        states: &bench.states,
+        tables: &bench.tables,
+        params: &shape.params,
+        scratch: &mut bench.scratch,
+        patterns: &mut patterns,
+        regs: &mut bench.regs,
+        row: 0,
+        fuel,
+    };
+    for (number, change) in changes {
+        let occurrence = &shape.occurrences[*number as usize];
+        let plan = &plans.deltas[*number as usize];
+        if !machine.starts(plan, change) {
+            continue;
+        }
+        let own = change.side.flipped(occurrence.flip);
+        let sides: &[Side] = match occurrence.polarity {
+            Polarity::Positive => &[own],
+            Polarity::Negative => &[own.other()],
+            Polarity::Both => &[Side::Before, Side::After],
+        };
+        for side in sides {
+            let into = if *side == Side::After { &mut gained } else { &mut lost };
+            let flow: Flow = machine.run(&plan.ops, *side, &mut |machine| {
+                let cells = shape.row_vars.iter().map(|var| machine.regs[var.column()]);
+                into.push(shape.params.owner(machine.row), cells);
+                ControlFlow::Continue(())
+            });
+            flow?;
+        }
+    }
+    for (rows, side) in [(&mut gained, Side::After), (&mut lost, Side::Before)] {
+        rows.dedup();
+        shape.counts.candidates += rows.len() as u64;
+        let candidates = std::mem::replace(rows, OwnedRows::new(width));
+        for (owner, cells) in candidates.iter() {
+            let instance = shape.instances[owner as usize].as_ref();
+            let instance = instance.expect("rows of parameters have an owner");
+            if instance.is_stale {
+                continue;
+            }
+            shape.counts.verified += 1;
+            if !machine.is_there_for(shape, instance.rows(), cells, side.other())? {
+                rows.push(owner, cells.iter().copied());
+            }
+        }
+    }
+    ControlFlow::Continue(ShapeDelta { gained, lost })
+}
+
+impl Machine<'_, '_> {
+    /// Whether a change fits the start of a plan, whose registers it then fills.
+    fn starts(&mut self, plan: &super::shape::DeltaPlan, change: &FactDelta) -> bool {
+        use super::delta_plan::AttributePlace;
+        let attribute = match plan.attribute {
+            AttributePlace::Const(_) => true,
+            AttributePlace::Place(place) => self.fits(place, change.attribute),
+        };
+        attribute
+            && self.fits(plan.start[0], change.entity)
+            && self.fits(plan.start[1], change.value)
+    }
+
+    /// Whether a row is there for any of some rows of parameters.
+    fn is_there_for(
+        &mut self,
+        shape: &Shape,
+        rows: &[u32],
+        cells: &[Cell],
+        side: Side,
+    ) -> ControlFlow<Stop, bool> {
+        let plans = shape.plans.as_ref().expect("planned before a step");
+        for row in rows {
+            // A parameter may be part of the row: it has to be that of the row then.
+            for (var, cell) in shape.param_vars.iter().zip(shape.params.row(*row)) {
+                self.regs[var.column()] = *cell;
+            }
+            let params = shape.params.row(*row);
+            let agrees = shape.row_vars.iter().zip(cells).all(|(var, cell)| {
+                let column = shape.param_vars.iter().position(|param| param == var);
+                column.is_none_or(|column| params[column] == *cell)
+            });
+            if !agrees {
+                continue;
+            }
+            for (var, cell) in shape.row_vars.iter().zip(cells) {
+                self.regs[var.column()] = *cell;
+            }
+            self.row = *row;
+            if self.is_there(&plans.exists, side)? {
+                return ControlFlow::Continue(true);
+            }
+        }
+        ControlFlow::Continue(false)
+    }
+}
