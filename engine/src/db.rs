@@ -135,6 +135,13 @@ impl Db {
         self.live.stats()
     }
 
+    /// The most look-ups for one shape in one step, beyond which it is evaluated instead: tests
+    /// make it small.
+    #[doc(hidden)]
+    pub fn set_live_fuel(&mut self, n_lookups_max: u64) {
+        self.live.set_fuel(n_lookups_max);
+    }
+
     /// Takes up a stale instance again.
     ///
     /// # Errors

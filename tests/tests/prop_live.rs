@@ -25,7 +25,7 @@ fn follow(
     let mut steps = (0..questions.len()).map(Step::Subscribe).collect::<Vec<_>>();
     let publish = |transaction| Step::Publish { arrived: vec![transaction], left: Vec::new() };
     steps.extend(transactions.into_iter().map(publish));
-    if let Err(text) = check(&Trial { start, questions, steps }) {
+    if let Err(text) = check(&Trial { start, questions, steps, ..Trial::default() }) {
         panic!("{text}");
     }
 }

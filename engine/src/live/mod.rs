@@ -357,6 +357,11 @@ impl LiveQueries {
         })
     }
 
+    /// Says how much work a step of a shape may be.
+    pub(crate) fn set_fuel(&mut self, n_lookups_max: u64) {
+        self.fuel = n_lookups_max;
+    }
+
     /// What every shape has done, in the order in which they came.
     pub(crate) fn stats(&self) -> Vec<ShapeStats> {
         let stats = |shape: &Shape| ShapeStats {

@@ -8,7 +8,7 @@
 
 use super::program::{Case, case};
 use super::{database, theme};
-use crate::live::{Fate, Step, Trial};
+use crate::live::{Fate, Limits, Step, Trial};
 use crate::oracle::eval::answer;
 use crate::oracle::merge::Facts;
 use crate::random::Random;
@@ -46,8 +46,9 @@ pub fn live(random: &mut Random) -> Trial {
         questions.push(another);
     }
     let mut changes = Changes::new(&questions, &facts, start.len() as u64 * MS_APART);
-    let steps = steps(random, questions.len(), &mut changes);
-    Trial { start, questions, steps }
+    let limits = limits(random);
+    let steps = steps(random, questions.len(), limits, &mut changes);
+    Trial { limits, start, questions, steps }
 }
 
 /// A question that mostly has an answer: what has none seldom gets one. The last one drawn, if
@@ -69,6 +70,13 @@ fn has_answer(case: &Case, facts: &Facts) -> bool {
 
 /// How often a question is drawn again until it has an answer.
 const N_TRIES: usize = 6;
+
+/// Mostly none.
+fn limits(random: &mut Random) -> Limits {
+    let lookups = random.chance(8).then(|| random.skewed(60) as u64);
+    let rows = random.chance(6).then(|| 1 + random.skewed(80) as u64);
+    Limits { lookups, rows }
+}
 
 /// Milliseconds between transactions: late ones fit in between.
 const MS_APART: u64 = 10;
@@ -105,7 +113,12 @@ fn apart(mut transactions: Vec<Transaction>) -> Vec<Transaction> {
     transactions
 }
 
-fn steps(random: &mut Random, n_questions: usize, changes: &mut Changes) -> Vec<Step> {
+fn steps(
+    random: &mut Random,
+    n_questions: usize,
+    limits: Limits,
+    changes: &mut Changes,
+) -> Vec<Step> {
     let n_publishes = 4 + random.below(7);
     let mut steps = Vec::new();
     for question in 0..n_questions {
@@ -127,6 +140,7 @@ fn steps(random: &mut Random, n_questions: usize, changes: &mut Changes) -> Vec<
         match random.below(100) {
             0..4 => steps.push(Step::Unsubscribe(question)),
             4..11 => steps.push(Step::Subscribe(question)),
+            11..40 if limits.rows.is_some() => steps.push(Step::Refresh(question)),
             _ => {}
         }
         steps.push(match is_client && random.chance(45) {

@@ -7,7 +7,8 @@ use tercet_engine::program::raw::{RawFindElement, RawInput, RawPullItem, RawPull
 
 use super::{Fate, Step, Trial};
 use crate::generate::program::Case;
-use crate::tree::{Clause, Names, Rule, variables};
+use crate::tree::{Clause, Names, Program, Rule, variables};
+use tercet_engine::value::Value;
 
 /// Names of what was tried.
 pub type Features = BTreeSet<&'static str>;
@@ -215,19 +216,49 @@ fn is_recursive(name: &tercet_engine::ids::Name, rules: &[Rule]) -> bool {
     reached_from(name, rules).contains(name)
 }
 
+/// A program with all its constants alike, those that name attributes excepted.
+fn shape(program: &Program) -> Program {
+    fn wipe(body: &mut [Clause]) {
+        for clause in body {
+            let name = match clause {
+                Clause::Pattern { attribute, .. } => Some(attribute.clone()),
+                _ => None,
+            };
+            for term in clause.terms_mut() {
+                if matches!(term, RawTerm::Constant(_)) {
+                    *term = RawTerm::Constant(Value::Boolean(false));
+                }
+            }
+            if let (Clause::Pattern { attribute, .. }, Some(name)) = (&mut *clause, name) {
+                *attribute = name;
+            }
+            clause.bodies_mut().iter_mut().for_each(|inner| wipe(inner));
+        }
+    }
+    let mut shape = program.clone();
+    wipe(&mut shape.body);
+    shape.rules.iter_mut().for_each(|rule| wipe(&mut rule.body));
+    shape
+}
+
 /// What happens in a trial.
 pub fn of_history(trial: &Trial) -> Features {
     let mut found = Features::new();
     let mut greatest = trial.start.iter().map(|it| it.hlc).max();
-    let alike = |a: &Case, b: &Case| {
-        let shape = |case: &Case| (of_case(case), case.program.frame.find.clone());
-        a != b && a.program.body.len() == b.program.body.len() && shape(a) == shape(b)
-    };
     let questions = &trial.questions;
-    if (1..questions.len())
-        .any(|index| questions[..index].iter().any(|q| alike(q, &questions[index])))
-    {
+    let shapes = questions.iter().map(|case| shape(&case.program)).collect::<Vec<_>>();
+    let is_alike = |index: usize| {
+        let mut before = shapes[..index].iter().zip(questions);
+        before.any(|(shape, case)| *shape == shapes[index] && *case != questions[index])
+    };
+    if (0..questions.len()).any(is_alike) {
         found.insert("history: several of one shape");
+    }
+    if trial.limits.lookups.is_some() {
+        found.insert("history: little work in one step");
+    }
+    if trial.limits.rows.is_some() {
+        found.insert("history: little work in one evaluation");
     }
     let mut n_subscribed = vec![0; questions.len()];
     let mut has_published = false;
@@ -245,6 +276,10 @@ pub fn of_history(trial: &Trial) -> Features {
             }
             Step::Unsubscribe(_) => {
                 found.insert("history: unsubscribed");
+                continue;
+            }
+            Step::Refresh(_) => {
+                found.insert("history: refreshed");
                 continue;
             }
             Step::Push(transaction) => {

@@ -14,7 +14,9 @@ pub mod features;
 mod judge;
 pub mod script;
 mod shrink;
+mod watched;
 mod ways;
+mod world;
 
 pub use judge::{Report, Verdict, Watch, What, Wrong};
 pub use ways::Kept;
@@ -29,12 +31,23 @@ use crate::random::Random;
 /// A database, programs over it, and a history.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trial {
+    /// What the engine may do.
+    pub limits: Limits,
     /// What makes the database before anything is subscribed.
     pub start: Vec<Transaction>,
     /// What may be subscribed.
     pub questions: Vec<Case>,
     /// What happens, in order.
     pub steps: Vec<Step>,
+}
+
+/// What the engine may do at most; none is as much as it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Look-ups for one shape in one step, beyond which it must evaluate instead.
+    pub lookups: Option<u64>,
+    /// Rows made by one evaluation. Results over it are told to be stale, which is right then.
+    pub rows: Option<u64>,
 }
 
 /// One thing that happens.
@@ -44,6 +57,8 @@ pub enum Step {
     Subscribe(usize),
     /// One user of the question leaves.
     Unsubscribe(usize),
+    /// What is stale of the question is taken up again, if the limits allow it.
+    Refresh(usize),
     /// One publish: transactions arrive, and pending ones leave. With pending transactions the
     /// view is folded anew.
     Publish {

@@ -23,7 +23,7 @@
 //! line goes on with the query. `at` begins a transaction and says its stamp: the millisecond, and
 //! where they are not 0 and 1 also the counter and the replica, `at 20.1.2`. What an operation
 //! covers stands behind its verb, `remove@20.0.1.0`: stamp and operation. Arguments are EDN, one
-//! line for each. Blank lines and those that begin with `;` say nothing.
+//! line for each. `lookups 20` and `rows 50`, before `start`, are limits. Blank lines and those that begin with `;` say nothing.
 
 use std::fmt::Write;
 
@@ -34,7 +34,7 @@ use tercet_engine::program::raw::Input;
 use tercet_engine::value::Value;
 use tercet_query_lang::{inputs_from_text, parse as parse_query};
 
-use super::{Fate, Step, Trial};
+use super::{Fate, Limits, Step, Trial};
 use crate::generate::program::Case;
 use crate::subject::print_program;
 use crate::text::{parse_ops, print_op};
@@ -42,7 +42,12 @@ use crate::tree::lift;
 
 /// Writes a trial.
 pub fn print(trial: &Trial) -> String {
-    let mut text = String::from("start\n");
+    let mut text = String::new();
+    let limits = [("lookups", trial.limits.lookups), ("rows", trial.limits.rows)];
+    for (what, limit) in limits {
+        text += &limit.map_or(String::new(), |limit| format!("{what} {limit}\n"));
+    }
+    text += "start\n";
     print_transactions(&mut text, &trial.start);
     for (index, Case { program, inputs }) in trial.questions.iter().enumerate() {
         let _ = writeln!(text, "question {index}\n{}", print_program(program));
@@ -52,6 +57,7 @@ pub fn print(trial: &Trial) -> String {
         match step {
             Step::Subscribe(question) => text += &format!("subscribe {question}\n"),
             Step::Unsubscribe(question) => text += &format!("unsubscribe {question}\n"),
+            Step::Refresh(question) => text += &format!("refresh {question}\n"),
             Step::Push(transaction) => {
                 text += "push\n";
                 print_transactions(&mut text, std::slice::from_ref(transaction));
@@ -120,11 +126,13 @@ pub fn parse(text: &str) -> Trial {
         reader.line(line);
     }
     reader.end_question();
-    Trial { start: reader.start, questions: reader.questions, steps: reader.steps }
+    let Reader { limits, start, questions, steps, .. } = reader;
+    Trial { limits, start, questions, steps }
 }
 
 #[derive(Default)]
 struct Reader {
+    limits: Limits,
     start: Vec<Transaction>,
     questions: Vec<Case>,
     steps: Vec<Step>,
@@ -150,6 +158,9 @@ impl Reader {
             }
             "subscribe" => self.steps.push(Step::Subscribe(number(rest) as usize)),
             "unsubscribe" => self.steps.push(Step::Unsubscribe(number(rest) as usize)),
+            "refresh" => self.steps.push(Step::Refresh(number(rest) as usize)),
+            "lookups" => self.limits.lookups = Some(number(rest)),
+            "rows" => self.limits.rows = Some(number(rest)),
             "publish" => {
                 self.steps.push(Step::Publish { arrived: Vec::new(), left: Vec::new() });
             }
@@ -208,9 +219,21 @@ impl Reader {
 }
 
 fn is_keyword(word: &str) -> bool {
-    let keywords =
-        ["start", "question", "subscribe", "unsubscribe", "publish", "push", "at", "confirm"];
-    keywords.contains(&word) || word == "reject" || is_op(word)
+    const KEYWORDS: [&str; 12] = [
+        "lookups",
+        "rows",
+        "start",
+        "question",
+        "subscribe",
+        "unsubscribe",
+        "refresh",
+        "publish",
+        "push",
+        "at",
+        "confirm",
+        "reject",
+    ];
+    KEYWORDS.contains(&word) || is_op(word)
 }
 
 fn is_op(word: &str) -> bool {

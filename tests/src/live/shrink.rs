@@ -6,7 +6,7 @@
 
 use tercet_engine::fact::Transaction;
 
-use super::{Step, Trial};
+use super::{Limits, Step, Trial};
 use crate::generate::program::Case;
 use crate::minimize::shorter;
 use crate::shrink::{fewer_input_rows, smaller_programs};
@@ -14,6 +14,9 @@ use crate::shrink::{fewer_input_rows, smaller_programs};
 /// The trials that are a step smaller.
 pub(super) fn smaller(trial: &Trial) -> Vec<Trial> {
     let mut trials = Vec::new();
+    if trial.limits != Limits::default() {
+        trials.push(Trial { limits: Limits::default(), ..trial.clone() });
+    }
     for question in 0..trial.questions.len() {
         trials.push(without_question(trial, question));
     }
@@ -43,7 +46,12 @@ pub(super) fn smaller(trial: &Trial) -> Vec<Trial> {
 fn without_question(trial: &Trial, gone: usize) -> Trial {
     let renumber = |question: usize| question - usize::from(question > gone);
     let steps = trial.steps.iter().filter_map(|step| match step {
-        Step::Subscribe(question) | Step::Unsubscribe(question) if *question == gone => None,
+        Step::Subscribe(question) | Step::Unsubscribe(question) | Step::Refresh(question)
+            if *question == gone =>
+        {
+            None
+        }
+        Step::Refresh(question) => Some(Step::Refresh(renumber(*question))),
         Step::Subscribe(question) => Some(Step::Subscribe(renumber(*question))),
         Step::Unsubscribe(question) => Some(Step::Unsubscribe(renumber(*question))),
         other => Some(other.clone()),
@@ -51,7 +59,7 @@ fn without_question(trial: &Trial, gone: usize) -> Trial {
     let steps = steps.collect();
     let mut questions = trial.questions.clone();
     questions.remove(gone);
-    Trial { start: trial.start.clone(), questions, steps }
+    Trial { limits: trial.limits, start: trial.start.clone(), questions, steps }
 }
 
 /// Lists of transactions with a transaction or an operation left out.
@@ -69,7 +77,7 @@ fn fewer_ops(transactions: &[Transaction]) -> Vec<Vec<Transaction>> {
 
 fn smaller_steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Subscribe(_) | Step::Unsubscribe(_) => Vec::new(),
+        Step::Subscribe(_) | Step::Unsubscribe(_) | Step::Refresh(_) => Vec::new(),
         Step::Push(transaction) => {
             // What was pending may as well arrive.
             let arrived = vec![transaction.clone()];

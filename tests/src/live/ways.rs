@@ -22,14 +22,14 @@ impl Kept {
     /// Subscribes a program in this way.
     ///
     /// # Errors
-    /// When the query cannot be live or the inputs do not fit.
+    /// When the query cannot be live, the inputs do not fit, or the budget is used up.
     pub(super) fn subscribe(
         self,
         db: &mut Db,
         query: &Query,
         inputs: &[Input],
+        budget: &Budget,
     ) -> Result<InstanceId, QueryError> {
-        let budget = &Budget::unlimited();
         match self {
             Kept::Shared => db.subscribe(query, inputs, budget),
             Kept::In(tier) => db.subscribe_in(tier, query, inputs, budget),

@@ -65,6 +65,10 @@ struct Tally {
     n_updates: u64,
     /// Programs that were left out at some step.
     n_void: u64,
+    /// Instances that were told to be stale.
+    n_stale: u64,
+    /// Deltas that were too much work.
+    n_fallbacks: u64,
     questions: Count,
     features: BTreeMap<&'static str, Count>,
     history: BTreeMap<&'static str, u64>,
@@ -75,6 +79,7 @@ struct Tally {
 impl Tally {
     fn add(&mut self, trial: &Trial, report: &Report) {
         self.n_passed += 1;
+        self.n_fallbacks += report.n_fallbacks;
         self.n_moved += u64::from(report.watches.iter().any(|watch| watch.n_updates > 0));
         let is_publish = |step: &&Step| matches!(step, Step::Publish { .. } | Step::Push(_));
         self.n_publishes += trial.steps.iter().filter(is_publish).count() as u64;
@@ -84,6 +89,7 @@ impl Tally {
         for (case, watch) in trial.questions.iter().zip(&report.watches) {
             self.n_updates += watch.n_updates as u64;
             self.n_void += u64::from(watch.is_void);
+            self.n_stale += watch.n_stale as u64;
             let Some(tier) = watch.tier else { continue };
             let count = |count: &mut Count| {
                 count.n += 1;
@@ -159,11 +165,13 @@ fn report(tally: &Tally, time: Duration) {
     }
     println!(
         "{:.1} % of the cases and {:.1} % of the programs moved; {} publishes, {} updates; \
-         {} programs left out as too much",
+         {} times an evaluation for a delta, {} times stale; {} programs left out as too much",
         percent(tally.n_moved, tally.n_passed),
         percent(tally.questions.n_moved, tally.questions.n),
         tally.n_publishes,
         tally.n_updates,
+        tally.n_fallbacks,
+        tally.n_stale,
         tally.n_void,
     );
     let (slowest, seed) = tally.slowest;
