@@ -342,7 +342,9 @@ impl Compiler<'_> {
                 choice.join.iter().all(|var| bound.contains(var)).then_some(0.2)
             }
             Node::AnyOf(choice) => {
-                if !choice.branches.iter().all(|branch| self.can_run(branch, bound)) {
+                if !choice.required.is_subset(bound)
+                    || !choice.branches.iter().all(|branch| self.can_run(branch, bound))
+                {
                     return None;
                 }
                 let n_bound = choice.join.iter().filter(|var| bound.contains(var)).count();
@@ -382,7 +384,8 @@ impl Compiler<'_> {
                     }
                     Node::NoneOf(choice) => choice.join.iter().all(|var| bound.contains(var)),
                     Node::AnyOf(choice) => {
-                        choice.branches.iter().all(|branch| self.can_run(branch, &bound))
+                        choice.required.is_subset(&bound)
+                            && choice.branches.iter().all(|branch| self.can_run(branch, &bound))
                     }
                     Node::Derived { rule, args, negated } => {
                         let needed = &self.program.rules[rule.index()].needed;
