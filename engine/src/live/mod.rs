@@ -20,6 +20,7 @@ mod goals;
 mod join;
 mod maintain;
 mod params;
+mod relation;
 mod rerun;
 mod shape;
 pub(crate) mod support;
@@ -46,9 +47,10 @@ use crate::store::{AttributeId, KnownAttributes, Snapshot, StoreDelta};
 use crate::value::Value;
 use delta_plan::{AttributeNumber, Start};
 use join::{Side, States};
-use maintain::{FactDelta, ShapeDelta, Workbench};
+use maintain::{Change, FactDelta, ShapeDelta, Workbench};
 use rerun::Reruns;
 use shape::{Budgets, Instance, Many, Shape};
+use tables::{Allowance, Bounds, Changes, Tables, TablesId, TablesWork};
 pub use update::{LiveUpdate, RowsDelta};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
@@ -85,10 +87,15 @@ pub struct ShapeStats {
     pub n_fallbacks: u64,
     /// Steps of delta plans run, facts and parameters met: the measure of its work.
     pub n_lookups: u64,
+    /// Tuples of recursive rules kept now, also those that other shapes read too.
+    pub n_kept: u64,
 }
 
 /// The most rows of parameters that an instance may have; with more it is evaluated again.
 const PARAM_ROWS_MAX: usize = 1_024;
+
+/// The most look-ups for the tables of one rule in one step: beyond, they are filled again.
+const TABLES_FUEL: u64 = 2_000_000;
 
 /// The most look-ups for one shape in one step, unless said otherwise.
 const FUEL: u64 = 400_000;
@@ -107,6 +114,7 @@ pub(crate) struct LiveQueries {
     keys: Vec<Vec<u8>>,
     instances: FxHashMap<InstanceId, At>,
     reruns: Reruns,
+    tables: Tables,
     /// Instances that are evaluated again, by tier asked for, program and inputs.
     rerun_keys: BTreeMap<Vec<u8>, (InstanceId, u32)>,
     rerun_of: BTreeMap<InstanceId, Vec<u8>>,
@@ -117,6 +125,8 @@ pub(crate) struct LiveQueries {
     readers: Vec<Vec<(u32, u32)>>,
     /// Who reads facts whatever the attribute.
     any_readers: Vec<(u32, u32)>,
+    /// Who reads a kept relation: shape and occurrence.
+    table_readers: BTreeMap<TablesId, Vec<(u32, u32)>>,
     /// Of the states before and after the last step.
     ids: [Ids; 2],
     fuel: u64,
@@ -129,6 +139,7 @@ impl Default for LiveQueries {
             by_key: FixedHashMap::default(),
             keys: Vec::new(),
             instances: FxHashMap::default(),
+            tables: Tables::default(),
             reruns: Reruns::default(),
             rerun_keys: BTreeMap::new(),
             rerun_of: BTreeMap::new(),
@@ -137,6 +148,7 @@ impl Default for LiveQueries {
             attributes: BTreeMap::new(),
             readers: Vec::new(),
             any_readers: Vec::new(),
+            table_readers: BTreeMap::new(),
             ids: [Ids::default(), Ids::default()],
             fuel: FUEL,
         }
@@ -175,8 +187,8 @@ impl LiveQueries {
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
         query.check_live()?;
-        if tier == Tier::Delta {
-            let subscribed = self.subscribe_shape(query, inputs, budget, snapshot);
+        if tier < Tier::Rerun {
+            let subscribed = self.subscribe_shape(tier, query, inputs, budget, snapshot);
             if !matches!(subscribed, Ok(Some(_))) {
                 self.remove_unused(query);
             }
@@ -220,6 +232,7 @@ impl LiveQueries {
     /// None where no shape takes the query.
     fn subscribe_shape(
         &mut self,
+        tier: Tier,
         query: &Query,
         inputs: &[Input],
         budget: &Budget,
@@ -230,6 +243,9 @@ impl LiveQueries {
         let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
         let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
         let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+        if shape.tier() < tier {
+            return Ok(None);
+        }
         let Some(rows) = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)? else {
             return Ok(None);
         };
@@ -247,23 +263,93 @@ impl LiveQueries {
         };
         if let Some(owner) = found {
             let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
+            let (id, is_stale) = (instance.id, instance.is_stale);
+            if is_stale {
+                self.refresh(id, snapshot)?;
+            }
+            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
             instance.n_users += 1;
-            instance.is_stale = false;
-            return Ok(Some(instance.id));
+            return Ok(Some(id));
         }
         let many = (rows.len() != 1).then_some(all);
         let owner = shape.place();
         let rows: Vec<u32> =
             rows.iter().map(|row| shape.params.insert(row, owner, dictionary)).collect();
+        let asks = shape.asks(&rows, dictionary);
         let row = rows.first().copied().unwrap_or(0);
         let many = many.map(|inputs| Box::new(Many { rows, inputs }));
         let id = InstanceId(self.next);
         self.next += 1;
-        let budget = self.budgets.number(budget);
-        shape.instances[owner as usize] =
-            Some(Instance { id, n_users: 1, is_stale: false, row, budget, many });
+        let number_of_budget = self.budgets.number(budget);
+        let instance =
+            Instance { id, n_users: 1, is_stale: false, row, budget: number_of_budget, many };
+        shape.instances[owner as usize] = Some(instance);
+        if !self.ask(&asks, budget, snapshot) {
+            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+            shape.remove(owner, dictionary);
+            return Ok(None);
+        }
         self.instances.insert(id, At::Shape { shape: number, owner });
         Ok(Some(id))
+    }
+
+    /// Has tables derive what an instance asks for; false if that is more than its budget.
+    fn ask(
+        &mut self,
+        asks: &[(TablesId, Vec<Cell>)],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> bool {
+        if asks.is_empty() {
+            return true;
+        }
+        let allowance = Allowance::of(budget);
+        self.on_bench(asks, snapshot, |tables, bench| {
+            for (n_done, (id, cells)) in asks.iter().enumerate() {
+                if tables.ask(*id, cells, bench, &allowance).is_break() {
+                    for (id, cells) in &asks[..n_done] {
+                        tables.unask(*id, cells, bench);
+                    }
+                    return false;
+                }
+            }
+            true
+        })
+    }
+
+    /// Takes back what an instance asked for.
+    fn unask(&mut self, asks: &[(TablesId, Vec<Cell>)], snapshot: &Snapshot) {
+        if !asks.is_empty() {
+            self.on_bench(asks, snapshot, |tables, bench| {
+                for (id, cells) in asks {
+                    tables.unask(*id, cells, bench);
+                }
+            });
+        }
+    }
+
+    /// Works on tables over one state of the facts.
+    fn on_bench<Result>(
+        &mut self,
+        asks: &[(TablesId, Vec<Cell>)],
+        snapshot: &Snapshot,
+        work: impl FnOnce(&mut Tables, &mut Workbench<'_>) -> Result,
+    ) -> Result {
+        for (id, _) in asks {
+            self.tables.plan(*id, snapshot, &mut self.attributes);
+        }
+        if self.tables.reads_any_attribute() {
+            intern_attributes(snapshot);
+        }
+        let ids = &mut self.ids[1];
+        if !ids.is_of(snapshot, &self.attributes) {
+            *ids = Ids::of(snapshot, &self.attributes);
+        }
+        let states = States { snapshots: [snapshot, snapshot], ids: [&ids.ids, &ids.ids] };
+        let scratch = Scratch::new(snapshot.dictionary());
+        let mut bench = Workbench { states, scratch, regs: Vec::new() };
+        work(&mut self.tables, &mut bench)
     }
 
     /// The shape of a query, made if it is new.
@@ -272,13 +358,25 @@ impl LiveQueries {
         if let Some(number) = self.by_key.get(&lifted.key) {
             return Some(*number);
         }
-        let shape = Shape::new(Query::prepare(lifted.raw.clone()).ok()?)?;
+        let query = Query::prepare(lifted.raw.clone()).ok()?;
+        let shape = Shape::new(query, &mut self.tables, &mut self.attributes)?;
         let free = self.shapes.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
             self.shapes.push(None);
             self.keys.push(Vec::new());
             self.shapes.len() - 1
         }) as u32;
+        for seed in &shape.seeds {
+            let readers = self.table_readers.entry(seed.tables).or_default();
+            let reads = |occurrence: &delta_plan::Occurrence| {
+                let answers = self.tables.answers(seed.tables);
+                matches!(&occurrence.start, Start::Derived { relation, .. } if *relation == answers)
+            };
+            let places = (0..).zip(&shape.occurrences).filter(|(_, it)| reads(it));
+            readers.extend(places.map(|(place, _)| (number, place)));
+            readers.sort_unstable();
+            readers.dedup();
+        }
         for (occurrence, place) in shape.occurrences.iter().zip(0..) {
             let Start::Fact { attribute, .. } = &occurrence.start else { continue };
             match attribute {
@@ -323,9 +421,13 @@ impl LiveQueries {
                 if instance.n_users > 0 {
                     return;
                 }
-                self.instances.remove(&id);
+                let rows = instance.rows().to_vec();
+                let asks = shape.asks(&rows, snapshot.dictionary());
                 shape.remove(owner, snapshot.dictionary());
-                if shape.params.len() == 0 {
+                let is_last = shape.params.len() == 0;
+                self.instances.remove(&id);
+                self.unask(&asks, snapshot);
+                if is_last {
                     self.remove_shape(number);
                 }
             }
@@ -342,7 +444,16 @@ impl LiveQueries {
     }
 
     fn remove_shape(&mut self, number: u32) {
-        self.shapes[number as usize] = None;
+        let shape = self.shapes[number as usize].take().expect("only shapes that are there end");
+        for seed in &shape.seeds {
+            if let Some(readers) = self.table_readers.get_mut(&seed.tables) {
+                readers.retain(|(reader, _)| *reader != number);
+                if readers.is_empty() {
+                    self.table_readers.remove(&seed.tables);
+                }
+            }
+            self.tables.release(seed.tables);
+        }
         self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
         for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
             readers.retain(|(shape, _)| *shape != number);
@@ -352,7 +463,9 @@ impl LiveQueries {
     /// How an instance is kept up.
     pub(crate) fn tier(&self, id: InstanceId) -> Option<Tier> {
         Some(match self.instances.get(&id)? {
-            At::Shape { .. } => Tier::Delta,
+            At::Shape { shape, .. } => {
+                self.shapes[*shape as usize].as_ref().expect("instances name shapes").tier()
+            }
             At::Rerun => Tier::Rerun,
         })
     }
@@ -361,13 +474,14 @@ impl LiveQueries {
     pub(crate) fn stats(&self) -> Vec<ShapeStats> {
         let stats = |shape: &Shape| ShapeStats {
             query: shape.query.clone(),
-            tier: Tier::Delta,
+            tier: shape.tier(),
             n_instances: shape.instances.iter().flatten().count() as u64,
             n_candidates: shape.counts.candidates,
             n_verified: shape.counts.verified,
             n_emitted: shape.counts.emitted,
             n_fallbacks: shape.counts.fallbacks,
             n_lookups: shape.counts.lookups,
+            n_kept: shape.tables().map(|tables| self.tables.n_tuples(tables)).sum(),
         };
         self.shapes.iter().flatten().map(stats).collect()
     }
@@ -402,12 +516,39 @@ impl LiveQueries {
         match self.instances.get(&id).copied() {
             None => Ok(()),
             Some(At::Rerun) => self.reruns.refresh(id, snapshot).map(|_| ()),
-            Some(At::Shape { shape, owner }) => {
-                let shape = self.shapes[shape as usize].as_mut().expect("instances name shapes");
+            Some(At::Shape { shape: number, owner }) => {
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let tables: Vec<(TablesId, Vec<Cell>)> =
+                    shape.tables().map(|tables| (tables, Vec::new())).collect();
+                let instance = shape.instances[owner as usize].as_mut();
+                let budget = instance.expect("ids name instances").budget;
+                let budget = self.budgets.get(budget).clone();
+                self.refill(&tables, &budget, snapshot)?;
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
                 let instance = shape.instances[owner as usize].as_mut();
                 instance.expect("ids name instances").is_stale = false;
                 Ok(())
             }
+        }
+    }
+
+    /// Fills tables that hold nothing since a step was too much for them.
+    fn refill(
+        &mut self,
+        tables: &[(TablesId, Vec<Cell>)],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<(), QueryError> {
+        if tables.iter().all(|(id, _)| self.tables.is_filled(*id)) {
+            return Ok(());
+        }
+        let allowance = Allowance::of(budget);
+        let is_filled = self.on_bench(tables, snapshot, |tables_of, bench| {
+            tables.iter().all(|(id, _)| tables_of.fill(*id, bench, &allowance).is_continue())
+        });
+        match is_filled {
+            true => Ok(()),
+            false => Err(over_budget("tuples of rules that recurse")),
         }
     }
 
@@ -420,20 +561,21 @@ impl LiveQueries {
     ) -> Vec<LiveUpdate> {
         let mut updates = self.reruns.maintain(after, delta);
         let work = self.route(after, delta);
-        if !work.is_empty() {
+        if !work.shapes.is_empty() || !work.tables.is_empty() {
             self.maintain_shapes(work, before, after, &mut updates);
         }
         updates.sort_unstable_by_key(|update| update.instance);
         updates
     }
 
-    /// Which changes concern which occurrences of which shapes, in order of shape.
-    fn route(&self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<(u32, u32, FactDelta)> {
-        let mut work = Vec::new();
+    /// Which changes concern which occurrences of which shapes and tables.
+    fn route(&self, snapshot: &Snapshot, delta: &StoreDelta) -> Work {
+        let mut work = Work::default();
         if self.by_key.is_empty() {
             return work;
         }
         let dictionary = snapshot.dictionary();
+        let reads_any = !self.any_readers.is_empty() || self.tables.reads_any_attribute();
         for change in &delta.facts {
             let side = match (change.before, change.after) {
                 (None, Some(_)) => Side::After,
@@ -441,36 +583,47 @@ impl LiveQueries {
                 _ => continue,
             };
             let fact = &change.fact;
-            let number = self.attributes.get(&fact.attribute);
-            let readers = number.map_or(&[][..], |number| &self.readers[number.0 as usize]);
-            if readers.is_empty() && self.any_readers.is_empty() {
+            let number = self.attributes.get(&fact.attribute).copied();
+            let readers = number.and_then(|number| self.readers.get(number.0 as usize));
+            let readers = readers.map_or(&[][..], |readers| &readers[..]);
+            let in_tables = || self.tables.readers(number);
+            if readers.is_empty() && !reads_any && in_tables().next().is_none() {
                 continue;
             }
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let attribute = match self.any_readers.is_empty() {
-                true => Cell::MIN,
-                false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
+            let attribute = match reads_any {
+                false => Cell::MIN,
+                true => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
             let delta = FactDelta { attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
-            work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
+            let change = Change::Fact(delta);
+            work.shapes.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, change)));
+            work.tables.extend(in_tables().map(|reader| (reader, delta)));
         }
-        work.sort_by_key(|(shape, ..)| *shape);
+        work.tables.sort_by_key(|(reader, _)| reader.tables);
         work
     }
 
     fn maintain_shapes(
         &mut self,
-        work: Vec<(u32, u32, FactDelta)>,
+        mut work: Work,
         before: &Snapshot,
         after: &Snapshot,
         updates: &mut Vec<LiveUpdate>,
     ) {
-        let touched: BTreeSet<u32> = work.iter().map(|(shape, ..)| *shape).collect();
+        let stepped: BTreeSet<TablesId> =
+            work.tables.iter().map(|(reader, _)| reader.tables).collect();
+        let read = stepped.iter().filter_map(|tables| self.table_readers.get(tables)).flatten();
+        let mut touched: BTreeSet<u32> = work.shapes.iter().map(|(shape, ..)| *shape).collect();
+        touched.extend(read.map(|(shape, _)| *shape));
+        for tables in &stepped {
+            self.tables.plan(*tables, after, &mut self.attributes);
+        }
         for number in touched {
             let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
-            shape.plan(after, &mut self.attributes);
+            shape.plan(after, &mut self.tables, &mut self.attributes);
         }
         self.readers.resize_with(self.attributes.len(), Vec::new);
         for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
@@ -480,25 +633,80 @@ impl LiveQueries {
         }
         let [ids_before, ids_after] = &self.ids;
         let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };
-        let mut bench = Workbench {
-            states,
-            scratch: Scratch::new(after.dictionary()),
-            regs: Vec::new(),
-            tables: tables::Tables,
-        };
-        for changes in work.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let shape = self.shapes[changes[0].0 as usize].as_mut().expect("readers are shapes");
-            let changes: Vec<(u32, FactDelta)> =
-                changes.iter().map(|(_, occurrence, delta)| (*occurrence, *delta)).collect();
+        let scratch = Scratch::new(after.dictionary());
+        let mut bench = Workbench { states, scratch, regs: Vec::new() };
+        if self.tables.reads_any_attribute() {
+            intern_attributes(after);
+        }
+        // Shapes whose tables could not follow: they are evaluated on both sides.
+        let mut lost_track: BTreeSet<u32> = BTreeSet::new();
+        for facts in work.tables.chunk_by(|(a, _), (b, _)| a.tables == b.tables) {
+            let id = facts[0].0.tables;
+            if !self.tables.is_filled(id) {
+                continue;
+            }
+            let readers = self.table_readers.get(&id).map_or(&[][..], |readers| &readers[..]);
+            let mut fuel = TABLES_FUEL;
+            let mut bounds = Bounds { fuel: &mut fuel, n_tuples_max: u64::MAX, interrupt: None };
+            let changes = Changes { facts, ..Changes::default() };
+            let flow = self.tables.step(id, &changes, &mut bench, &mut bounds);
+            if flow.is_break() {
+                self.tables.refill(id, &mut bench);
+                lost_track.extend(readers.iter().map(|(shape, _)| *shape));
+            } else {
+                let relation = self.tables.answers(id);
+                for (row, side) in self.tables.changes(relation) {
+                    let change = Change::Tuple { relation, row, side };
+                    let at = readers.iter().map(|(shape, place)| (*shape, *place, change));
+                    work.shapes.extend(at);
+                }
+            }
+            for shape in readers.iter().map(|(shape, _)| *shape).collect::<BTreeSet<u32>>() {
+                let shape = self.shapes[shape as usize].as_mut().expect("readers are shapes");
+                shape.counts.lookups += TABLES_FUEL - fuel;
+            }
+        }
+        work.shapes.sort_by_key(|(shape, ..)| *shape);
+        for number in &lost_track {
+            let shape = self.shapes[*number as usize].as_mut().expect("readers are shapes");
+            let is_kept = shape.tables().all(|tables| self.tables.is_filled(tables));
+            fall_back(shape, before, after, is_kept, &self.budgets, updates);
+        }
+        for changes in work.shapes.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let number = changes[0].0;
+            if lost_track.contains(&number) {
+                continue;
+            }
+            let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
+            let changes: Vec<(u32, Change)> =
+                changes.iter().map(|(_, occurrence, change)| (*occurrence, *change)).collect();
             let mut fuel = self.fuel;
-            match maintain::step(shape, &changes, &mut bench, &mut fuel) {
+            match maintain::step(shape, &changes, &self.tables, &mut bench, &mut fuel) {
                 ControlFlow::Continue(delta) => rows(shape, &delta, &bench.scratch, updates),
                 ControlFlow::Break(_) => {
-                    fall_back(shape, before, after, &self.budgets, updates);
+                    fall_back(shape, before, after, true, &self.budgets, updates);
                 }
             }
             shape.counts.lookups += self.fuel - fuel;
         }
+        for id in stepped {
+            self.tables.settle(id);
+        }
+    }
+}
+
+/// What a step changed, at the places that read it, in order of shape and of tables.
+#[derive(Default)]
+struct Work {
+    shapes: Vec<(u32, u32, Change)>,
+    tables: Vec<TablesWork>,
+}
+
+/// Where a rule reads the names of attributes, they are values that its tuples hold.
+fn intern_attributes(snapshot: &Snapshot) {
+    for attribute in snapshot.attributes() {
+        let text = snapshot.attribute(attribute).shared().clone();
+        snapshot.dictionary().intern(&Value::String(text));
     }
 }
 
@@ -539,12 +747,19 @@ fn rows(
 /// The most instances of a shape that are evaluated at once where a delta was too much for it.
 const RERUNS_MAX: usize = 16;
 
+fn over_budget(what: &str) -> QueryError {
+    let hint = "subscribe again, or wait until the server does";
+    QueryError::over(what.to_owned(), crate::answer::Work::default(), hint)
+}
+
 /// Where a delta was too much work: a few instances are evaluated on both sides; many become stale,
-/// and whoever holds them decides when they are taken up again.
+/// and whoever holds them decides when they are taken up again. All do where the tables that keep
+/// them up are not kept any more.
 fn fall_back(
     shape: &mut Shape,
     before: &Snapshot,
     after: &Snapshot,
+    is_kept: bool,
     budgets: &Budgets,
     updates: &mut Vec<LiveUpdate>,
 ) {
@@ -557,14 +772,10 @@ fn fall_back(
         let inputs = shape.inputs(instance, after.dictionary());
         let budget = budgets.get(instance.budget);
         let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
-        let change = match n_live <= RERUNS_MAX {
+        let change = match is_kept && n_live <= RERUNS_MAX {
             true => run(before)
                 .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
-            false => Err(QueryError::over(
-                "look-ups of one step".to_owned(),
-                crate::answer::Work::default(),
-                "subscribe again, or wait until the server does",
-            )),
+            false => Err(over_budget("look-ups of one step")),
         };
         let instance = instance.id;
         match change {
