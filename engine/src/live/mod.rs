@@ -15,17 +15,22 @@
 //! Invariant, at every revision: the answer of an instance that is not stale equals a fresh
 //! evaluation over the published snapshot, and updates add up to it.
 
+mod accumulate;
 mod delta_plan;
 mod goals;
 mod join;
+mod kept;
 mod maintain;
+mod output;
 mod params;
+mod pulls;
 mod relation;
 mod rerun;
 mod shape;
 pub(crate) mod support;
 mod tables;
 mod update;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -33,7 +38,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::answer::{Answer, Output, Row};
+use crate::answer::Answer;
 use crate::codec;
 use crate::error::QueryError;
 use crate::eval::query::{Query, check_count, input_rows};
@@ -41,16 +46,18 @@ use crate::eval::scratch::Scratch;
 use crate::ids::Attribute;
 use crate::intern::{Cell, FixedHashMap};
 use crate::limits::Budget;
+use crate::program::AttributeTerm;
 use crate::program::raw::Input;
-use crate::program::{AttributeTerm, FindElement};
 use crate::store::{AttributeId, KnownAttributes, Snapshot, StoreDelta};
 use crate::value::Value;
 use delta_plan::{AttributeNumber, Start};
-use join::{Side, States};
+use join::{Side, States, Stop};
+use kept::Work;
 use maintain::{Change, FactDelta, ShapeDelta, Workbench};
+use output::Hot;
 use rerun::Reruns;
 use shape::{Budgets, Instance, Many, Shape};
-use tables::{Allowance, Bounds, Changes, Tables, TablesId, TablesWork};
+use tables::{Tables, TablesId};
 pub use update::{LiveUpdate, RowsDelta};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
@@ -91,14 +98,30 @@ pub struct ShapeStats {
     pub n_kept: u64,
 }
 
+/// Stands for an occurrence where a fact is read by `pull`.
+const PULLED: u32 = u32::MAX;
+
 /// The most rows of parameters that an instance may have; with more it is evaluated again.
 const PARAM_ROWS_MAX: usize = 1_024;
 
-/// The most look-ups for the tables of one rule in one step: beyond, they are filled again.
-const TABLES_FUEL: u64 = 2_000_000;
+/// When live queries do what. No result depends on it: tests draw them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveLimits {
+    /// The most look-ups for one shape in one step; what takes more is no matter for deltas.
+    pub lookups: u64,
+    /// The most instances of a shape that are then evaluated at once; more become stale.
+    pub reruns: usize,
+    /// Members of a group are kept when its evaluation made so many rows.
+    pub hot_rows: u64,
+    /// The most rows kept behind a window.
+    pub margin: usize,
+}
 
-/// The most look-ups for one shape in one step, unless said otherwise.
-const FUEL: u64 = 400_000;
+impl Default for LiveLimits {
+    fn default() -> LiveLimits {
+        LiveLimits { lookups: 400_000, reruns: 16, hot_rows: 128, margin: 1_000 }
+    }
+}
 
 /// Where an instance is.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +133,8 @@ enum At {
 /// All live queries over one store.
 pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
+    /// What is kept of instances that change often, by shape.
+    hot: Vec<Hot>,
     by_key: FixedHashMap<Vec<u8>, u32>,
     keys: Vec<Vec<u8>>,
     instances: FxHashMap<InstanceId, At>,
@@ -129,13 +154,14 @@ pub(crate) struct LiveQueries {
     table_readers: BTreeMap<TablesId, Vec<(u32, u32)>>,
     /// Of the states before and after the last step.
     ids: [Ids; 2],
-    fuel: u64,
+    limits: LiveLimits,
 }
 
 impl Default for LiveQueries {
     fn default() -> LiveQueries {
         LiveQueries {
             shapes: Vec::new(),
+            hot: Vec::new(),
             by_key: FixedHashMap::default(),
             keys: Vec::new(),
             instances: FxHashMap::default(),
@@ -150,7 +176,7 @@ impl Default for LiveQueries {
             any_readers: Vec::new(),
             table_readers: BTreeMap::new(),
             ids: [Ids::default(), Ids::default()],
-            fuel: FUEL,
+            limits: LiveLimits::default(),
         }
     }
 }
@@ -294,64 +320,6 @@ impl LiveQueries {
         Ok(Some(id))
     }
 
-    /// Has tables derive what an instance asks for; false if that is more than its budget.
-    fn ask(
-        &mut self,
-        asks: &[(TablesId, Vec<Cell>)],
-        budget: &Budget,
-        snapshot: &Snapshot,
-    ) -> bool {
-        if asks.is_empty() {
-            return true;
-        }
-        let allowance = Allowance::of(budget);
-        self.on_bench(asks, snapshot, |tables, bench| {
-            for (n_done, (id, cells)) in asks.iter().enumerate() {
-                if tables.ask(*id, cells, bench, &allowance).is_break() {
-                    for (id, cells) in &asks[..n_done] {
-                        tables.unask(*id, cells, bench);
-                    }
-                    return false;
-                }
-            }
-            true
-        })
-    }
-
-    /// Takes back what an instance asked for.
-    fn unask(&mut self, asks: &[(TablesId, Vec<Cell>)], snapshot: &Snapshot) {
-        if !asks.is_empty() {
-            self.on_bench(asks, snapshot, |tables, bench| {
-                for (id, cells) in asks {
-                    tables.unask(*id, cells, bench);
-                }
-            });
-        }
-    }
-
-    /// Works on tables over one state of the facts.
-    fn on_bench<Result>(
-        &mut self,
-        asks: &[(TablesId, Vec<Cell>)],
-        snapshot: &Snapshot,
-        work: impl FnOnce(&mut Tables, &mut Workbench<'_>) -> Result,
-    ) -> Result {
-        for (id, _) in asks {
-            self.tables.plan(*id, snapshot, &mut self.attributes);
-        }
-        if self.tables.reads_any_attribute() {
-            intern_attributes(snapshot);
-        }
-        let ids = &mut self.ids[1];
-        if !ids.is_of(snapshot, &self.attributes) {
-            *ids = Ids::of(snapshot, &self.attributes);
-        }
-        let states = States { snapshots: [snapshot, snapshot], ids: [&ids.ids, &ids.ids] };
-        let scratch = Scratch::new(snapshot.dictionary());
-        let mut bench = Workbench { states, scratch, regs: Vec::new() };
-        work(&mut self.tables, &mut bench)
-    }
-
     /// The shape of a query, made if it is new.
     fn shape_of(&mut self, query: &Query) -> Option<u32> {
         let lifted = query.lifted();
@@ -359,24 +327,15 @@ impl LiveQueries {
             return Some(*number);
         }
         let query = Query::prepare(lifted.raw.clone()).ok()?;
-        let shape = Shape::new(query, &mut self.tables, &mut self.attributes)?;
+        let shape = Shape::new(query, &self.limits, &mut self.tables, &mut self.attributes)?;
         let free = self.shapes.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
             self.shapes.push(None);
             self.keys.push(Vec::new());
+            self.hot.push(Hot::default());
             self.shapes.len() - 1
         }) as u32;
-        for seed in &shape.seeds {
-            let readers = self.table_readers.entry(seed.tables).or_default();
-            let reads = |occurrence: &delta_plan::Occurrence| {
-                let answers = self.tables.answers(seed.tables);
-                matches!(&occurrence.start, Start::Derived { relation, .. } if *relation == answers)
-            };
-            let places = (0..).zip(&shape.occurrences).filter(|(_, it)| reads(it));
-            readers.extend(places.map(|(place, _)| (number, place)));
-            readers.sort_unstable();
-            readers.dedup();
-        }
+        self.enter_tables(number, &shape);
         for (occurrence, place) in shape.occurrences.iter().zip(0..) {
             let Start::Fact { attribute, .. } = &occurrence.start else { continue };
             match attribute {
@@ -389,6 +348,20 @@ impl LiveQueries {
                 }
                 AttributeTerm::Var(_) | AttributeTerm::Blank => {
                     self.any_readers.push((number, place));
+                }
+            }
+        }
+        if let Some(pulls) = &shape.pulls {
+            match pulls.attributes() {
+                None => self.any_readers.push((number, PULLED)),
+                Some(attributes) => {
+                    for attribute in attributes {
+                        let next = AttributeNumber(self.attributes.len() as u32);
+                        let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
+                        let n_numbers = self.attributes.len();
+                        self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
+                        self.readers[reads.0 as usize].push((number, PULLED));
+                    }
                 }
             }
         }
@@ -424,6 +397,7 @@ impl LiveQueries {
                 let rows = instance.rows().to_vec();
                 let asks = shape.asks(&rows, snapshot.dictionary());
                 shape.remove(owner, snapshot.dictionary());
+                self.hot[number as usize].remove(owner);
                 let is_last = shape.params.len() == 0;
                 self.instances.remove(&id);
                 self.unask(&asks, snapshot);
@@ -445,19 +419,17 @@ impl LiveQueries {
 
     fn remove_shape(&mut self, number: u32) {
         let shape = self.shapes[number as usize].take().expect("only shapes that are there end");
-        for seed in &shape.seeds {
-            if let Some(readers) = self.table_readers.get_mut(&seed.tables) {
-                readers.retain(|(reader, _)| *reader != number);
-                if readers.is_empty() {
-                    self.table_readers.remove(&seed.tables);
-                }
-            }
-            self.tables.release(seed.tables);
-        }
+        self.hot[number as usize].clear();
+        self.leave_tables(number, &shape);
         self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
         for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
             readers.retain(|(shape, _)| *shape != number);
         }
+    }
+
+    /// Says when what is done; what is there already keeps to what was said before.
+    pub(crate) fn set_limits(&mut self, limits: LiveLimits) {
+        self.limits = limits;
     }
 
     /// How an instance is kept up.
@@ -532,26 +504,6 @@ impl LiveQueries {
         }
     }
 
-    /// Fills tables that hold nothing since a step was too much for them.
-    fn refill(
-        &mut self,
-        tables: &[(TablesId, Vec<Cell>)],
-        budget: &Budget,
-        snapshot: &Snapshot,
-    ) -> Result<(), QueryError> {
-        if tables.iter().all(|(id, _)| self.tables.is_filled(*id)) {
-            return Ok(());
-        }
-        let allowance = Allowance::of(budget);
-        let is_filled = self.on_bench(tables, snapshot, |tables_of, bench| {
-            tables.iter().all(|(id, _)| tables_of.fill(*id, bench, &allowance).is_continue())
-        });
-        match is_filled {
-            true => Ok(()),
-            false => Err(over_budget("tuples of rules that recurse")),
-        }
-    }
-
     /// Brings every instance that the delta touches up to the state after, in order of instance.
     pub(crate) fn maintain(
         &mut self,
@@ -577,9 +529,11 @@ impl LiveQueries {
         let dictionary = snapshot.dictionary();
         let reads_any = !self.any_readers.is_empty() || self.tables.reads_any_attribute();
         for change in &delta.facts {
-            let side = match (change.before, change.after) {
-                (None, Some(_)) => Side::After,
-                (Some(_), None) => Side::Before,
+            let (side, is_kind_only) = match (change.before, change.after) {
+                (None, Some(_)) => (Side::After, false),
+                (Some(_), None) => (Side::Before, false),
+                // How it was written shows in pulled trees, as a value or a list.
+                (Some(before), Some(after)) if before.kind != after.kind => (Side::After, true),
                 _ => continue,
             };
             let fact = &change.fact;
@@ -596,11 +550,16 @@ impl LiveQueries {
                 false => Cell::MIN,
                 true => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let delta = FactDelta { attribute, entity, value, side };
+            let id = snapshot.find_attribute(&fact.attribute).expect("it has been written");
+            let delta = FactDelta { id, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
-            let change = Change::Fact(delta);
-            work.shapes.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, change)));
-            work.tables.extend(in_tables().map(|reader| (reader, delta)));
+            let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
+            work.shapes.extend(
+                readers.map(|(shape, occurrence)| (*shape, *occurrence, Change::Fact(delta))),
+            );
+            if !is_kind_only {
+                work.tables.extend(in_tables().map(|reader| (reader, delta)));
+            }
         }
         work.tables.sort_by_key(|(reader, _)| reader.tables);
         work
@@ -613,8 +572,7 @@ impl LiveQueries {
         after: &Snapshot,
         updates: &mut Vec<LiveUpdate>,
     ) {
-        let stepped: BTreeSet<TablesId> =
-            work.tables.iter().map(|(reader, _)| reader.tables).collect();
+        let stepped = work.stepped();
         let read = stepped.iter().filter_map(|tables| self.table_readers.get(tables)).flatten();
         let mut touched: BTreeSet<u32> = work.shapes.iter().map(|(shape, ..)| *shape).collect();
         touched.extend(read.map(|(shape, _)| *shape));
@@ -633,61 +591,63 @@ impl LiveQueries {
         }
         let [ids_before, ids_after] = &self.ids;
         let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };
+        if self.tables.reads_any_attribute() {
+            kept::intern_attributes(after);
+        }
         let scratch = Scratch::new(after.dictionary());
         let mut bench = Workbench { states, scratch, regs: Vec::new() };
-        if self.tables.reads_any_attribute() {
-            intern_attributes(after);
-        }
-        // Shapes whose tables could not follow: they are evaluated on both sides.
-        let mut lost_track: BTreeSet<u32> = BTreeSet::new();
-        for facts in work.tables.chunk_by(|(a, _), (b, _)| a.tables == b.tables) {
-            let id = facts[0].0.tables;
-            if !self.tables.is_filled(id) {
-                continue;
-            }
-            let readers = self.table_readers.get(&id).map_or(&[][..], |readers| &readers[..]);
-            let mut fuel = TABLES_FUEL;
-            let mut bounds = Bounds { fuel: &mut fuel, n_tuples_max: u64::MAX, interrupt: None };
-            let changes = Changes { facts, ..Changes::default() };
-            let flow = self.tables.step(id, &changes, &mut bench, &mut bounds);
-            if flow.is_break() {
-                self.tables.refill(id, &mut bench);
-                lost_track.extend(readers.iter().map(|(shape, _)| *shape));
-            } else {
-                let relation = self.tables.answers(id);
-                for (row, side) in self.tables.changes(relation) {
-                    let change = Change::Tuple { relation, row, side };
-                    let at = readers.iter().map(|(shape, place)| (*shape, *place, change));
-                    work.shapes.extend(at);
-                }
-            }
-            for shape in readers.iter().map(|(shape, _)| *shape).collect::<BTreeSet<u32>>() {
-                let shape = self.shapes[shape as usize].as_mut().expect("readers are shapes");
-                shape.counts.lookups += TABLES_FUEL - fuel;
-            }
-        }
-        work.shapes.sort_by_key(|(shape, ..)| *shape);
+        let mut stepping = kept::Stepping {
+            tables: &mut self.tables,
+            readers: &self.table_readers,
+            shapes: &mut self.shapes,
+            limits: &self.limits,
+        };
+        let lost_track = stepping.step(&mut work, &mut bench);
         for number in &lost_track {
             let shape = self.shapes[*number as usize].as_mut().expect("readers are shapes");
             let is_kept = shape.tables().all(|tables| self.tables.is_filled(tables));
-            fall_back(shape, before, after, is_kept, &self.budgets, updates);
+            self.hot[*number as usize].clear();
+            fall_back(shape, before, after, is_kept, &self.budgets, &self.limits, updates);
         }
         for changes in work.shapes.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let number = changes[0].0;
-            if lost_track.contains(&number) {
+            if lost_track.contains(&changes[0].0) {
                 continue;
             }
-            let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
-            let changes: Vec<(u32, Change)> =
-                changes.iter().map(|(_, occurrence, change)| (*occurrence, *change)).collect();
-            let mut fuel = self.fuel;
-            match maintain::step(shape, &changes, &self.tables, &mut bench, &mut fuel) {
-                ControlFlow::Continue(delta) => rows(shape, &delta, &bench.scratch, updates),
+            let number = changes[0].0 as usize;
+            let shape = self.shapes[number].as_mut().expect("readers are shapes");
+            let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
+            let joined: Vec<(u32, Change)> =
+                joined.map(|(_, occurrence, change)| (*occurrence, *change)).collect();
+            let shown = changes.iter().filter_map(|(_, occurrence, change)| match change {
+                Change::Fact(delta) if *occurrence == PULLED => Some(delta),
+                _ => None,
+            });
+            let roots = match &shape.pulls {
+                Some(pulls) => {
+                    pulls.roots(shown, |delta| after.attribute(delta.id).clone(), &bench.states)
+                }
+                None => Some(BTreeSet::new()),
+            };
+            let mut fuel = self.limits.lookups;
+            let delta = match roots {
+                Some(roots) => {
+                    let tables = &self.tables;
+                    maintain::step(shape, &joined, &roots, tables, &mut bench, &mut fuel)
+                }
+                None => ControlFlow::Break(Stop::OverBudget),
+            };
+            shape.counts.lookups += self.limits.lookups - fuel;
+            let hot = &mut self.hot[number];
+            match delta {
+                ControlFlow::Continue(delta) => {
+                    let step = output::Step { states: &bench.states, scratch: &bench.scratch };
+                    tell(shape, hot, &delta, &step, &self.budgets, updates);
+                }
                 ControlFlow::Break(_) => {
-                    fall_back(shape, before, after, true, &self.budgets, updates);
+                    hot.clear();
+                    fall_back(shape, before, after, true, &self.budgets, &self.limits, updates);
                 }
             }
-            shape.counts.lookups += self.fuel - fuel;
         }
         for id in stepped {
             self.tables.settle(id);
@@ -695,57 +655,30 @@ impl LiveQueries {
     }
 }
 
-/// What a step changed, at the places that read it, in order of shape and of tables.
-#[derive(Default)]
-struct Work {
-    shapes: Vec<(u32, u32, Change)>,
-    tables: Vec<TablesWork>,
-}
-
-/// Where a rule reads the names of attributes, they are values that its tuples hold.
-fn intern_attributes(snapshot: &Snapshot) {
-    for attribute in snapshot.attributes() {
-        let text = snapshot.attribute(attribute).shared().clone();
-        snapshot.dictionary().intern(&Value::String(text));
-    }
-}
-
 /// The updates that rows gained and lost amount to.
-fn rows(
+fn tell(
     shape: &mut Shape,
+    hot: &mut Hot,
     delta: &ShapeDelta,
-    scratch: &Scratch<'_>,
+    step: &output::Step<'_, '_>,
+    budgets: &Budgets,
     updates: &mut Vec<LiveUpdate>,
 ) {
-    if delta.gained.is_empty() && delta.lost.is_empty() {
-        return;
-    }
-    let place = |element: &FindElement| {
-        let place = shape.row_vars.iter().position(|var| *var == element.var());
-        place.expect("rows have the variables of find")
-    };
-    let places: Vec<usize> = shape.query.program().find.iter().map(place).collect();
-    let row = |cells: &[Cell]| -> Row {
-        places.iter().map(|place| Output::Value(scratch.value(cells[*place]))).collect()
-    };
-    let mut by_owner: BTreeMap<u32, RowsDelta> = BTreeMap::new();
-    for (owner, cells) in delta.gained.iter() {
-        by_owner.entry(owner).or_default().added.push(row(cells));
-    }
-    for (owner, cells) in delta.lost.iter() {
-        by_owner.entry(owner).or_default().removed.push(row(cells));
-    }
-    for (owner, mut rows) in by_owner {
-        rows.added.sort_unstable();
-        rows.removed.sort_unstable();
+    for owner in delta.owners() {
         let instance = shape.instances[owner as usize].as_ref().expect("owners are instances");
-        updates.push(LiveUpdate { instance: instance.id, change: Ok(rows) });
-        shape.counts.emitted += 1;
+        let (id, budget) = (instance.id, budgets.get(instance.budget));
+        let change = output::change(shape, hot, owner, delta, budget, step);
+        if let Some(change) = change.transpose() {
+            if change.is_err() {
+                hot.remove(owner);
+                let instance = shape.instances[owner as usize].as_mut();
+                instance.expect("owners are instances").is_stale = true;
+            }
+            updates.push(LiveUpdate { instance: id, change });
+            shape.counts.emitted += 1;
+        }
     }
 }
-
-/// The most instances of a shape that are evaluated at once where a delta was too much for it.
-const RERUNS_MAX: usize = 16;
 
 fn over_budget(what: &str) -> QueryError {
     let hint = "subscribe again, or wait until the server does";
@@ -761,6 +694,7 @@ fn fall_back(
     after: &Snapshot,
     is_kept: bool,
     budgets: &Budgets,
+    limits: &LiveLimits,
     updates: &mut Vec<LiveUpdate>,
 ) {
     shape.counts.fallbacks += 1;
@@ -772,7 +706,7 @@ fn fall_back(
         let inputs = shape.inputs(instance, after.dictionary());
         let budget = budgets.get(instance.budget);
         let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
-        let change = match is_kept && n_live <= RERUNS_MAX {
+        let change = match is_kept && n_live <= limits.reruns {
             true => run(before)
                 .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
             false => Err(over_budget("look-ups of one step")),

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::InstanceId;
-use super::Tier;
 use super::delta_plan::{AttributeNumber, AttributePlace, Compiler, Occurrence, Op, Place};
 use super::goals::{self, Callee, Tree};
+use super::output::Finish;
 use super::params::{Params, RowIndex};
+use super::pulls::Pulls;
 use super::tables::rules::{self, Ruleset};
 use super::tables::{Seed, SeedColumn, Tables, TablesId};
+use super::{InstanceId, LiveLimits, Tier};
 use crate::eval::query::{Query, asked_vars};
 use crate::ids::Attribute;
 use crate::intern::{Cell, Dictionary};
@@ -34,6 +35,8 @@ pub(super) struct Shape {
     pub(super) instances: Vec<Option<Instance>>,
     free: Vec<u32>,
     pub(super) plans: Option<Plans>,
+    pub(super) finish: Finish,
+    pub(super) pulls: Option<Pulls>,
     pub(super) counts: Counts,
 }
 
@@ -81,6 +84,8 @@ pub(super) struct Plans {
     pub(super) deltas: Vec<DeltaPlan>,
     /// Whether a row is there, its variables and the parameters given.
     pub(super) exists: Vec<Op>,
+    /// The rows in which a pulled variable is a given entity.
+    pub(super) rows_of: BTreeMap<Var, Vec<Op>>,
 }
 
 /// What follows a change.
@@ -102,19 +107,13 @@ impl Shape {
     /// of its seeds from then on.
     pub(super) fn new(
         query: Query,
+        limits: &LiveLimits,
         tables: &mut Tables,
         attributes: &mut BTreeMap<Attribute, AttributeNumber>,
     ) -> Option<Shape> {
         let program = query.program();
         let flat = query.stratified();
-        let plain = |element: &FindElement| matches!(element, FindElement::Variable(_));
-        let raw = &program.raw;
-        if !program.find.iter().all(plain)
-            || raw.limit.is_some()
-            || raw.offset > 0
-            || !raw.after.is_empty()
-            || !raw.having.is_empty()
-        {
+        if !Finish::is_supported(program) {
             return None;
         }
         let mut tree = goals::tree(flat, &flat.body, flat.scope.names.len())?;
@@ -132,6 +131,7 @@ impl Shape {
             }
         }
         let params = Params::new(param_vars.len());
+        let finish = Finish::new(program, &row_vars, limits);
         let seeds = keep_calls(&mut tree, &query, &param_vars, tables, attributes)?;
         let occurrences = super::delta_plan::occurrences(&tree.nodes, true, &mut tree.n_vars);
         Some(Shape {
@@ -144,6 +144,8 @@ impl Shape {
             instances: Vec::new(),
             free: Vec::new(),
             plans: None,
+            finish,
+            pulls: Pulls::new(program),
             counts: Counts::default(),
             query,
         })
@@ -270,7 +272,14 @@ impl Shape {
         let deltas = self.occurrences.iter().map(|occurrence| compiler.delta(occurrence)).collect();
         let given = self.param_vars.iter().chain(&self.row_vars).copied().collect();
         let exists = compiler.exists(&self.tree.nodes, given);
-        self.plans = Some(Plans { magnitude, deltas, exists });
+        let pulled = self.query.program().find.iter().filter_map(|element| match element {
+            FindElement::Pull { var, .. } => Some(*var),
+            _ => None,
+        });
+        let rows_of =
+            pulled.map(|var| (var, compiler.rows(&self.tree.nodes, BTreeSet::from([var]))));
+        let rows_of = rows_of.collect();
+        self.plans = Some(Plans { magnitude, deltas, exists, rows_of });
     }
 }
 

@@ -17,9 +17,6 @@ const TUPLES_MAX: u64 = 1 << 24;
 /// What a tuple is taken to cost of a budget's bytes.
 const TUPLE_BYTES: u64 = 96;
 
-/// The most look-ups for deriving all tuples again after a step that was too much.
-const REFILL_FUEL: u64 = 4_000_000;
-
 /// A call in a query: the tables it reads, and what of them its instances ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::live) struct Seed {
@@ -131,10 +128,14 @@ impl Tables {
 
     /// Derives everything for the state after a step that was too much to follow, if that is less;
     /// otherwise nothing is kept until somebody asks again.
-    pub(in crate::live) fn refill(&mut self, id: TablesId, bench: &mut Workbench<'_>) {
+    pub(in crate::live) fn refill(
+        &mut self,
+        id: TablesId,
+        mut fuel: u64,
+        bench: &mut Workbench<'_>,
+    ) {
         let asked = self.empty(id);
         let changes = Changes { asked, is_first: true, ..Changes::default() };
-        let mut fuel = REFILL_FUEL;
         let mut bounds = Bounds { fuel: &mut fuel, n_tuples_max: TUPLES_MAX, interrupt: None };
         match self.step(id, &changes, bench, &mut bounds) {
             ControlFlow::Continue(()) => {
