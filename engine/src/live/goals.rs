@@ -54,6 +54,8 @@ pub(crate) enum Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     pub(crate) join: BTreeSet<Var>,
+    /// Those that must be bound before.
+    pub(crate) required: BTreeSet<Var>,
     pub(crate) branches: Vec<Vec<Node>>,
 }
 
@@ -140,8 +142,13 @@ impl Growing<'_> {
             return Some(Node::Derived { callee: Callee::Rule(rule), args, negated });
         }
         let branches = self.branches(rule, &args)?;
+        let needed = &self.program.rules[rule.index()].needed;
+        let columns = args.iter().enumerate();
+        let required =
+            columns.filter(|(column, _)| needed.contains(column)).filter_map(|(_, arg)| arg.var());
+        let required = required.collect();
         let join = args.iter().filter_map(Term::var).collect();
-        let choice = Choice { join, branches };
+        let choice = Choice { join, required, branches };
         Some(if negated { Node::NoneOf(choice) } else { Node::AnyOf(choice) })
     }
 
@@ -227,7 +234,8 @@ impl Node {
             Node::Leaf(kind) => kind.needs(rules).iter().all(|var| bound.contains(var)),
             Node::NoneOf(choice) => choice.join.iter().all(|var| bound.contains(var)),
             Node::AnyOf(choice) => {
-                choice.branches.iter().all(|branch| can_run(branch, bound, rules))
+                choice.required.is_subset(bound)
+                    && choice.branches.iter().all(|branch| can_run(branch, bound, rules))
             }
             Node::Derived { callee, args, negated } => {
                 let needed = |column: &usize| match callee {
@@ -284,6 +292,7 @@ impl Node {
             }
             Node::AnyOf(choice) | Node::NoneOf(choice) => {
                 choice.join = choice.join.iter().map(|var| number(*var)).collect();
+                choice.required = choice.required.iter().map(|var| number(*var)).collect();
                 choice.branches.iter_mut().flatten().for_each(|node| node.rename(&mut *number));
             }
         }

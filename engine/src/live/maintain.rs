@@ -17,12 +17,12 @@ use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
 use crate::program::Var;
 use crate::program::pattern::Patterns;
-use crate::store::AttributeId;
 
 /// A fact that became visible, or ceased to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FactDelta {
-    pub(super) id: AttributeId,
+    /// Where it is among the changes of the step.
+    pub(super) index: u32,
     /// The cell of the attribute's text, where somebody reads it.
     pub(super) attribute: Cell,
     pub(super) entity: Cell,
@@ -67,10 +67,6 @@ impl OwnedRows {
     fn push(&mut self, owner: u32, cells: impl Iterator<Item = Cell>) {
         self.cells.push(Cell(u64::from(owner)));
         self.cells.extend(cells);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty()
     }
 
     /// Owner and cells of each row.

@@ -514,7 +514,7 @@ impl LiveQueries {
         let mut updates = self.reruns.maintain(after, delta);
         let work = self.route(after, delta);
         if !work.shapes.is_empty() || !work.tables.is_empty() {
-            self.maintain_shapes(work, before, after, &mut updates);
+            self.maintain_shapes(work, before, after, delta, &mut updates);
         }
         updates.sort_unstable_by_key(|update| update.instance);
         updates
@@ -528,7 +528,7 @@ impl LiveQueries {
         }
         let dictionary = snapshot.dictionary();
         let reads_any = !self.any_readers.is_empty() || self.tables.reads_any_attribute();
-        for change in &delta.facts {
+        for (change, index) in delta.facts.iter().zip(0..) {
             let (side, is_kind_only) = match (change.before, change.after) {
                 (None, Some(_)) => (Side::After, false),
                 (Some(_), None) => (Side::Before, false),
@@ -550,8 +550,7 @@ impl LiveQueries {
                 false => Cell::MIN,
                 true => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let id = snapshot.find_attribute(&fact.attribute).expect("it has been written");
-            let delta = FactDelta { id, attribute, entity, value, side };
+            let delta = FactDelta { index, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
             let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
             work.shapes.extend(
@@ -570,6 +569,7 @@ impl LiveQueries {
         mut work: Work,
         before: &Snapshot,
         after: &Snapshot,
+        delta: &StoreDelta,
         updates: &mut Vec<LiveUpdate>,
     ) {
         let stepped = work.stepped();
@@ -623,13 +623,15 @@ impl LiveQueries {
                 _ => None,
             });
             let roots = match &shape.pulls {
-                Some(pulls) => {
-                    pulls.roots(shown, |delta| after.attribute(delta.id).clone(), &bench.states)
-                }
+                Some(pulls) => pulls.roots(
+                    shown,
+                    |change| delta.facts[change.index as usize].fact.attribute.clone(),
+                    &bench.states,
+                ),
                 None => Some(BTreeSet::new()),
             };
             let mut fuel = self.limits.lookups;
-            let delta = match roots {
+            let changed = match roots {
                 Some(roots) => {
                     let tables = &self.tables;
                     maintain::step(shape, &joined, &roots, tables, &mut bench, &mut fuel)
@@ -638,7 +640,7 @@ impl LiveQueries {
             };
             shape.counts.lookups += self.limits.lookups - fuel;
             let hot = &mut self.hot[number];
-            match delta {
+            match changed {
                 ControlFlow::Continue(delta) => {
                     let step = output::Step { states: &bench.states, scratch: &bench.scratch };
                     tell(shape, hot, &delta, &step, &self.budgets, updates);
