@@ -59,6 +59,10 @@ impl Group {
         self.columns.iter().map(kept).sum()
     }
 
+    pub(super) fn n_members(&self) -> u64 {
+        self.n_members
+    }
+
     /// A member comes, or goes; `values` are those of the find elements.
     pub(super) fn change<'v>(&mut self, values: impl Iterator<Item = &'v Value>, comes: bool) {
         if comes {

@@ -50,6 +50,16 @@ pub(super) struct Counts {
     pub(super) lookups: u64,
 }
 
+impl Counts {
+    pub(super) fn add(&mut self, other: Counts) {
+        self.candidates += other.candidates;
+        self.verified += other.verified;
+        self.emitted += other.emitted;
+        self.fallbacks += other.fallbacks;
+        self.lookups += other.lookups;
+    }
+}
+
 /// The parameters bound.
 pub(super) struct Instance {
     pub(super) id: InstanceId,
@@ -84,6 +94,10 @@ pub(super) struct Plans {
     pub(super) deltas: Vec<DeltaPlan>,
     /// Whether a row is there, its variables and the parameters given.
     pub(super) exists: Vec<Op>,
+    /// All rows for some parameters.
+    pub(super) rows: Vec<Op>,
+    /// All members of a group.
+    pub(super) members: Vec<Op>,
     /// The rows in which a pulled variable is a given entity.
     pub(super) rows_of: BTreeMap<Var, Vec<Op>>,
 }
@@ -272,6 +286,10 @@ impl Shape {
         let deltas = self.occurrences.iter().map(|occurrence| compiler.delta(occurrence)).collect();
         let given = self.param_vars.iter().chain(&self.row_vars).copied().collect();
         let exists = compiler.exists(&self.tree.nodes, given);
+        let params: BTreeSet<Var> = self.param_vars.iter().copied().collect();
+        let groups = params.iter().chain(self.finish.group_vars()).copied().collect();
+        let members = compiler.exists(&self.tree.nodes, groups);
+        let rows = compiler.exists(&self.tree.nodes, params);
         let pulled = self.query.program().find.iter().filter_map(|element| match element {
             FindElement::Pull { var, .. } => Some(*var),
             _ => None,
@@ -279,7 +297,7 @@ impl Shape {
         let rows_of =
             pulled.map(|var| (var, compiler.rows(&self.tree.nodes, BTreeSet::from([var]))));
         let rows_of = rows_of.collect();
-        self.plans = Some(Plans { magnitude, deltas, exists, rows_of });
+        self.plans = Some(Plans { magnitude, deltas, exists, rows, members, rows_of });
     }
 }
 
