@@ -14,7 +14,7 @@ use crate::ids::Revision;
 use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
-pub use crate::live::{InstanceId, LiveUpdate, RowsDelta, ShapeStats, Tier};
+pub use crate::live::{InstanceId, LiveLimits, LiveUpdate, RowsDelta, ShapeStats, Tier};
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
 
@@ -130,16 +130,15 @@ impl Db {
         self.live.answer(instance, &self.store.snapshot())
     }
 
+    /// Says when live queries do what: no result depends on it, which is what tests show with it.
+    #[doc(hidden)]
+    pub fn set_live_limits(&mut self, limits: LiveLimits) {
+        self.live.set_limits(limits);
+    }
+
     /// What every shape of live queries has done so far.
     pub fn live_stats(&self) -> Vec<ShapeStats> {
         self.live.stats()
-    }
-
-    /// The most look-ups for one shape in one step, beyond which it is evaluated instead: tests
-    /// make it small.
-    #[doc(hidden)]
-    pub fn set_live_fuel(&mut self, n_lookups_max: u64) {
-        self.live.set_fuel(n_lookups_max);
     }
 
     /// Takes up a stale instance again.

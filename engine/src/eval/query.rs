@@ -89,6 +89,10 @@ impl Query {
         &self.0.stratified
     }
 
+    pub(super) fn plans(&self) -> &PlanCache {
+        &self.0.plans
+    }
+
     /// The program with its constants lifted to inputs.
     pub(crate) fn lifted(&self) -> &Lifted {
         self.0.lifted.get_or_init(|| lift(self.raw()))
@@ -263,7 +267,7 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 
 impl Evaluator<'_> {
     /// The rows of the answer; an error says where it was met.
-    fn answer_located(
+    pub(super) fn answer_located(
         &mut self,
         program: &Program,
         inputs: &[Input],

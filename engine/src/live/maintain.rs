@@ -4,6 +4,7 @@
 //! hold on the other side too, by another binding: each candidate is looked up there, with all its
 //! variables given, and is news only if it is absent. What an instance holds is kept nowhere.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::delta_plan::Polarity;
@@ -12,11 +13,15 @@ use super::shape::Shape;
 use super::tables::Tables;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
+use crate::program::Var;
 use crate::program::pattern::Patterns;
+use crate::store::AttributeId;
 
 /// A fact that became visible, or ceased to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FactDelta {
+    pub(super) id: AttributeId,
+    /// The cell of the attribute's text, where somebody reads it.
     pub(super) attribute: Cell,
     pub(super) entity: Cell,
     pub(super) value: Cell,
@@ -50,6 +55,18 @@ impl OwnedRows {
         self.cells.chunks_exact(self.width).map(|row| (row[0].0 as u32, &row[1..]))
     }
 
+    /// The cells of each row of an owner; rows are sorted.
+    pub(super) fn of(&self, owner: u32) -> impl Iterator<Item = &[Cell]> {
+        let owner_of = |row: usize| self.cells[row * self.width].0 as u32;
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if owner_of(middle) < owner { low = middle + 1 } else { high = middle }
+        }
+        let rows = self.cells[low * self.width..].chunks_exact(self.width);
+        rows.take_while(move |row| row[0].0 as u32 == owner).map(|row| &row[1..])
+    }
+
     fn len(&self) -> usize {
         self.cells.len() / self.width
     }
@@ -73,6 +90,19 @@ impl OwnedRows {
 pub(super) struct ShapeDelta {
     pub(super) gained: OwnedRows,
     pub(super) lost: OwnedRows,
+    /// Rows there on both sides that show entities whose trees may differ.
+    pub(super) touched: OwnedRows,
+}
+
+impl ShapeDelta {
+    /// The owners that something happened to, in their order.
+    pub(super) fn owners(&self) -> Vec<u32> {
+        let rows = [&self.gained, &self.lost, &self.touched].into_iter().flat_map(OwnedRows::iter);
+        let mut owners: Vec<u32> = rows.map(|(owner, _)| owner).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
 }
 
 /// What steps of all shapes share.
@@ -84,16 +114,18 @@ pub(super) struct Workbench<'s> {
 }
 
 /// The rows that came and went by some changes, given with the number of the occurrence that each
-/// is to be joined at.
+/// is to be joined at. `roots` are pulled variables and entities whose trees may differ.
 pub(super) fn step<'s>(
     shape: &mut Shape,
     changes: &[(u32, FactDelta)],
+    roots: &BTreeSet<(Var, Cell)>,
     bench: &mut Workbench<'s>,
     fuel: &mut u64,
 ) -> ControlFlow<Stop, ShapeDelta> {
     let plans = shape.plans.as_ref().expect("planned before a step");
     let width = shape.row_vars.len();
     let (mut gained, mut lost) = (OwnedRows::new(width), OwnedRows::new(width));
+    let mut touched = OwnedRows::new(width);
     bench.regs.resize(bench.regs.len().max(shape.tree.n_vars), Cell::MIN);
     let mut patterns: Patterns = shape.query.program().patterns.clone();
     let mut machine = Machine {
@@ -128,7 +160,21 @@ pub(super) fn step<'s>(
             flow?;
         }
     }
-    for (rows, side) in [(&mut gained, Side::After), (&mut lost, Side::Before)] {
+    for (var, entity) in roots {
+        machine.regs[var.column()] = *entity;
+        let flow: Flow = machine.run(&plans.rows_of[var], Side::After, &mut |machine| {
+            let cells = shape.row_vars.iter().map(|var| machine.regs[var.column()]);
+            touched.push(shape.params.owner(machine.row), cells);
+            ControlFlow::Continue(())
+        });
+        flow?;
+    }
+    let kinds = [
+        (&mut gained, Side::After, false),
+        (&mut lost, Side::Before, false),
+        (&mut touched, Side::After, true),
+    ];
+    for (rows, side, is_on_both) in kinds {
         rows.dedup();
         shape.counts.candidates += rows.len() as u64;
         let candidates = std::mem::replace(rows, OwnedRows::new(width));
@@ -139,12 +185,13 @@ pub(super) fn step<'s>(
                 continue;
             }
             shape.counts.verified += 1;
-            if !machine.is_there_for(shape, instance.rows(), cells, side.other())? {
+            let is_there = machine.is_there_for(shape, instance.rows(), cells, side.other())?;
+            if is_there == is_on_both {
                 rows.push(owner, cells.iter().copied());
             }
         }
     }
-    ControlFlow::Continue(ShapeDelta { gained, lost })
+    ControlFlow::Continue(ShapeDelta { gained, lost, touched })
 }
 
 impl Machine<'_, '_> {

@@ -15,16 +15,20 @@
 //! Invariant, at every revision: the answer of an instance that is not stale equals a fresh
 //! evaluation over the published snapshot, and updates add up to it.
 
+mod accumulate;
 mod delta_plan;
 mod goals;
 mod join;
 mod maintain;
+mod output;
 mod params;
+mod pulls;
 mod rerun;
 mod shape;
 pub(crate) mod support;
 mod tables;
 mod update;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -32,7 +36,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::answer::{Answer, Output, Row};
+use crate::answer::Answer;
 use crate::codec;
 use crate::error::QueryError;
 use crate::eval::query::{Query, check_count, input_rows};
@@ -40,13 +44,14 @@ use crate::eval::scratch::Scratch;
 use crate::ids::Attribute;
 use crate::intern::{Cell, FixedHashMap};
 use crate::limits::Budget;
+use crate::program::AttributeTerm;
 use crate::program::raw::Input;
-use crate::program::{AttributeTerm, FindElement};
 use crate::store::{AttributeId, KnownAttributes, Snapshot, StoreDelta};
 use crate::value::Value;
 use delta_plan::{AttributeNumber, Start};
-use join::{Side, States};
+use join::{Side, States, Stop};
 use maintain::{FactDelta, ShapeDelta, Workbench};
+use output::Hot;
 use rerun::Reruns;
 use shape::{Budgets, Instance, Many, Shape};
 pub use update::{LiveUpdate, RowsDelta};
@@ -87,11 +92,30 @@ pub struct ShapeStats {
     pub n_lookups: u64,
 }
 
+/// Stands for an occurrence where a fact is read by `pull`.
+const PULLED: u32 = u32::MAX;
+
 /// The most rows of parameters that an instance may have; with more it is evaluated again.
 const PARAM_ROWS_MAX: usize = 1_024;
 
-/// The most look-ups for one shape in one step, unless said otherwise.
-const FUEL: u64 = 400_000;
+/// When live queries do what. No result depends on it: tests draw them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveLimits {
+    /// The most look-ups for one shape in one step; what takes more is no matter for deltas.
+    pub lookups: u64,
+    /// The most instances of a shape that are then evaluated at once; more become stale.
+    pub reruns: usize,
+    /// Members of a group are kept when its evaluation made so many rows.
+    pub hot_rows: u64,
+    /// The most rows kept behind a window.
+    pub margin: usize,
+}
+
+impl Default for LiveLimits {
+    fn default() -> LiveLimits {
+        LiveLimits { lookups: 400_000, reruns: 16, hot_rows: 128, margin: 1_000 }
+    }
+}
 
 /// Where an instance is.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +127,8 @@ enum At {
 /// All live queries over one store.
 pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
+    /// What is kept of instances that change often, by shape.
+    hot: Vec<Hot>,
     by_key: FixedHashMap<Vec<u8>, u32>,
     keys: Vec<Vec<u8>>,
     instances: FxHashMap<InstanceId, At>,
@@ -119,13 +145,14 @@ pub(crate) struct LiveQueries {
     any_readers: Vec<(u32, u32)>,
     /// Of the states before and after the last step.
     ids: [Ids; 2],
-    fuel: u64,
+    limits: LiveLimits,
 }
 
 impl Default for LiveQueries {
     fn default() -> LiveQueries {
         LiveQueries {
             shapes: Vec::new(),
+            hot: Vec::new(),
             by_key: FixedHashMap::default(),
             keys: Vec::new(),
             instances: FxHashMap::default(),
@@ -138,7 +165,7 @@ impl Default for LiveQueries {
             readers: Vec::new(),
             any_readers: Vec::new(),
             ids: [Ids::default(), Ids::default()],
-            fuel: FUEL,
+            limits: LiveLimits::default(),
         }
     }
 }
@@ -272,11 +299,12 @@ impl LiveQueries {
         if let Some(number) = self.by_key.get(&lifted.key) {
             return Some(*number);
         }
-        let shape = Shape::new(Query::prepare(lifted.raw.clone()).ok()?)?;
+        let shape = Shape::new(Query::prepare(lifted.raw.clone()).ok()?, &self.limits)?;
         let free = self.shapes.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
             self.shapes.push(None);
             self.keys.push(Vec::new());
+            self.hot.push(Hot::default());
             self.shapes.len() - 1
         }) as u32;
         for (occurrence, place) in shape.occurrences.iter().zip(0..) {
@@ -291,6 +319,20 @@ impl LiveQueries {
                 }
                 AttributeTerm::Var(_) | AttributeTerm::Blank => {
                     self.any_readers.push((number, place));
+                }
+            }
+        }
+        if let Some(pulls) = &shape.pulls {
+            match pulls.attributes() {
+                None => self.any_readers.push((number, PULLED)),
+                Some(attributes) => {
+                    for attribute in attributes {
+                        let next = AttributeNumber(self.attributes.len() as u32);
+                        let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
+                        let n_numbers = self.attributes.len();
+                        self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
+                        self.readers[reads.0 as usize].push((number, PULLED));
+                    }
                 }
             }
         }
@@ -325,6 +367,7 @@ impl LiveQueries {
                 }
                 self.instances.remove(&id);
                 shape.remove(owner, snapshot.dictionary());
+                self.hot[number as usize].remove(owner);
                 if shape.params.len() == 0 {
                     self.remove_shape(number);
                 }
@@ -343,10 +386,16 @@ impl LiveQueries {
 
     fn remove_shape(&mut self, number: u32) {
         self.shapes[number as usize] = None;
+        self.hot[number as usize].clear();
         self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
         for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
             readers.retain(|(shape, _)| *shape != number);
         }
+    }
+
+    /// Says when what is done; what is there already keeps to what was said before.
+    pub(crate) fn set_limits(&mut self, limits: LiveLimits) {
+        self.limits = limits;
     }
 
     /// How an instance is kept up.
@@ -355,11 +404,6 @@ impl LiveQueries {
             At::Shape { .. } => Tier::Delta,
             At::Rerun => Tier::Rerun,
         })
-    }
-
-    /// Says how much work a step of a shape may be.
-    pub(crate) fn set_fuel(&mut self, n_lookups_max: u64) {
-        self.fuel = n_lookups_max;
     }
 
     /// What every shape has done, in the order in which they came.
@@ -440,9 +484,11 @@ impl LiveQueries {
         }
         let dictionary = snapshot.dictionary();
         for change in &delta.facts {
-            let side = match (change.before, change.after) {
-                (None, Some(_)) => Side::After,
-                (Some(_), None) => Side::Before,
+            let (side, is_kind_only) = match (change.before, change.after) {
+                (None, Some(_)) => (Side::After, false),
+                (Some(_), None) => (Side::Before, false),
+                // How it was written shows in pulled trees, as a value or a list.
+                (Some(before), Some(after)) if before.kind != after.kind => (Side::After, true),
                 _ => continue,
             };
             let fact = &change.fact;
@@ -457,8 +503,10 @@ impl LiveQueries {
                 true => Cell::MIN,
                 false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let delta = FactDelta { attribute, entity, value, side };
+            let id = snapshot.find_attribute(&fact.attribute).expect("it has been written");
+            let delta = FactDelta { id, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
+            let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
             work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
         }
         work.sort_by_key(|(shape, ..)| *shape);
@@ -492,57 +540,65 @@ impl LiveQueries {
             tables: tables::Tables,
         };
         for changes in work.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let shape = self.shapes[changes[0].0 as usize].as_mut().expect("readers are shapes");
-            let changes: Vec<(u32, FactDelta)> =
-                changes.iter().map(|(_, occurrence, delta)| (*occurrence, *delta)).collect();
-            let mut fuel = self.fuel;
-            match maintain::step(shape, &changes, &mut bench, &mut fuel) {
-                ControlFlow::Continue(delta) => rows(shape, &delta, &bench.scratch, updates),
+            let number = changes[0].0 as usize;
+            let shape = self.shapes[number].as_mut().expect("readers are shapes");
+            let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
+            let joined: Vec<(u32, FactDelta)> =
+                joined.map(|(_, occurrence, delta)| (*occurrence, *delta)).collect();
+            let shown = changes.iter().filter(|(_, occurrence, _)| *occurrence == PULLED);
+            let roots = match &shape.pulls {
+                Some(pulls) => pulls.roots(
+                    shown.map(|(.., delta)| delta),
+                    |delta| after.attribute(delta.id).clone(),
+                    &bench.states,
+                ),
+                None => Some(BTreeSet::new()),
+            };
+            let mut fuel = self.limits.lookups;
+            let delta = match roots {
+                Some(roots) => maintain::step(shape, &joined, &roots, &mut bench, &mut fuel),
+                None => ControlFlow::Break(Stop::OverBudget),
+            };
+            shape.counts.lookups += self.limits.lookups - fuel;
+            let hot = &mut self.hot[number];
+            match delta {
+                ControlFlow::Continue(delta) => {
+                    let step = output::Step { states: &bench.states, scratch: &bench.scratch };
+                    tell(shape, hot, &delta, &step, &self.budgets, updates);
+                }
                 ControlFlow::Break(_) => {
-                    fall_back(shape, before, after, &self.budgets, updates);
+                    hot.clear();
+                    fall_back(shape, before, after, &self.budgets, &self.limits, updates);
                 }
             }
-            shape.counts.lookups += self.fuel - fuel;
         }
     }
 }
 
 /// The updates that rows gained and lost amount to.
-fn rows(
+fn tell(
     shape: &mut Shape,
+    hot: &mut Hot,
     delta: &ShapeDelta,
-    scratch: &Scratch<'_>,
+    step: &output::Step<'_, '_>,
+    budgets: &Budgets,
     updates: &mut Vec<LiveUpdate>,
 ) {
-    if delta.gained.is_empty() && delta.lost.is_empty() {
-        return;
-    }
-    let place = |element: &FindElement| {
-        let place = shape.row_vars.iter().position(|var| *var == element.var());
-        place.expect("rows have the variables of find")
-    };
-    let places: Vec<usize> = shape.query.program().find.iter().map(place).collect();
-    let row = |cells: &[Cell]| -> Row {
-        places.iter().map(|place| Output::Value(scratch.value(cells[*place]))).collect()
-    };
-    let mut by_owner: BTreeMap<u32, RowsDelta> = BTreeMap::new();
-    for (owner, cells) in delta.gained.iter() {
-        by_owner.entry(owner).or_default().added.push(row(cells));
-    }
-    for (owner, cells) in delta.lost.iter() {
-        by_owner.entry(owner).or_default().removed.push(row(cells));
-    }
-    for (owner, mut rows) in by_owner {
-        rows.added.sort_unstable();
-        rows.removed.sort_unstable();
+    for owner in delta.owners() {
         let instance = shape.instances[owner as usize].as_ref().expect("owners are instances");
-        updates.push(LiveUpdate { instance: instance.id, change: Ok(rows) });
-        shape.counts.emitted += 1;
+        let (id, budget) = (instance.id, budgets.get(instance.budget));
+        let change = output::change(shape, hot, owner, delta, budget, step);
+        if let Some(change) = change.transpose() {
+            if change.is_err() {
+                hot.remove(owner);
+                let instance = shape.instances[owner as usize].as_mut();
+                instance.expect("owners are instances").is_stale = true;
+            }
+            updates.push(LiveUpdate { instance: id, change });
+            shape.counts.emitted += 1;
+        }
     }
 }
-
-/// The most instances of a shape that are evaluated at once where a delta was too much for it.
-const RERUNS_MAX: usize = 16;
 
 /// Where a delta was too much work: a few instances are evaluated on both sides; many become stale,
 /// and whoever holds them decides when they are taken up again.
@@ -551,6 +607,7 @@ fn fall_back(
     before: &Snapshot,
     after: &Snapshot,
     budgets: &Budgets,
+    limits: &LiveLimits,
     updates: &mut Vec<LiveUpdate>,
 ) {
     shape.counts.fallbacks += 1;
@@ -562,7 +619,7 @@ fn fall_back(
         let inputs = shape.inputs(instance, after.dictionary());
         let budget = budgets.get(instance.budget);
         let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
-        let change = match n_live <= RERUNS_MAX {
+        let change = match n_live <= limits.reruns {
             true => run(before)
                 .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
             false => Err(QueryError::over(

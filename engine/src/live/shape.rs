@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::InstanceId;
 use super::delta_plan::{AttributeNumber, AttributePlace, Compiler, Occurrence, Op, Place, Start};
 use super::goals::{self, Tree};
+use super::output::Finish;
 use super::params::{Params, RowIndex};
+use super::pulls::Pulls;
+use super::{InstanceId, LiveLimits};
 use crate::eval::query::{Query, asked_vars};
 use crate::ids::Attribute;
 use crate::intern::Dictionary;
@@ -29,6 +31,8 @@ pub(super) struct Shape {
     pub(super) instances: Vec<Option<Instance>>,
     free: Vec<u32>,
     pub(super) plans: Option<Plans>,
+    pub(super) finish: Finish,
+    pub(super) pulls: Option<Pulls>,
     pub(super) counts: Counts,
 }
 
@@ -76,6 +80,8 @@ pub(super) struct Plans {
     pub(super) deltas: Vec<DeltaPlan>,
     /// Whether a row is there, its variables and the parameters given.
     pub(super) exists: Vec<Op>,
+    /// The rows in which a pulled variable is a given entity.
+    pub(super) rows_of: BTreeMap<Var, Vec<Op>>,
 }
 
 pub(super) struct DeltaPlan {
@@ -86,17 +92,10 @@ pub(super) struct DeltaPlan {
 
 impl Shape {
     /// The shape of a lifted query; none where only an evaluation keeps it up.
-    pub(super) fn new(query: Query) -> Option<Shape> {
+    pub(super) fn new(query: Query, limits: &LiveLimits) -> Option<Shape> {
         let program = query.program();
         let flat = query.stratified();
-        let plain = |element: &FindElement| matches!(element, FindElement::Variable(_));
-        let raw = &program.raw;
-        if !program.find.iter().all(plain)
-            || raw.limit.is_some()
-            || raw.offset > 0
-            || !raw.after.is_empty()
-            || !raw.having.is_empty()
-        {
+        if !Finish::is_supported(program) {
             return None;
         }
         let mut tree = goals::tree(flat, &flat.body, flat.scope.names.len())?;
@@ -118,6 +117,7 @@ impl Shape {
             }
         }
         let params = Params::new(param_vars.len());
+        let finish = Finish::new(program, &row_vars, limits);
         Some(Shape {
             tree,
             occurrences,
@@ -127,6 +127,8 @@ impl Shape {
             instances: Vec::new(),
             free: Vec::new(),
             plans: None,
+            finish,
+            pulls: Pulls::new(program),
             counts: Counts::default(),
             query,
         })
@@ -226,7 +228,14 @@ impl Shape {
         let deltas = self.occurrences.iter().map(|occurrence| compiler.delta(occurrence)).collect();
         let given = self.param_vars.iter().chain(&self.row_vars).copied().collect();
         let exists = compiler.exists(&self.tree.nodes, given);
-        self.plans = Some(Plans { magnitude, deltas, exists });
+        let pulled = self.query.program().find.iter().filter_map(|element| match element {
+            FindElement::Pull { var, .. } => Some(*var),
+            _ => None,
+        });
+        let rows_of =
+            pulled.map(|var| (var, compiler.rows(&self.tree.nodes, BTreeSet::from([var]))));
+        let rows_of = rows_of.collect();
+        self.plans = Some(Plans { magnitude, deltas, exists, rows_of });
     }
 }
 

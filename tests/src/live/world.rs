@@ -42,9 +42,7 @@ impl<'a> World<'a> {
     pub(super) fn new(trial: &'a Trial) -> World<'a> {
         let confirmed = subject::store(&trial.start);
         let mut db = Db::with_store(confirmed.clone());
-        if let Some(n_lookups_max) = trial.limits.lookups {
-            db.set_live_fuel(n_lookups_max);
-        }
+        db.set_live_limits(trial.limits.live);
         let mut world = World {
             trial,
             db,
