@@ -87,3 +87,26 @@ fn a_fold_after_a_rejection_is_one_step() {
         "#,
     );
 }
+
+/// An alternative that binds only some of what the alternatives share was joined as if it bound all.
+#[test]
+fn an_alternative_is_given_what_it_needs() {
+    follow(
+        r#"
+        start
+        at 20
+        add n0 n/age 2
+        at 30
+        add n0 n/tag "n/age"
+        add n1 n/age 1
+        question 0
+        [:find ?f
+         :where [?e :n/age ?v] [?f :n/age ?w]
+                (or-join [[?e ?f]] [?e :n/on false] [?f :n/tag "n/age"])]
+        subscribe 0
+        publish
+        at 60
+        remove n1 n/age 1
+        "#,
+    );
+}

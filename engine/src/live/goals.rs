@@ -32,6 +32,8 @@ pub(crate) enum Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     pub(crate) join: BTreeSet<Var>,
+    /// Those of `join` that the alternatives do not bind themselves, not all of them.
+    pub(crate) needed: BTreeSet<Var>,
     pub(crate) branches: Vec<Vec<Node>>,
 }
 
@@ -113,7 +115,9 @@ impl Growing<'_> {
             branches.push(before);
         }
         let join = args.iter().filter_map(Term::var).collect();
-        let choice = Choice { join, branches };
+        let needed = program.rules[rule.index()].needed.iter();
+        let needed = needed.filter_map(|column| args[*column].var()).collect();
+        let choice = Choice { join, needed, branches };
         Some(if negated { Node::NoneOf(choice) } else { Node::AnyOf(choice) })
     }
 }
@@ -173,6 +177,7 @@ impl Node {
             }
             Node::AnyOf(choice) | Node::NoneOf(choice) => {
                 choice.join = choice.join.iter().map(|var| number(*var)).collect();
+                choice.needed = choice.needed.iter().map(|var| number(*var)).collect();
                 choice.branches.iter_mut().flatten().for_each(|node| node.rename(&mut *number));
             }
         }
