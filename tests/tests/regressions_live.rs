@@ -110,3 +110,29 @@ fn an_alternative_is_given_what_it_needs() {
         "#,
     );
 }
+
+/// A rejected write was the only one of its attribute: the state without it does not know it.
+#[test]
+fn an_attribute_leaves_with_the_only_write_of_it() {
+    follow(
+        r#"
+        start
+        question 0
+        [:find (pull ?e [:n/tag]) :where [?e :n/name]]
+        question 1
+        [:find ?v :where [_ ?a ?v]]
+        subscribe 0
+        subscribe 1
+        push
+        at 50
+        set a n/name "x"
+        push
+        at 60
+        set a n/tag "y"
+        publish
+        reject 60
+        publish
+        reject 50
+        "#,
+    );
+}

@@ -470,7 +470,7 @@ impl LiveQueries {
         let mut updates = self.reruns.maintain(after, delta);
         let work = self.route(after, delta);
         if !work.is_empty() {
-            self.maintain_shapes(work, before, after, &mut updates);
+            self.maintain_shapes(work, delta, before, after, &mut updates);
         }
         updates.sort_unstable_by_key(|update| update.instance);
         updates
@@ -483,7 +483,7 @@ impl LiveQueries {
             return work;
         }
         let dictionary = snapshot.dictionary();
-        for change in &delta.facts {
+        for (change, number_of_fact) in delta.facts.iter().zip(0..) {
             let (side, is_kind_only) = match (change.before, change.after) {
                 (None, Some(_)) => (Side::After, false),
                 (Some(_), None) => (Side::Before, false),
@@ -503,8 +503,7 @@ impl LiveQueries {
                 true => Cell::MIN,
                 false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let id = snapshot.find_attribute(&fact.attribute).expect("it has been written");
-            let delta = FactDelta { id, attribute, entity, value, side };
+            let delta = FactDelta { fact: number_of_fact, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
             let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
             work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
@@ -516,6 +515,7 @@ impl LiveQueries {
     fn maintain_shapes(
         &mut self,
         work: Vec<(u32, u32, FactDelta)>,
+        facts: &StoreDelta,
         before: &Snapshot,
         after: &Snapshot,
         updates: &mut Vec<LiveUpdate>,
@@ -549,7 +549,7 @@ impl LiveQueries {
             let roots = match &shape.pulls {
                 Some(pulls) => pulls.roots(
                     shown.map(|(.., delta)| delta),
-                    |delta| after.attribute(delta.id).clone(),
+                    |delta| facts.facts[delta.fact as usize].fact.attribute.clone(),
                     &bench.states,
                 ),
                 None => Some(BTreeSet::new()),
