@@ -20,7 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::goals::{Choice, Node};
+use super::goals::Node;
 use super::join::KEY_MAX;
 use super::params::Params;
 use super::shape::DeltaPlan;
@@ -342,7 +342,9 @@ impl Compiler<'_> {
                 choice.join.iter().all(|var| bound.contains(var)).then_some(0.2)
             }
             Node::AnyOf(choice) => {
-                if !self.can_choose(choice, bound) {
+                if !choice.required.is_subset(bound)
+                    || !choice.branches.iter().all(|branch| self.can_run(branch, bound))
+                {
                     return None;
                 }
                 let n_bound = choice.join.iter().filter(|var| bound.contains(var)).count();
@@ -369,12 +371,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// Whether every alternative can run, and binds what it shares with the outside.
-    fn can_choose(&self, choice: &Choice, bound: &BTreeSet<Var>) -> bool {
-        choice.needed.is_subset(bound)
-            && choice.branches.iter().all(|branch| self.can_run(branch, bound))
-    }
-
     /// Whether the goals of a branch can be ordered.
     fn can_run(&self, branch: &[Node], bound: &BTreeSet<Var>) -> bool {
         let mut bound = bound.clone();
@@ -387,7 +383,10 @@ impl Compiler<'_> {
                         kind.needs(&self.program.rules).iter().all(|var| bound.contains(var))
                     }
                     Node::NoneOf(choice) => choice.join.iter().all(|var| bound.contains(var)),
-                    Node::AnyOf(choice) => self.can_choose(choice, &bound),
+                    Node::AnyOf(choice) => {
+                        choice.required.is_subset(&bound)
+                            && choice.branches.iter().all(|branch| self.can_run(branch, &bound))
+                    }
                     Node::Derived { rule, args, negated } => {
                         let needed = &self.program.rules[rule.index()].needed;
                         (0..args.len())

@@ -19,8 +19,8 @@ use crate::program::pattern::Patterns;
 /// A fact that became visible, or ceased to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FactDelta {
-    /// Its number in the delta of the store: the state after a fold may not know its attribute.
-    pub(super) fact: u32,
+    /// Where it is among the changes of the step.
+    pub(super) index: u32,
     /// The cell of the attribute's text, where somebody reads it.
     pub(super) attribute: Cell,
     pub(super) entity: Cell,

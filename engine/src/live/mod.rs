@@ -470,7 +470,7 @@ impl LiveQueries {
         let mut updates = self.reruns.maintain(after, delta);
         let work = self.route(after, delta);
         if !work.is_empty() {
-            self.maintain_shapes(work, delta, before, after, &mut updates);
+            self.maintain_shapes(work, before, after, delta, &mut updates);
         }
         updates.sort_unstable_by_key(|update| update.instance);
         updates
@@ -483,7 +483,7 @@ impl LiveQueries {
             return work;
         }
         let dictionary = snapshot.dictionary();
-        for (change, number_of_fact) in delta.facts.iter().zip(0..) {
+        for (change, index) in delta.facts.iter().zip(0..) {
             let (side, is_kind_only) = match (change.before, change.after) {
                 (None, Some(_)) => (Side::After, false),
                 (Some(_), None) => (Side::Before, false),
@@ -503,7 +503,7 @@ impl LiveQueries {
                 true => Cell::MIN,
                 false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let delta = FactDelta { fact: number_of_fact, attribute, entity, value, side };
+            let delta = FactDelta { index, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
             let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
             work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
@@ -515,9 +515,9 @@ impl LiveQueries {
     fn maintain_shapes(
         &mut self,
         work: Vec<(u32, u32, FactDelta)>,
-        facts: &StoreDelta,
         before: &Snapshot,
         after: &Snapshot,
+        delta: &StoreDelta,
         updates: &mut Vec<LiveUpdate>,
     ) {
         let touched: BTreeSet<u32> = work.iter().map(|(shape, ..)| *shape).collect();
@@ -549,19 +549,19 @@ impl LiveQueries {
             let roots = match &shape.pulls {
                 Some(pulls) => pulls.roots(
                     shown.map(|(.., delta)| delta),
-                    |delta| facts.facts[delta.fact as usize].fact.attribute.clone(),
+                    |change| delta.facts[change.index as usize].fact.attribute.clone(),
                     &bench.states,
                 ),
                 None => Some(BTreeSet::new()),
             };
             let mut fuel = self.limits.lookups;
-            let delta = match roots {
+            let changed = match roots {
                 Some(roots) => maintain::step(shape, &joined, &roots, &mut bench, &mut fuel),
                 None => ControlFlow::Break(Stop::OverBudget),
             };
             shape.counts.lookups += self.limits.lookups - fuel;
             let hot = &mut self.hot[number];
-            match delta {
+            match changed {
                 ControlFlow::Continue(delta) => {
                     let step = output::Step { states: &bench.states, scratch: &bench.scratch };
                     tell(shape, hot, &delta, &step, &self.budgets, updates);
