@@ -102,18 +102,6 @@ impl Parts<'_, '_> {
     }
 }
 
-/// The program without what picks rows of its result: `:having`, the order, the window.
-pub(crate) fn unpicked(program: &Program) -> Program {
-    let mut program = program.clone();
-    program.having.clear();
-    program.having_functions.clear();
-    program.raw.having.clear();
-    windowed(&mut program, None);
-    program.raw.order_by.clear();
-    program.raw.after.clear();
-    program
-}
-
 /// Makes a program's window the first rows, or all.
 pub(crate) fn windowed(program: &mut Program, limit: Option<u64>) {
     program.raw.limit = limit;

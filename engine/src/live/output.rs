@@ -25,7 +25,7 @@ use crate::eval::find::{compare_keys, is_aggregate, is_pull};
 use crate::eval::functions;
 use crate::eval::groups::gives_zero;
 use crate::eval::meter::Meter;
-use crate::eval::parts::{Parts, group_vars, unpicked, windowed};
+use crate::eval::parts::{Parts, group_vars, windowed};
 use crate::eval::pull::Puller;
 use crate::intern::Cell;
 use crate::limits::Budget;
@@ -47,8 +47,6 @@ pub(super) struct Finish {
     pulls: Vec<(usize, PullId)>,
     /// The variables of the groups, and where they are; none where nothing is aggregated.
     groups: Option<(Vec<Var>, Vec<usize>)>,
-    /// Where only some rows are picked, the program without that.
-    unpicked: Program,
     extent: Option<Extent>,
     /// The program that gives the rows a window keeps.
     first: Program,
@@ -87,7 +85,6 @@ impl Finish {
                 && raw.after.is_empty(),
             pulls,
             groups,
-            unpicked: unpicked(program),
             extent,
             first,
             hot_rows: limits.hot_rows,
@@ -331,12 +328,12 @@ impl<'a> InstanceStep<'a, '_, '_> {
             }
             return Ok(group);
         }
-        let unpicked = &self.shape.finish.unpicked;
+        let program = self.program();
         let vars: Vec<Var> = self.shape.param_vars.iter().chain(vars).copied().collect();
         let places = &self.shape.finish.places;
         self.parts(Side::After, |parts| {
             let asked = &self.shape.row_vars;
-            parts.tuples(unpicked, &vars, &self.bindings(key), asked, |tuple| {
+            parts.tuples(program, &vars, &self.bindings(key), asked, |tuple| {
                 group.change(places.iter().map(|place| &tuple[*place]), true);
             })
         })?;
