@@ -31,7 +31,7 @@ const CRATE_ARROWS: [(&str, &[&str]); 14] = [
 
 /// The modules of the engine, lowest first; those of one row may use each other.
 const ENGINE_LAYERS: [&[&str]; 12] = [
-    &["ids", "value", "codec", "limits"],
+    &["ids", "value", "codec", "limits", "sort"],
     &["intern"],
     &["hlc"],
     &["fact", "commit"],

@@ -15,6 +15,8 @@ use super::rows::CELL_BYTES;
 use super::steps::{Emit, Operand};
 use crate::error::QueryError;
 use crate::intern::Cell;
+use crate::limits;
+use crate::sort::sort_by;
 use crate::store::{AttributeId, Order, Snapshot};
 
 /// Batches up to this size are looked up row by row.
@@ -58,6 +60,31 @@ impl Pace {
         meter.read_facts(std::mem::take(&mut self.n_facts))?;
         let n_rows = out.from.len() - std::mem::replace(&mut self.n_rows_told, out.from.len());
         meter.made_rows(n_rows as u64)
+    }
+}
+
+/// Matches that are being made of facts that are gone through, and paid for in blocks.
+struct Paid<'p> {
+    out: &'p mut Matches,
+    /// Facts read that the pace has not heard of.
+    n_facts: u64,
+    pace: &'p mut Pace,
+    meter: &'p mut Meter,
+}
+
+impl Paid<'_> {
+    /// Continues a row, whose cells are there already.
+    #[inline]
+    fn push(&mut self, row: u32) -> Result<(), QueryError> {
+        self.out.from.push(row);
+        match self.out.from.len() - self.pace.n_rows_told < limits::BLOCK {
+            true => Ok(()),
+            false => self.pay(),
+        }
+    }
+
+    fn pay(&mut self) -> Result<(), QueryError> {
+        self.pace.read(std::mem::take(&mut self.n_facts), self.out, self.meter)
     }
 }
 
@@ -225,8 +252,12 @@ impl Walk<'_, '_> {
                 let n_found =
                     out.from[begin..].iter().take_while(|other| **other == out.from[begin]);
                 let end = end.min(begin + n_found.count());
-                out.from.extend(std::iter::repeat_n(row, end - begin));
-                out.cells[0].extend_from_within(begin..end);
+                for begin in (begin..end).step_by(limits::BLOCK) {
+                    let end = end.min(begin + limits::BLOCK);
+                    out.from.extend(std::iter::repeat_n(row, end - begin));
+                    out.cells[0].extend_from_within(begin..end);
+                    self.pace.read(0, out, self.meter)?;
+                }
                 self.pace.read(1, out, self.meter)?;
                 continue;
             }
@@ -260,29 +291,32 @@ impl Walk<'_, '_> {
     }
 
     /// Goes through the facts between the first key and the last, in order; `take` is told each
-    /// and the rows from the first on whose key is not below it.
+    /// and the rows from the first on whose key is not below it, and pays for what it does.
     fn stream(
         &mut self,
         order: Order,
         keys: &[Cell],
         rows: &[u32],
         out: &mut Matches,
-        mut take: impl FnMut(&mut Matches, &mut usize, Cell, Cell),
+        mut take: impl FnMut(&mut Paid<'_>, &mut usize, Cell, Cell) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let (from, until) = (keys[*first as usize], keys[*last as usize].after());
-        let (pace, meter) = (&mut self.pace, &mut *self.meter);
-        let (mut next, mut n_facts, mut failure) = (0, 0, Ok(()));
-        let _ = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
-            take(out, &mut next, first, second);
-            n_facts += 1;
-            if n_facts == BLOCK || out.from.len() - pace.n_rows_told >= BLOCK as usize {
-                failure = pace.read(std::mem::take(&mut n_facts), out, meter);
-            }
-            if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let mut paid = Paid { out, n_facts: 0, pace: &mut self.pace, meter: self.meter };
+        let mut next = 0;
+        let flow = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
+            paid.n_facts += 1;
+            let taken = match take(&mut paid, &mut next, first, second) {
+                Ok(()) if paid.n_facts < BLOCK => Ok(()),
+                Ok(()) => paid.pay(),
+                Err(error) => Err(error),
+            };
+            taken.map_or_else(ControlFlow::Break, ControlFlow::Continue)
         });
-        failure?;
-        pace.read(n_facts, out, meter)
+        if let ControlFlow::Break(error) = flow {
+            return Err(error);
+        }
+        paid.pay()
     }
 
     /// Goes through the facts beside the keys, for all facts of each.
@@ -294,15 +328,17 @@ impl Walk<'_, '_> {
         out: &mut Matches,
     ) -> Result<(), QueryError> {
         let key = |index: usize| keys[rows[index] as usize];
-        self.stream(order, keys, rows, out, |out, next, first, second| {
+        self.stream(order, keys, rows, out, |paid, next, first, second| {
             // The last key is not below any fact.
             while key(*next) < first {
                 *next += 1;
+                paid.meter.check_at(*next)?;
             }
             for row in rows[*next..].iter().take_while(|row| keys[**row as usize] == first) {
-                out.from.push(*row);
-                out.cells[0].push(second);
+                paid.out.cells[0].push(second);
+                paid.push(*row)?;
             }
+            Ok(())
         })
     }
 
@@ -314,15 +350,17 @@ impl Walk<'_, '_> {
         rows: &[u32],
         out: &mut Matches,
     ) -> Result<(), QueryError> {
-        self.stream(order, keys, rows, out, |out, next, first, _| {
+        self.stream(order, keys, rows, out, |paid, next, first, _| {
             while let Some(row) = rows.get(*next)
                 && keys[*row as usize] <= first
             {
                 if keys[*row as usize] == first {
-                    out.from.push(*row);
+                    paid.push(*row)?;
                 }
                 *next += 1;
+                paid.meter.check_at(*next)?;
             }
+            Ok(())
         })
     }
 
@@ -373,19 +411,22 @@ impl Walk<'_, '_> {
         // Rows with one key follow each other; their second cells must ascend as well.
         let runs = rows.chunk_by_mut(|a, b| keys[*a as usize] == keys[*b as usize]);
         for run in runs.filter(|run| run.len() > 1) {
-            run.sort_by_key(|row| second(*row as usize));
+            let by_second = |a: &u32, b: &u32| second(*a as usize).cmp(&second(*b as usize));
+            run.copy_from_slice(&sort_by(run.to_vec(), by_second, || self.meter.check())?);
         }
         if self.is_dense(order, keys, &rows) {
-            return self.stream(order, keys, &rows, out, |out, next, first, second_found| {
+            return self.stream(order, keys, &rows, out, |paid, next, first, second_found| {
                 while let Some(row) = rows.get(*next)
                     && let pair = (keys[*row as usize], second(*row as usize))
                     && pair <= (first, second_found)
                 {
                     if pair == (first, second_found) {
-                        out.from.push(*row);
+                        paid.push(*row)?;
                     }
                     *next += 1;
+                    paid.meter.check_at(*next)?;
                 }
+                Ok(())
             });
         }
         let mut cursor = self.snapshot.cursor(self.id, order);
@@ -537,16 +578,23 @@ impl Walk<'_, '_> {
 /// The positions of keys in ascending order; equal keys in order of position.
 fn rows_by_key(keys: &[Cell], meter: &Meter) -> Result<Vec<u32>, QueryError> {
     let mut rows: Vec<u32> = (0..keys.len() as u32).collect();
-    if keys.is_sorted() {
-        return Ok(rows);
-    }
     if keys.len() <= FEW_KEYS {
         rows.sort_by_key(|row| keys[*row as usize]);
         return Ok(rows);
     }
     // Digits that are the same in all keys, as most are in cells of one type, need no pass.
-    let differing = keys.iter().fold(0, |bits, key| bits | (key.0 ^ keys[0].0));
-    let mut pairs: Vec<(u64, u32)> = keys.iter().map(|key| key.0).zip(rows).collect();
+    let (mut differing, mut last, mut is_sorted) = (0, keys[0], true);
+    meter.in_blocks(keys.len(), |block| {
+        for key in &keys[block] {
+            is_sorted &= last <= *key;
+            last = *key;
+            differing |= key.0 ^ keys[0].0;
+        }
+    })?;
+    if is_sorted {
+        return Ok(rows);
+    }
+    let mut pairs = meter.map(&rows, |row| (keys[*row as usize].0, *row))?;
     let mut sorted = vec![(0, 0); pairs.len()];
     for shift in (0..64).step_by(8).filter(|shift| differing >> shift & 0xff != 0) {
         let digit = |key: u64| (key >> shift & 0xff) as usize;
@@ -569,7 +617,7 @@ fn rows_by_key(keys: &[Cell], meter: &Meter) -> Result<Vec<u32>, QueryError> {
         }
         std::mem::swap(&mut pairs, &mut sorted);
     }
-    Ok(pairs.into_iter().map(|(_, row)| row).collect())
+    meter.map(&pairs, |(_, row)| *row)
 }
 
 #[cfg(test)]
@@ -579,7 +627,7 @@ mod tests {
 
     #[test]
     fn rows_come_in_the_order_of_their_keys() {
-        let meter = Meter::new(&crate::limits::Budget::unlimited());
+        let meter = Meter::new(&limits::Budget::unlimited());
         let spread = |row: u64| Cell(row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20 & 0x3ff_ffff);
         for n_keys in [0, 1, 100, 5_000] {
             let keys: Vec<Cell> = (0..n_keys).map(spread).collect();

@@ -17,7 +17,7 @@ use rustc_hash::FxHashSet;
 
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
-use super::meter::Unpaid;
+use super::meter::{BLOCK, Meter, Unpaid};
 use super::nodes::Nodes;
 use super::reached::Reached;
 use crate::error::QueryError;
@@ -130,7 +130,7 @@ impl Evaluator<'_> {
         let pairs = self.carry(&base, &mut turns, starts.len(), &mut ends)?;
         let n_bytes = pairs.n_bytes();
         self.meter.hold(n_bytes)?;
-        let arcs = Arcs::of_pairs(starts.len(), &pairs.list);
+        let arcs = Arcs::of_pairs(starts.len(), &pairs.list, &self.meter)?;
         drop(pairs);
         for (index, start) in starts.cells().iter().enumerate() {
             let is_asked = sources.is_some();
@@ -175,11 +175,12 @@ impl Evaluator<'_> {
         for turn in &mut *turns {
             if let Some(near) = &turn.near {
                 let pairs = self.scan(near, starts, None)?;
-                turn.back = Arcs::of_pairs(starts.len(), &swap(pairs));
+                let turned = swap(pairs, &self.meter)?;
+                turn.back = Arcs::of_pairs(starts.len(), &turned, &self.meter)?;
             }
             if let Some(far) = &turn.far {
                 let pairs = self.scan(far, ends, None)?;
-                turn.far_arcs = Arcs::of_pairs(ends.len(), &pairs);
+                turn.far_arcs = Arcs::of_pairs(ends.len(), &pairs, &self.meter)?;
                 turn.far_of = (0..turn.far_arcs.n_followed() as u32).collect();
             }
         }
@@ -187,7 +188,7 @@ impl Evaluator<'_> {
         for turn in turns {
             turn.far_of.resize(ends.len(), turn.far_arcs.n_followed() as u32);
         }
-        Ok(Arcs::of_pairs(starts.len(), &base))
+        Arcs::of_pairs(starts.len(), &base, &self.meter)
     }
 
     /// Reads what leads from the nodes asked for into the recursion.
@@ -206,7 +207,7 @@ impl Evaluator<'_> {
             }
         }
         for (turn, arcs) in turns.iter_mut().zip(&near) {
-            turn.back = arcs.transpose(starts.len());
+            turn.back = arcs.transpose(starts.len(), &self.meter)?;
         }
         Ok(())
     }
@@ -221,9 +222,12 @@ impl Evaluator<'_> {
     ) -> Result<Pairs, QueryError> {
         let mut pairs = Pairs::default();
         for start in 0..n_starts {
-            let n_before = pairs.list.len();
-            pairs.insert_all(start as u32, base.of(start), ends.len());
-            self.meter.made_rows((pairs.list.len() - n_before) as u64)?;
+            for seconds in base.of(start).chunks(BLOCK as usize) {
+                let n_before = pairs.list.len();
+                pairs.insert_all(start as u32, seconds, ends.len());
+                self.meter.made_rows((pairs.list.len() - n_before) as u64)?;
+                self.meter.went_through_nodes(seconds.len() as u64)?;
+            }
         }
         let (mut n_carried, mut n_rounds) = (0, 0);
         while n_carried < pairs.list.len() {
@@ -243,10 +247,12 @@ impl Evaluator<'_> {
                     }
                     let xs = if turn.near.is_some() { turn.back.of(a as usize) } else { &only_a };
                     for x in xs {
-                        pairs.insert_all(*x, ys, ends.len());
-                        if unpaid.met(ys.len()) {
-                            unpaid.pay(pairs.list.len(), &mut self.meter)?;
-                            self.meter.room_for(pairs.n_bytes())?;
+                        for ys in ys.chunks(BLOCK as usize) {
+                            pairs.insert_all(*x, ys, ends.len());
+                            if unpaid.met(ys.len()) {
+                                unpaid.pay(pairs.list.len(), &mut self.meter)?;
+                                self.meter.room_for(pairs.n_bytes())?;
+                            }
                         }
                     }
                 }
@@ -282,9 +288,10 @@ impl Evaluator<'_> {
     }
 }
 
-fn swap(mut pairs: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    for pair in &mut pairs {
+fn swap(mut pairs: Vec<(u32, u32)>, meter: &Meter) -> Result<Vec<(u32, u32)>, QueryError> {
+    for (index, pair) in pairs.iter_mut().enumerate() {
         *pair = (pair.1, pair.0);
+        meter.check_at(index)?;
     }
-    pairs
+    Ok(pairs)
 }

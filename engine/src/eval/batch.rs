@@ -19,6 +19,7 @@ use super::meter::Meter;
 use super::rows::CELL_BYTES;
 use crate::error::QueryError;
 use crate::intern::Cell;
+use crate::limits::BLOCK;
 use crate::program::Var;
 
 /// Batches up to this size are merged without a look at a sample.
@@ -112,24 +113,28 @@ impl Rows {
     }
 
     /// The rows that `matches` continue, with the cells they add, as far as they are live.
-    pub(crate) fn continued(mut self, mut matches: Matches, live: &[Var]) -> Rows {
+    pub(crate) fn continued(
+        mut self,
+        mut matches: Matches,
+        live: &[Var],
+        meter: &Meter,
+    ) -> Result<Rows, QueryError> {
         let from = &matches.from;
-        let is_identity =
-            from.len() == self.n_rows && from.iter().zip(0..).all(|(row, index)| *row == index);
+        let is_identity = from.len() == self.n_rows && counts_up(from, meter)?;
         let columns = live.iter().map(|var| {
             if let Some(added) = matches.vars.iter().position(|other| other == var) {
-                return std::mem::take(&mut matches.cells[added]);
+                return Ok(std::mem::take(&mut matches.cells[added]));
             }
             let column = self.vars.iter().position(|other| other == var);
             let column = column.expect("a live variable was bound before or is bound now");
             if is_identity {
-                return std::mem::take(&mut self.columns[column]);
+                return Ok(std::mem::take(&mut self.columns[column]));
             }
             let cells = &self.columns[column];
-            from.iter().map(|row| cells[*row as usize]).collect()
+            meter.map(from, |row| cells[*row as usize])
         });
-        let columns: Vec<Vec<Cell>> = columns.collect();
-        Rows { vars: live.to_vec(), n_rows: from.len(), columns, is_set: self.is_set }
+        let columns: Vec<Vec<Cell>> = columns.collect::<Result<_, _>>()?;
+        Ok(Rows { vars: live.to_vec(), n_rows: from.len(), columns, is_set: self.is_set })
     }
 
     /// Merges equal rows, where there seem to be enough of them to pay for looking. The first of
@@ -151,7 +156,7 @@ impl Rows {
             return Ok(set);
         }
         let live = set.vars.clone();
-        Ok(set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live))
+        set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live, meter)
     }
 
     /// Whether fewer than half of the rows seem to be different, by a sample of them: `d` repeated
@@ -194,6 +199,17 @@ impl Rows {
     }
 }
 
+/// Whether numbers count up from 0.
+fn counts_up(numbers: &[u32], meter: &Meter) -> Result<bool, QueryError> {
+    for (block, first) in numbers.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+        if block.iter().zip(first..).any(|(number, index)| *number != index) {
+            return Ok(false);
+        }
+        meter.check_at(first as usize + block.len() - 1)?;
+    }
+    Ok(true)
+}
+
 /// What a step finds for the rows of a batch: for each result the row it continues, and the cells
 /// it adds.
 #[derive(Debug)]
@@ -222,6 +238,7 @@ impl Matches {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::eval::meter::tests::n_looks;
     use crate::limits::Budget;
 
     fn meter() -> Meter {
@@ -245,9 +262,26 @@ mod tests {
         let mut matches = Matches::new(vec![Var(7)]);
         matches.from = vec![0, 2, 2];
         matches.cells = vec![vec![Cell(5), Cell(6), Cell(7)]];
-        let rows = batch(&[[1, 10], [2, 20], [3, 30]]).continued(matches, &[Var(7), Var(1)]);
+        let rows = batch(&[[1, 10], [2, 20], [3, 30]]);
+        let rows = rows.continued(matches, &[Var(7), Var(1)], &meter()).unwrap();
         assert_eq!(rows.vars(), [Var(7), Var(1)]);
         assert_eq!((cells(&rows, 7), cells(&rows, 1)), (vec![5, 6, 7], vec![10, 30, 30]));
+    }
+
+    #[test]
+    fn limits_are_looked_at_while_rows_go_on() {
+        let rows: Vec<[u64; 2]> = (0..20 * BLOCK as u64).map(|row| [row, row]).collect();
+        let matches = |turned: bool| {
+            let mut matches = Matches::new(Vec::new());
+            let last = rows.len() as u32 - 1;
+            matches.from = (0..=last).map(|row| if turned { last - row } else { row }).collect();
+            matches
+        };
+        let looks = |turned| {
+            n_looks(|meter| batch(&rows).continued(matches(turned), &[Var(0), Var(1)], meter))
+        };
+        assert!(looks(true) >= 2 * 20, "both columns are gathered");
+        assert!(looks(false) >= 20, "the rows are seen to be the same");
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Evaluator<'_> {
         let step_ways = self.open(&step);
         let pairs = self.scan(&step_ways, &mut nodes, None)?;
         if first == step {
-            let arcs = Arcs::of_pairs(nodes.len(), &pairs);
+            let arcs = Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?;
             drop(pairs);
             let components = Components::of(&arcs, nodes.len(), &mut self.meter)?;
             let search = Search::new(arcs, nodes, Graph::Components(components), None);
@@ -139,9 +139,9 @@ impl Evaluator<'_> {
         }
         let first_ways = self.open(&first);
         let seeds = self.scan(&first_ways, &mut origins, Some(&mut nodes))?;
-        let arcs = Arcs::of_pairs(nodes.len(), &pairs);
+        let arcs = Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?;
         let components = Components::of(&arcs, nodes.len(), &mut self.meter)?;
-        let seeds = Arcs::of_pairs(origins.len(), &seeds);
+        let seeds = Arcs::of_pairs(origins.len(), &seeds, &self.meter)?;
         let search = Search::new(seeds, nodes, Graph::Components(components), None);
         self.reach_each(search, origins.cells(), false, groups)
     }
@@ -227,7 +227,7 @@ impl Evaluator<'_> {
             nodes = Nodes::default();
             let pairs = self.scan(&step, &mut nodes, None)?;
             seeds = self.seeds(first.as_ref(), sources, &mut nodes)?;
-            arcs = Arcs::of_pairs(nodes.len(), &pairs);
+            arcs = Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?;
         }
         let last = match last {
             Some(ways) => Some(self.last_hops(&ways, &mut nodes, is_met)?),
@@ -273,7 +273,7 @@ impl Evaluator<'_> {
         let mut reached = Nodes::default();
         if !is_met && !ways.ask_rules() {
             let pairs = self.scan(ways, nodes, Some(&mut reached))?;
-            return Ok((Arcs::of_pairs(nodes.len(), &pairs), reached));
+            return Ok((Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?, reached));
         }
         let mut arcs = Arcs::new();
         for cells in nodes.cells().to_vec().chunks(BLOCK as usize) {

@@ -209,7 +209,8 @@ impl Evaluator<'_> {
             })
             .collect();
         let waiting = self.tables[frame.table].waiting.get_mut(&(frame.definition, step));
-        let (index, n_bytes) = waiting.expect("rows wait there").prepare_index(&columns);
+        let (index, n_bytes) =
+            waiting.expect("rows wait there").prepare_index(&columns, &self.meter)?;
         self.meter.hold(n_bytes)?;
         let waiting = &self.tables[frame.table].waiting[&(frame.definition, step)];
         let answers = &self.tables[called].answers;

@@ -17,6 +17,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rustc_hash::FxBuildHasher;
 
+use super::meter::Meter;
+use crate::error::QueryError;
 use crate::intern::Cell;
 
 /// The bytes of one cell.
@@ -199,7 +201,7 @@ impl KeyIndex {
     }
 
     /// Takes in the rows that have arrived since.
-    pub(crate) fn extend(&mut self, set: &RowSet) {
+    pub(crate) fn extend(&mut self, set: &RowSet, meter: &Meter) -> Result<(), QueryError> {
         let rehash = self.rehash();
         let KeyIndex { columns, chains, next } = self;
         for position in next.len()..set.len() {
@@ -222,7 +224,9 @@ impl KeyIndex {
                 }
             }
             next.push(END);
+            meter.check_at(position as usize)?;
         }
+        Ok(())
     }
 
     /// The positions below `end` of the rows with this key, ascending.
@@ -252,7 +256,10 @@ impl KeyIndex {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::eval::meter::tests::n_looks;
+    use crate::limits::{BLOCK, Budget};
 
     #[test]
     fn a_set_keeps_each_row_once_in_order_of_arrival() {
@@ -293,13 +300,23 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_looked_at_while_rows_are_indexed() {
+        let mut set = RowSet::new(2);
+        for row in 0..20 * BLOCK as u64 {
+            set.insert(&[Cell(row), Cell(row % 7)]);
+        }
+        assert!(n_looks(|meter| KeyIndex::new(&[1]).extend(&set, meter)) >= 20);
+    }
+
+    #[test]
     fn an_index_finds_what_arrived_before_and_after_it_was_made() {
+        let meter = Meter::new(&Budget::unlimited());
         for columns in [vec![1], vec![1, 2], vec![2, 1]] {
             let mut set = RowSet::new(3);
             let mut index = KeyIndex::new(&columns);
             for row in 0..100 {
                 set.insert(&[Cell(row), Cell(row % 7), Cell(row % 7)]);
-                index.extend(&set);
+                index.extend(&set, &meter).unwrap();
             }
             let find = |cell: u64, end| -> Vec<usize> {
                 index.find(&vec![Cell(cell); columns.len()], &set, end).collect()

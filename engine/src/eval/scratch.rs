@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::meter::Meter;
+use crate::error::QueryError;
 use crate::intern::{Cell, Dictionary, Ranks};
 use crate::value::Value;
 
@@ -61,8 +63,12 @@ impl<'s> Scratch<'s> {
 
     /// Integers to sort so many cells of the dictionary by, where that is cheaper than comparing
     /// their texts.
-    pub(crate) fn ranks_for(&self, n_cells: usize) -> Option<Arc<Ranks>> {
-        self.dictionary.ranks_for(n_cells)
+    pub(crate) fn ranks_for(
+        &self,
+        n_cells: usize,
+        meter: &Meter,
+    ) -> Result<Option<Arc<Ranks>>, QueryError> {
+        self.dictionary.ranks_for(n_cells, &|| meter.check())
     }
 
     /// Whether a cell's value is a reference.

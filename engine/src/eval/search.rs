@@ -267,7 +267,7 @@ mod tests {
         for node in 0..n_nodes {
             nodes.number(Cell::from_narrow(node));
         }
-        let arcs = Arcs::of_pairs(n_nodes as usize, pairs);
+        let arcs = Arcs::of_pairs(n_nodes as usize, pairs, &meter).unwrap();
         let components = Components::of(&arcs, n_nodes as usize, &mut meter).unwrap();
         let mut search = Search::new(arcs, nodes, Graph::Components(components), None);
         if with_matrix {

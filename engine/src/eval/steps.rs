@@ -154,7 +154,7 @@ impl Evaluator<'_> {
             };
             let n_bytes_found = matches.n_bytes();
             self.meter.room_for(n_bytes_found)?;
-            rows = before.continued(matches, &step.live);
+            rows = before.continued(matches, &step.live, &self.meter)?;
             if step.repeats {
                 rows = rows.maybe_repeated();
             }

@@ -8,7 +8,7 @@
 use crate::error::QueryError;
 use crate::eval::meter::Meter;
 
-use super::BLOCK;
+use super::{BLOCK, ascends};
 
 /// Fewer words are sorted by comparing.
 const RADIX_MIN: usize = 1_024;
@@ -59,19 +59,28 @@ pub(in crate::eval) fn sort_distinct<Word: Key>(
     bits: u32,
     meter: &Meter,
 ) -> Result<Vec<Word>, QueryError> {
-    if keys.is_sorted_by(|a, b| a < b) {
+    if ascends(&keys, meter)? {
         return Ok(keys);
     }
     if keys.len() >= RADIX_MIN && bits <= BITMAP_BITS_MAX && 1 << bits <= 64 * keys.len() {
         return sort_by_bitmap(&keys, bits, meter);
     }
     keys = sort(keys, 0, bits, meter)?;
-    keys.dedup();
+    // As `dedup` does, with a look at the limits now and then.
+    let mut n_kept = 0;
+    for index in 0..keys.len() {
+        if n_kept == 0 || keys[index] != keys[n_kept - 1] {
+            keys[n_kept] = keys[index];
+            n_kept += 1;
+        }
+        meter.check_at(index)?;
+    }
+    keys.truncate(n_kept);
     Ok(keys)
 }
 
 /// Sorts words of `shift + bits` bits whose last `shift` bits ascend already, or are none.
-pub(super) fn sort<Word: Key>(
+pub(in crate::eval) fn sort<Word: Key>(
     mut keys: Vec<Word>,
     shift: u32,
     bits: u32,
@@ -143,7 +152,11 @@ fn sort_by_bitmap<Word: Key>(
             marks[(code >> 6) as usize] |= 1 << (code & 63);
         }
     }
-    let n_distinct = marks.iter().map(|word| word.count_ones() as usize).sum();
+    let mut n_distinct = 0;
+    for block in marks.chunks(BLOCK) {
+        meter.check()?;
+        n_distinct += block.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+    }
     let mut sorted = Vec::with_capacity(n_distinct);
     for (index, word) in marks.into_iter().enumerate() {
         meter.check_at(index)?;
