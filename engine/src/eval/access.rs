@@ -65,7 +65,6 @@ impl Pace {
 
 /// Matches that are being made of facts that are gone through, and paid for in blocks.
 struct Paid<'p> {
-    out: &'p mut Matches,
     /// Facts read that the pace has not heard of.
     n_facts: u64,
     pace: &'p mut Pace,
@@ -73,18 +72,18 @@ struct Paid<'p> {
 }
 
 impl Paid<'_> {
-    /// Continues a row, whose cells are there already.
+    /// To be called after the `n`th row that one fact has been compared with: pays for each block
+    /// of them, because a fact may fit all rows there are.
     #[inline]
-    fn push(&mut self, row: u32) -> Result<(), QueryError> {
-        self.out.from.push(row);
-        match self.out.from.len() - self.pace.n_rows_told < limits::BLOCK {
-            true => Ok(()),
-            false => self.pay(),
-        }
+    fn compared(&mut self, n: usize, out: &Matches) -> Result<(), QueryError> {
+        if n.is_multiple_of(limits::BLOCK) { self.pay(out) } else { Ok(()) }
     }
 
-    fn pay(&mut self) -> Result<(), QueryError> {
-        self.pace.read(std::mem::take(&mut self.n_facts), self.out, self.meter)
+    #[inline(never)]
+    fn pay(&mut self, out: &Matches) -> Result<(), QueryError> {
+        self.pace.tell(out, self.meter)?;
+        self.meter.read_facts(std::mem::take(&mut self.n_facts))?;
+        self.meter.check()
     }
 }
 
@@ -298,25 +297,32 @@ impl Walk<'_, '_> {
         keys: &[Cell],
         rows: &[u32],
         out: &mut Matches,
-        mut take: impl FnMut(&mut Paid<'_>, &mut usize, Cell, Cell) -> Result<(), QueryError>,
+        mut take: impl FnMut(
+            &mut Matches,
+            &mut Paid<'_>,
+            &mut usize,
+            (Cell, Cell),
+        ) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let (from, until) = (keys[*first as usize], keys[*last as usize].after());
-        let mut paid = Paid { out, n_facts: 0, pace: &mut self.pace, meter: self.meter };
+        let mut paid = Paid { n_facts: 0, pace: &mut self.pace, meter: self.meter };
         let mut next = 0;
         let flow = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
             paid.n_facts += 1;
-            let taken = match take(&mut paid, &mut next, first, second) {
-                Ok(()) if paid.n_facts < BLOCK => Ok(()),
-                Ok(()) => paid.pay(),
-                Err(error) => Err(error),
-            };
-            taken.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+            if let Err(error) = take(out, &mut paid, &mut next, (first, second)) {
+                return ControlFlow::Break(error);
+            }
+            let n_untold = out.from.len() - paid.pace.n_rows_told;
+            if paid.n_facts < BLOCK && n_untold < limits::BLOCK {
+                return ControlFlow::Continue(());
+            }
+            paid.pay(out).map_or_else(ControlFlow::Break, ControlFlow::Continue)
         });
         if let ControlFlow::Break(error) = flow {
             return Err(error);
         }
-        paid.pay()
+        paid.pay(out)
     }
 
     /// Goes through the facts beside the keys, for all facts of each.
@@ -328,15 +334,17 @@ impl Walk<'_, '_> {
         out: &mut Matches,
     ) -> Result<(), QueryError> {
         let key = |index: usize| keys[rows[index] as usize];
-        self.stream(order, keys, rows, out, |paid, next, first, second| {
+        self.stream(order, keys, rows, out, |out, paid, next, (first, second)| {
             // The last key is not below any fact.
             while key(*next) < first {
                 *next += 1;
-                paid.meter.check_at(*next)?;
+                paid.compared(*next, out)?;
             }
-            for row in rows[*next..].iter().take_while(|row| keys[**row as usize] == first) {
-                paid.out.cells[0].push(second);
-                paid.push(*row)?;
+            let is_same = |row: &&u32| keys[**row as usize] == first;
+            for (n, row) in (1..).zip(rows[*next..].iter().take_while(is_same)) {
+                out.from.push(*row);
+                out.cells[0].push(second);
+                paid.compared(n, out)?;
             }
             Ok(())
         })
@@ -350,15 +358,15 @@ impl Walk<'_, '_> {
         rows: &[u32],
         out: &mut Matches,
     ) -> Result<(), QueryError> {
-        self.stream(order, keys, rows, out, |paid, next, first, _| {
+        self.stream(order, keys, rows, out, |out, paid, next, (first, _)| {
             while let Some(row) = rows.get(*next)
                 && keys[*row as usize] <= first
             {
                 if keys[*row as usize] == first {
-                    paid.push(*row)?;
+                    out.from.push(*row);
                 }
                 *next += 1;
-                paid.meter.check_at(*next)?;
+                paid.compared(*next, out)?;
             }
             Ok(())
         })
@@ -415,16 +423,16 @@ impl Walk<'_, '_> {
             run.copy_from_slice(&sort_by(run.to_vec(), by_second, || self.meter.check())?);
         }
         if self.is_dense(order, keys, &rows) {
-            return self.stream(order, keys, &rows, out, |paid, next, first, second_found| {
+            return self.stream(order, keys, &rows, out, |out, paid, next, fact| {
                 while let Some(row) = rows.get(*next)
                     && let pair = (keys[*row as usize], second(*row as usize))
-                    && pair <= (first, second_found)
+                    && pair <= fact
                 {
-                    if pair == (first, second_found) {
-                        paid.push(*row)?;
+                    if pair == fact {
+                        out.from.push(*row);
                     }
                     *next += 1;
-                    paid.meter.check_at(*next)?;
+                    paid.compared(*next, out)?;
                 }
                 Ok(())
             });
@@ -582,18 +590,21 @@ fn rows_by_key(keys: &[Cell], meter: &Meter) -> Result<Vec<u32>, QueryError> {
         rows.sort_by_key(|row| keys[*row as usize]);
         return Ok(rows);
     }
-    // Digits that are the same in all keys, as most are in cells of one type, need no pass.
-    let (mut differing, mut last, mut is_sorted) = (0, keys[0], true);
+    let mut last = keys[0];
+    let mut is_sorted = true;
     meter.in_blocks(keys.len(), |block| {
-        for key in &keys[block] {
-            is_sorted &= last <= *key;
-            last = *key;
-            differing |= key.0 ^ keys[0].0;
-        }
+        let block = &keys[block];
+        is_sorted = is_sorted && last <= block[0] && block.is_sorted();
+        last = block[block.len() - 1];
     })?;
     if is_sorted {
         return Ok(rows);
     }
+    // Digits that are the same in all keys, as most are in cells of one type, need no pass.
+    let mut differing = 0;
+    meter.in_blocks(keys.len(), |block| {
+        differing |= keys[block].iter().fold(0, |bits, key| bits | (key.0 ^ keys[0].0));
+    })?;
     let mut pairs = meter.map(&rows, |row| (keys[*row as usize].0, *row))?;
     let mut sorted = vec![(0, 0); pairs.len()];
     for shift in (0..64).step_by(8).filter(|shift| differing >> shift & 0xff != 0) {

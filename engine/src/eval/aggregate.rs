@@ -106,19 +106,26 @@ impl<'g> Members<'g> {
         }
     }
 
-    fn for_each_code(
+    /// What adding the codes of a group one by one makes of nothing.
+    #[inline]
+    fn fold<Sum: Default>(
         &self,
         group: Range<usize>,
         meter: &Meter,
-        visit: impl FnMut(u64),
-    ) -> Result<(), QueryError> {
-        self.ordered.try_for_each_code(group, self.source, visit, meter)
+        mut add: impl FnMut(&mut Sum, u64),
+    ) -> Result<Sum, QueryError> {
+        let mut total = Sum::default();
+        meter.in_blocks_of(group, |block| {
+            // A sum of its own for each block stays in registers.
+            let mut sum = std::mem::take(&mut total);
+            self.ordered.for_each_code(block, self.source, |code| add(&mut sum, code));
+            total = sum;
+        })?;
+        Ok(total)
     }
 
     fn codes(&self, group: Range<usize>, meter: &Meter) -> Result<Vec<u64>, QueryError> {
-        let mut codes = Vec::with_capacity(group.len());
-        self.for_each_code(group, meter, |code| codes.push(code))?;
-        Ok(codes)
+        self.fold(group, meter, Vec::push)
     }
 
     fn sorted(&self, group: Range<usize>, meter: &Meter) -> Result<Vec<u64>, QueryError> {
@@ -137,43 +144,40 @@ impl<'g> Members<'g> {
         pick: impl Fn(u64, u64) -> u64,
         meter: &Meter,
     ) -> Result<Option<Value>, QueryError> {
-        let mut found = None;
-        self.for_each_code(group, meter, |code| {
-            found = Some(found.map_or(code, |found| pick(found, code)));
+        let found = self.fold(group, meter, |found: &mut Option<u64>, code| {
+            *found = Some(found.map_or(code, |found| pick(found, code)));
         })?;
         Ok(found.map(|code| self.value(code)))
     }
 
-    /// Gives the members as numbers; false where one is none, which is enough for no result.
-    fn for_each_number(
+    /// The same of the members as numbers; none where one is no number, which is enough for no
+    /// result.
+    fn fold_numbers<Sum: Default>(
         &self,
         group: Range<usize>,
         meter: &Meter,
-        mut visit: impl FnMut(Number),
-    ) -> Result<bool, QueryError> {
-        let mut are_numbers = true;
-        self.for_each_code(group, meter, |code| match self.number(code) {
-            Some(number) if are_numbers => visit(number),
-            _ => are_numbers = false,
-        })?;
-        Ok(are_numbers)
+        add: impl Fn(&mut Sum, Number),
+    ) -> Result<Option<Sum>, QueryError> {
+        let (sum, has_others) =
+            self.fold(group, meter, |(sum, has_others), code| match self.number(code) {
+                Some(number) => add(sum, number),
+                None => *has_others = true,
+            })?;
+        Ok((!has_others).then_some(sum))
     }
 
     fn sum(&self, group: Range<usize>, meter: &Meter) -> Result<Option<ExactSum>, QueryError> {
         let n_members = group.len() as u64;
         if let Some(base) = self.integer_base {
-            let mut distances = 0_u128;
-            self.for_each_code(group, meter, |code| distances += u128::from(code))?;
+            let distances = self.fold(group, meter, |sum, code| *sum += u128::from(code))?;
             return Ok(Some(ExactSum::of_distances(base, distances, n_members)));
         }
-        let mut sum = ExactSum::default();
-        let are_numbers = self.for_each_number(group, meter, |number| sum.add(number))?;
-        Ok(are_numbers.then_some(sum))
+        self.fold_numbers(group, meter, ExactSum::add)
     }
 
     fn median(&self, group: Range<usize>, meter: &Meter) -> Result<Option<Number>, QueryError> {
-        let is_number = self.integer_base.is_some();
-        if !is_number && !self.for_each_number(group.clone(), meter, |_| {})? {
+        let are_integers = self.integer_base.is_some();
+        if !are_integers && self.fold_numbers(group.clone(), meter, |(), _| {})?.is_none() {
             return Ok(None);
         }
         let sorted = self.sorted(group, meter)?;
@@ -188,15 +192,13 @@ impl<'g> Members<'g> {
 
     fn variance(&self, group: Range<usize>, meter: &Meter) -> Result<Option<Number>, QueryError> {
         if self.integer_base.is_some() {
-            let mut spread = DistanceSpread::default();
-            self.for_each_code(group.clone(), meter, |code| spread.add(code))?;
+            let spread = self.fold(group.clone(), meter, DistanceSpread::add)?;
             if let Some(variance) = spread.variance() {
                 return Ok(variance);
             }
         }
-        let mut spread = Spread::default();
-        let are_numbers = self.for_each_number(group, meter, |number| spread.add(number))?;
-        Ok(are_numbers.then(|| spread.variance()).flatten())
+        let spread = self.fold_numbers(group, meter, Spread::add)?;
+        Ok(spread.and_then(|spread| spread.variance()))
     }
 }
 

@@ -147,19 +147,18 @@ pub(super) struct Toll<'m> {
 }
 
 impl Toll<'_> {
+    /// Takes note of one more fact; `n_bytes` says what is taken by now, when it is time to ask.
     #[inline]
-    pub(super) fn pass(&mut self) -> ControlFlow<QueryError> {
+    pub(super) fn pass(&mut self, n_bytes: impl FnOnce() -> u64) -> ControlFlow<QueryError> {
         self.n_unpaid += 1;
-        if self.n_unpaid < BLOCK { ControlFlow::Continue(()) } else { self.pay() }
+        if self.n_unpaid < BLOCK { ControlFlow::Continue(()) } else { self.pay(n_bytes()) }
     }
 
     #[inline(never)]
-    fn pay(&mut self) -> ControlFlow<QueryError> {
+    fn pay(&mut self, n_bytes: u64) -> ControlFlow<QueryError> {
         let n_facts = std::mem::take(&mut self.n_unpaid);
-        match self.meter.read_facts(n_facts) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        let paid = self.meter.read_facts(n_facts).and_then(|()| self.meter.room_for(n_bytes));
+        paid.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 }
 
@@ -257,7 +256,7 @@ impl Evaluator<'_> {
         let mut toll = Toll { meter: &mut self.meter, n_unpaid: 0 };
         let mut take = |to: Cell| {
             arcs.targets.push(nodes.number(to));
-            toll.pass()
+            toll.pass(|| arcs.n_bytes() + nodes.n_bytes())
         };
         let flow = match way {
             Way::Values(id) => snapshot.for_each_value(id, cell, take),
@@ -314,7 +313,10 @@ impl Evaluator<'_> {
                     None => sources.number(to),
                 };
                 pairs.push((source, target));
-                toll.pass()
+                toll.pass(|| {
+                    let targets = targets.as_ref().map_or(0, |targets| targets.n_bytes());
+                    n_bytes(pairs.len()) + sources.n_bytes() + targets
+                })
             };
             let flow = match *way {
                 Way::Values(id) => snapshot.for_each_fact(id, Order::ByEntity, take),

@@ -13,15 +13,13 @@
 //!
 //! A wave of pairs is a round, as it is where rules are evaluated without knowing their structure.
 
-use rustc_hash::FxHashSet;
-
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
 use super::meter::{BLOCK, Meter, Unpaid};
 use super::nodes::Nodes;
 use super::reached::Reached;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash, KeyedSet};
 use crate::program::recursion::{Recursion, Step};
 
 /// Below so many bytes a matrix of bits is always used.
@@ -51,16 +49,20 @@ impl Turn {
 }
 
 /// A set of pairs of dense numbers, with its members in order of arrival.
-#[derive(Default)]
 struct Pairs {
     list: Vec<(u32, u32)>,
     /// The seconds of each first, as bits; empty once hashed.
     rows: Vec<Vec<u64>>,
     n_words: usize,
-    hashed: Option<FxHashSet<(u32, u32)>>,
+    hashed: Option<KeyedSet<(u32, u32)>>,
+    hash: CellHash,
 }
 
 impl Pairs {
+    fn new(hash: CellHash) -> Pairs {
+        Pairs { list: Vec::new(), rows: Vec::new(), n_words: 0, hashed: None, hash }
+    }
+
     /// Adds (x, y) for each y, of which there are less than `n_ends` now.
     fn insert_all(&mut self, x: u32, ys: &[u32], n_ends: usize) {
         if let Some(hashed) = &mut self.hashed {
@@ -90,7 +92,9 @@ impl Pairs {
     fn consider_hashing(&mut self) {
         let n_bytes = self.n_words * size_of::<u64>();
         if n_bytes > BITS_BYTES_MIN && n_bytes > self.list.len() * BITS_BYTES_PER_PAIR {
-            self.hashed = Some(self.list.iter().copied().collect());
+            let mut hashed = KeyedSet::with_capacity_and_hasher(self.list.len(), self.hash);
+            hashed.extend(self.list.iter().copied());
+            self.hashed = Some(hashed);
             (self.rows, self.n_words) = (Vec::new(), 0);
         }
     }
@@ -114,7 +118,7 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let base = self.open(&if forward { recursion.base.clone() } else { recursion.base.flip() });
         let mut turns: Vec<Turn> = steps.iter().map(|step| self.turn(step, forward)).collect();
-        let (mut starts, mut ends) = (Nodes::default(), Nodes::default());
+        let (mut starts, mut ends) = (Nodes::new(self.cell_hash()), Nodes::new(self.cell_hash()));
         let base = match sources {
             None => self.read_whole(&base, &mut turns, &mut starts, &mut ends)?,
             Some(sources) => {
@@ -220,7 +224,7 @@ impl Evaluator<'_> {
         n_starts: usize,
         ends: &mut Nodes,
     ) -> Result<Pairs, QueryError> {
-        let mut pairs = Pairs::default();
+        let mut pairs = Pairs::new(self.cell_hash());
         for start in 0..n_starts {
             for seconds in base.of(start).chunks(BLOCK as usize) {
                 let n_before = pairs.list.len();

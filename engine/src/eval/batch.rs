@@ -10,15 +10,12 @@
 //! Invariants: all columns have one length; a variable has one column. Ages, indexes and the sets
 //! that tables keep are left out: see `rows` and `table`.
 
-use std::hash::Hasher;
-
 use hashbrown::HashTable;
-use rustc_hash::FxHasher;
 
 use super::meter::Meter;
 use super::rows::CELL_BYTES;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash};
 use crate::limits::BLOCK;
 use crate::program::Var;
 
@@ -139,7 +136,7 @@ impl Rows {
 
     /// Merges equal rows, where there seem to be enough of them to pay for looking. The first of
     /// equal rows stays where it is.
-    pub(crate) fn merge_equal(self, meter: &Meter) -> Result<Rows, QueryError> {
+    pub(crate) fn merge_equal(self, hash: CellHash, meter: &Meter) -> Result<Rows, QueryError> {
         if self.columns.is_empty() {
             let n_rows = self.n_rows.min(1);
             return Ok(Rows { n_rows, is_set: true, ..self });
@@ -147,10 +144,10 @@ impl Rows {
         if self.is_set {
             return Ok(self);
         }
-        if self.n_rows > SAMPLE && !self.seems_repetitive(meter)? {
+        if self.n_rows > SAMPLE && !self.seems_repetitive(hash, meter)? {
             return Ok(self);
         }
-        let first = self.first_of_equal(0..self.n_rows, meter)?;
+        let first = self.first_of_equal(0..self.n_rows, hash, meter)?;
         let set = Rows { is_set: true, ..self };
         if first.len() == set.n_rows {
             return Ok(set);
@@ -161,10 +158,10 @@ impl Rows {
 
     /// Whether fewer than half of the rows seem to be different, by a sample of them: `d` repeated
     /// ones among `k` drawn from `n` different rows are expected where `k² = 2nd`.
-    fn seems_repetitive(&self, meter: &Meter) -> Result<bool, QueryError> {
+    fn seems_repetitive(&self, hash: CellHash, meter: &Meter) -> Result<bool, QueryError> {
         let step = self.n_rows / SAMPLE;
         let sample = (0..SAMPLE).map(|index| index * step);
-        let n_repeated = SAMPLE - self.first_of_equal(sample, meter)?.len();
+        let n_repeated = SAMPLE - self.first_of_equal(sample, hash, meter)?.len();
         Ok(SAMPLE * SAMPLE < n_repeated * self.n_rows)
     }
 
@@ -172,13 +169,10 @@ impl Rows {
     fn first_of_equal(
         &self,
         rows: impl ExactSizeIterator<Item = usize>,
+        hash: CellHash,
         meter: &Meter,
     ) -> Result<Vec<u32>, QueryError> {
-        let hash = |row: usize| {
-            let mut hasher = FxHasher::default();
-            self.columns.iter().for_each(|column| hasher.write_u64(column[row].0));
-            hasher.finish()
-        };
+        let hash = |row: usize| hash.of(self.columns.iter().map(|column| column[row]));
         let equal = |a: usize, b: usize| self.columns.iter().all(|column| column[a] == column[b]);
         let mut seen: HashTable<u32> = HashTable::new();
         let mut first = Vec::new();
@@ -286,18 +280,29 @@ mod tests {
 
     #[test]
     fn equal_rows_are_merged_and_the_first_stays() {
-        let rows = batch(&[[1, 2], [3, 4], [1, 2], [1, 3], [3, 4]]).merge_equal(&meter()).unwrap();
+        let rows = batch(&[[1, 2], [3, 4], [1, 2], [1, 3], [3, 4]])
+            .merge_equal(CellHash::default(), &meter())
+            .unwrap();
         assert_eq!((cells(&rows, 0), cells(&rows, 1)), (vec![1, 3, 1], vec![2, 4, 3]));
         let mut nothing = Rows::unit();
         nothing.push(&[]);
-        assert_eq!(nothing.maybe_repeated().merge_equal(&meter()).unwrap().len(), 1);
+        assert_eq!(
+            nothing.maybe_repeated().merge_equal(CellHash::default(), &meter()).unwrap().len(),
+            1
+        );
     }
 
     #[test]
     fn large_batches_are_merged_where_a_sample_repeats() {
         let repeating: Vec<[u64; 2]> = (0..10_000).map(|row| [row % 100, 0]).collect();
-        assert_eq!(batch(&repeating).merge_equal(&meter()).unwrap().len(), 100);
+        assert_eq!(
+            batch(&repeating).merge_equal(CellHash::default(), &meter()).unwrap().len(),
+            100
+        );
         let different: Vec<[u64; 2]> = (0..10_000).map(|row| [row, row]).collect();
-        assert_eq!(batch(&different).merge_equal(&meter()).unwrap().len(), 10_000);
+        assert_eq!(
+            batch(&different).merge_equal(CellHash::default(), &meter()).unwrap().len(),
+            10_000
+        );
     }
 }

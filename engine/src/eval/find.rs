@@ -218,7 +218,7 @@ fn tied_with(
 ) -> Result<Range<usize>, QueryError> {
     let code = |row: usize, by: &By| ordered.code(row, by.source);
     let tied = |a: usize, b: usize| keys.iter().all(|by| code(a, by) == code(b, by));
-    let Range { mut start, mut end } = window.clone();
+    let (mut start, mut end) = (window.start, window.end);
     while start > 0 && tied(start - 1, window.start) {
         start -= 1;
         meter.check_at(start)?;

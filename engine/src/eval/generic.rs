@@ -11,8 +11,6 @@
 
 use std::ops::ControlFlow;
 
-use rustc_hash::FxHashMap;
-
 use super::Evaluator;
 use super::access::Pace;
 use super::batch::{Matches, Rows};
@@ -22,7 +20,7 @@ use super::reads::Key;
 use super::steps::Emit;
 use crate::error::QueryError;
 use crate::ids::Attribute;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellMap};
 use crate::plan::Slot;
 use crate::store::{AttributeId, Order};
 
@@ -34,7 +32,7 @@ enum Codes {
     /// All of them refer: their symbols are numbers already.
     Refs,
     /// The place of each in the sorted list of all.
-    Ranks { cells: Vec<Cell>, ranks: FxHashMap<Cell, u32> },
+    Ranks { cells: Vec<Cell>, ranks: CellMap<u32> },
 }
 
 impl Codes {
@@ -287,6 +285,7 @@ struct FoundRows<'f> {
 impl FoundRows<'_> {
     /// Takes ways that differ in the last variable alone.
     fn take(&mut self, bound: &[u32], last: &[u32]) -> Result<(), QueryError> {
+        let mut n_read = last.len() as u64 + 1;
         for row in 0..self.n_rows as u32 {
             self.out.from.extend(std::iter::repeat_n(row, last.len()));
             for (column, var) in self.out.cells.iter_mut().zip(&self.kept) {
@@ -296,9 +295,9 @@ impl FoundRows<'_> {
                     column.extend(std::iter::repeat_n(self.codes.cell(bound[*var]), last.len()));
                 }
             }
-            self.pace.read(0, &self.out, self.meter)?;
+            self.pace.read(std::mem::take(&mut n_read), &self.out, self.meter)?;
         }
-        self.pace.read(last.len() as u64 + 1, &self.out, self.meter)
+        Ok(())
     }
 }
 
@@ -460,8 +459,7 @@ impl Evaluator<'_> {
         }
         let cells = sort_distinct(cells, u64::BITS, &self.meter)?;
         let cells: Vec<Cell> = cells.into_iter().map(Cell).collect();
-        let mut ranks = FxHashMap::default();
-        ranks.reserve(cells.len());
+        let mut ranks = CellMap::with_capacity_and_hasher(cells.len(), self.cell_hash());
         for (rank, cell) in (0..).zip(&cells) {
             ranks.insert(*cell, rank);
             self.meter.check_at(rank as usize)?;

@@ -179,19 +179,32 @@ impl Meter {
     pub(crate) fn in_blocks(
         &self,
         n: usize,
+        visit: impl FnMut(Range<usize>),
+    ) -> Result<(), QueryError> {
+        self.in_blocks_of(0..n, visit)
+    }
+
+    /// The same for a range of positions.
+    #[inline]
+    pub(crate) fn in_blocks_of(
+        &self,
+        positions: Range<usize>,
         mut visit: impl FnMut(Range<usize>),
     ) -> Result<(), QueryError> {
-        for start in (0..n).step_by(limits::BLOCK) {
-            let end = n.min(start + limits::BLOCK);
+        let Range { mut start, end: last } = positions;
+        while start < last {
+            let end = last.min(start + limits::BLOCK);
             visit(start..end);
             if end - start == limits::BLOCK {
                 self.check()?;
             }
+            start = end;
         }
         Ok(())
     }
 
     /// A vector of what is made of each of some items, with a look at the limits for each block.
+    #[inline]
     pub(crate) fn map<Item, Made>(
         &self,
         items: &[Item],

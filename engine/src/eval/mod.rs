@@ -47,11 +47,9 @@ mod warnings;
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
-
 use crate::error::QueryError;
 use crate::ids::Attribute;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash, CellMap};
 use crate::plan::{Adornment, Counts, Planner};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
@@ -78,7 +76,7 @@ pub(crate) struct Evaluator<'s> {
     /// What is done, where somebody wants to know.
     measure: Option<Measure<'s>>,
     /// Attributes by the cell of their text.
-    attributes: FxHashMap<Cell, Option<AttributeId>>,
+    attributes: CellMap<Option<AttributeId>>,
     /// Regular expressions, the constant ones compiled before.
     patterns: Patterns,
 }
@@ -101,7 +99,7 @@ impl<'s> Evaluator<'s> {
             meter,
             reads: records_reads.then(Recorder::default),
             measure: None,
-            attributes: FxHashMap::default(),
+            attributes: CellMap::with_hasher(snapshot.dictionary().cell_hash()),
             patterns: Patterns::default(),
         }
     }
@@ -155,6 +153,11 @@ impl<'s> Evaluator<'s> {
     fn cell_of_attribute(&mut self, id: AttributeId) -> Cell {
         let text = self.snapshot.attribute(id).shared().clone();
         self.scratch.cell(&Value::String(text))
+    }
+
+    /// How cells are hashed.
+    fn cell_hash(&self) -> CellHash {
+        self.scratch.cell_hash()
     }
 
     fn check(&self) -> Result<(), QueryError> {

@@ -258,12 +258,13 @@ impl Search {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::intern::CellHash;
     use crate::limits::Budget;
 
     /// What each node of a graph reaches, by one of the ways to search it.
     fn reached(n_nodes: u32, pairs: &[(u32, u32)], with_matrix: bool) -> Vec<Vec<Cell>> {
         let mut meter = Meter::new(&Budget::unlimited());
-        let mut nodes = Nodes::default();
+        let mut nodes = Nodes::new(CellHash::default());
         for node in 0..n_nodes {
             nodes.number(Cell::from_narrow(node));
         }

@@ -159,7 +159,7 @@ impl Evaluator<'_> {
                 rows = rows.maybe_repeated();
             }
             if step.merges {
-                rows = rows.merge_equal(&self.meter)?;
+                rows = rows.merge_equal(self.cell_hash(), &self.meter)?;
             }
             self.end_step(mark, rows.len(), n_bytes_found);
             self.meter.hold(rows.n_bytes())?;

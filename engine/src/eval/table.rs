@@ -13,7 +13,7 @@ use super::meter::Meter;
 use super::reached::Reached;
 use super::rows::{KeyIndex, RowSet};
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash};
 use crate::plan::{Adornment, Plan};
 use crate::program::RuleId;
 
@@ -27,8 +27,9 @@ pub(crate) struct AgedSet {
 }
 
 impl AgedSet {
-    pub(crate) fn new(width: usize) -> AgedSet {
-        AgedSet { rows: RowSet::new(width), stable_end: 0, recent_end: 0, indexes: Vec::new() }
+    pub(crate) fn new(width: usize, hash: CellHash) -> AgedSet {
+        let rows = RowSet::new(width, hash);
+        AgedSet { rows, stable_end: 0, recent_end: 0, indexes: Vec::new() }
     }
 
     pub(crate) fn insert(&mut self, row: &[Cell]) -> bool {
@@ -70,7 +71,7 @@ impl AgedSet {
         meter: &Meter,
     ) -> Result<(usize, u64), QueryError> {
         let number = self.index_over(columns).unwrap_or_else(|| {
-            self.indexes.push(KeyIndex::new(columns));
+            self.indexes.push(KeyIndex::new(columns, self.rows.hash()));
             self.indexes.len() - 1
         });
         let index = &mut self.indexes[number];
@@ -118,12 +119,13 @@ impl Table {
         arity: usize,
         adornment: Adornment,
         plans: Arc<Vec<Plan>>,
+        hash: CellHash,
     ) -> Table {
         Table {
             rule,
-            demand: AgedSet::new(adornment.columns().len()),
+            demand: AgedSet::new(adornment.columns().len(), hash),
             adornment,
-            answers: AgedSet::new(arity),
+            answers: AgedSet::new(arity, hash),
             reached: None,
             plans,
             waiting: BTreeMap::new(),

@@ -7,9 +7,11 @@
 //! are dense from 0 and never renumbered; a scratch cell equals no dictionary cell. What the
 //! values mean, and when one is no longer needed, is left out: the tables only grow.
 //!
-//! `symbols` is the table of one kind of item, `hash` what finds items in it, `pending` interns
+//! `symbols` is the table of one kind of item, `hash` what finds items in it, `cell_hash` what
+//! finds cells anywhere else, `pending` interns
 //! many values together, `ranks` is what sorts by the order of texts.
 
+mod cell_hash;
 mod hash;
 mod pending;
 mod ranks;
@@ -28,6 +30,8 @@ use parking_lot::Mutex;
 use crate::ids::EntityId;
 use crate::value::{Date, Number, Value, ValueType};
 
+pub use cell_hash::HashKey;
+pub(crate) use cell_hash::{CellHash, CellMap, CellSet, KeyedMap, KeyedSet};
 pub(crate) use pending::{Pending, PendingCell};
 pub use ranks::Ranks;
 use symbols::Symbols;
@@ -227,6 +231,8 @@ struct Tables {
     ranks_making: Mutex<()>,
     /// How many cells have been sorted without ranks since.
     n_sorted_without: AtomicUsize,
+    /// How evaluations hash cells.
+    cell_hash: CellHash,
 }
 
 impl Tables {
@@ -299,6 +305,17 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
+    /// An empty one whose cells are hashed under this key.
+    pub(crate) fn with_hash_key(key: HashKey) -> Dictionary {
+        let tables = Tables { cell_hash: CellHash::new(key), ..Tables::default() };
+        Dictionary { tables: Arc::new(tables) }
+    }
+
+    /// How its cells are hashed.
+    pub(crate) fn cell_hash(&self) -> CellHash {
+        self.tables.cell_hash
+    }
+
     /// The cell of a value, made if it is new.
     pub fn intern(&self, value: &Value) -> Cell {
         Cell::inline(value).unwrap_or_else(|| self.tables.intern(value))

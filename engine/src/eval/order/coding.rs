@@ -10,14 +10,12 @@ use std::cmp::Ordering;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::BLOCK;
 use crate::answer::Output;
 use crate::error::QueryError;
 use crate::eval::meter::Meter;
 use crate::eval::scratch::Scratch;
-use crate::intern::{Cell, Ranks};
+use crate::intern::{Cell, CellMap, Ranks};
 use crate::sort::sort_by;
 use crate::value::{Value, ValueType};
 
@@ -334,7 +332,7 @@ fn own_of_cells(
     scratch: &Scratch<'_>,
     meter: &Meter,
 ) -> Result<Coding, QueryError> {
-    let mut codes_of: FxHashMap<Cell, u32> = FxHashMap::default();
+    let mut codes_of: CellMap<u32> = CellMap::with_hasher(scratch.cell_hash());
     let mut distinct: Vec<Cell> = Vec::new();
     let mut codes = meter.map(cells, |cell| {
         *codes_of.entry(*cell).or_insert_with(|| {

@@ -66,15 +66,16 @@ pub(in crate::eval) fn sort_distinct<Word: Key>(
         return sort_by_bitmap(&keys, bits, meter);
     }
     keys = sort(keys, 0, bits, meter)?;
-    // As `dedup` does, with a look at the limits now and then.
-    let mut n_kept = 0;
-    for index in 0..keys.len() {
-        if n_kept == 0 || keys[index] != keys[n_kept - 1] {
-            keys[n_kept] = keys[index];
-            n_kept += 1;
+    // As `dedup` does, with a look at the limits now and then. Each is written, and counted only
+    // where it is the last of its kind: a branch here would be a guess.
+    let (mut n_kept, n_keys) = (0, keys.len());
+    meter.in_blocks(n_keys, |block| {
+        for index in block {
+            let key = keys[index];
+            keys[n_kept] = key;
+            n_kept += usize::from(index + 1 == n_keys || keys[index + 1] != key);
         }
-        meter.check_at(index)?;
-    }
+    })?;
     keys.truncate(n_kept);
     Ok(keys)
 }

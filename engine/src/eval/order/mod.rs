@@ -440,20 +440,6 @@ impl Ordered {
         }
     }
 
-    /// The same, with a look at the limits for each block of rows.
-    pub(super) fn try_for_each_code(
-        &self,
-        rows: Range<usize>,
-        source: usize,
-        mut visit: impl FnMut(u64),
-        meter: &Meter,
-    ) -> Result<(), QueryError> {
-        let first = rows.start;
-        meter.in_blocks(rows.len(), |block| {
-            self.for_each_code(first + block.start..first + block.end, source, &mut visit);
-        })
-    }
-
     /// The column of a find element.
     pub(super) fn source_of(&self, element: usize) -> usize {
         self.found.elements[element]
@@ -516,7 +502,9 @@ impl Ordered {
         meter: &Meter,
     ) -> Result<Vec<Item>, QueryError> {
         let mut items = Vec::with_capacity(rows.len());
-        self.try_for_each_code(rows, source, |code| items.push(make(code)), meter)?;
+        meter.in_blocks_of(rows, |rows| {
+            self.for_each_code(rows, source, |code| items.push(make(code)));
+        })?;
         Ok(items)
     }
 }
