@@ -27,9 +27,13 @@ use crate::store::{AttributeId, Order};
 /// Where one list is so many times longer, it is searched instead of walked.
 const MUCH_LONGER: usize = 8;
 
+/// How many slots by symbol there may be for each fact.
+const SLOTS_PER_FACT: u64 = 8;
+
 /// Dense numbers for the cells of some attributes.
 enum Codes {
-    /// All of them refer: their symbols are numbers already.
+    /// All of them refer, and there are not many fewer of them than symbols up to the greatest:
+    /// those are numbers already.
     Refs,
     /// The place of each in the sorted list of all.
     Ranks { cells: Vec<Cell>, ranks: CellMap<u32> },
@@ -442,12 +446,12 @@ impl Evaluator<'_> {
         distinct.sort_unstable();
         distinct.dedup();
         let snapshot = self.snapshot;
-        let all_refer = distinct.iter().all(|id| {
-            let no_others = snapshot
-                .for_each_between(*id, Cell::MIN, Cell::REFS, |_, _| ControlFlow::Break(()));
-            no_others.is_continue()
+        let n_facts: u64 = distinct.iter().map(|id| snapshot.count(*id)).sum();
+        let are_dense = distinct.iter().all(|id| {
+            let n_slots = snapshot.symbols_end(*id).map(u64::from);
+            n_slots.is_some_and(|n_slots| n_slots <= n_facts * SLOTS_PER_FACT)
         });
-        if all_refer {
+        if are_dense {
             return Ok(Codes::Refs);
         }
         for id in distinct {
@@ -503,6 +507,9 @@ impl Evaluator<'_> {
     ) -> Result<Adjacency, QueryError> {
         let n_facts = self.snapshot.count(id);
         self.meter.room_for(n_facts * 16)?;
+        if order == Order::ByValue && matches!(codes, Codes::Ranks { .. }) {
+            return self.turned(id, codes);
+        }
         let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(n_facts as usize);
         let mut failure = Ok(());
         let meter: &mut Meter = &mut self.meter;
@@ -515,6 +522,18 @@ impl Evaluator<'_> {
         });
         failure?;
         debug_assert!(pairs.is_sorted(), "numbers are in the order of cells");
+        Adjacency::new(&pairs, &self.meter)
+    }
+
+    /// From values to entities, sorted here: an index by value would be built and kept up for it.
+    fn turned(&mut self, id: AttributeId, codes: &Codes) -> Result<Adjacency, QueryError> {
+        let mut words: Vec<u64> = Vec::with_capacity(self.snapshot.count(id) as usize);
+        for (entity, value) in self.snapshot.facts(id) {
+            words.push(u64::from(codes.code(value)) << 32 | u64::from(codes.code(entity)));
+            self.meter.read_facts(1)?;
+        }
+        let words = sort_distinct(words, u64::BITS, &self.meter)?;
+        let pairs = self.meter.map(&words, |word| ((word >> 32) as u32, *word as u32))?;
         Adjacency::new(&pairs, &self.meter)
     }
 }

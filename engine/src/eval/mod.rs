@@ -176,7 +176,7 @@ impl Counts for Snapshot {
 
     fn of_value(&self, attribute: &Attribute, value: &Value) -> u64 {
         let found = self.find_attribute(attribute).zip(self.dictionary().find(value));
-        found.map_or(0, |(id, cell)| self.count_entities(id, cell))
+        found.map_or(0, |(id, cell)| self.n_holders(id, cell))
     }
 
     fn n_entities(&self, attribute: &Attribute) -> u64 {
