@@ -63,27 +63,32 @@ impl Pace {
     }
 }
 
-/// Matches that are being made of facts that are gone through, and paid for in blocks.
-struct Paid<'p> {
+/// What a walk beside the keys has not told the meter yet. A failure is kept until the walk has
+/// ended, so that what goes from fact to fact is no more than whether to go on.
+struct Unpaid<'p> {
     /// Facts read that the pace has not heard of.
     n_facts: u64,
     pace: &'p mut Pace,
     meter: &'p mut Meter,
+    failure: Result<(), QueryError>,
 }
 
-impl Paid<'_> {
-    /// To be called after the `n`th row that one fact has been compared with: pays for each block
-    /// of them, because a fact may fit all rows there are.
+impl Unpaid<'_> {
+    /// To be called after the `n`th row that facts have been compared with, because one may fit
+    /// all rows there are: pays for each block of them. Whether to go on.
     #[inline]
-    fn compared(&mut self, n: usize, out: &Matches) -> Result<(), QueryError> {
-        if n.is_multiple_of(limits::BLOCK) { self.pay(out) } else { Ok(()) }
+    fn compared(&mut self, n: usize, out: &Matches) -> bool {
+        !n.is_multiple_of(limits::BLOCK) || self.pay(out)
     }
 
+    /// Pays, and looks at the limits; whether to go on.
     #[inline(never)]
-    fn pay(&mut self, out: &Matches) -> Result<(), QueryError> {
-        self.pace.tell(out, self.meter)?;
-        self.meter.read_facts(std::mem::take(&mut self.n_facts))?;
-        self.meter.check()
+    fn pay(&mut self, out: &Matches) -> bool {
+        let n_facts = std::mem::take(&mut self.n_facts);
+        let told = self.pace.tell(out, self.meter);
+        let told = told.and_then(|()| self.meter.read_facts(n_facts));
+        self.failure = told.and_then(|()| self.meter.check());
+        self.failure.is_ok()
     }
 }
 
@@ -297,32 +302,27 @@ impl Walk<'_, '_> {
         keys: &[Cell],
         rows: &[u32],
         out: &mut Matches,
-        mut take: impl FnMut(
-            &mut Matches,
-            &mut Paid<'_>,
-            &mut usize,
-            (Cell, Cell),
-        ) -> Result<(), QueryError>,
+        mut take: impl FnMut(&mut Matches, &mut Unpaid<'_>, &mut usize, (Cell, Cell)) -> bool,
     ) -> Result<(), QueryError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let (from, until) = (keys[*first as usize], keys[*last as usize].after());
-        let mut paid = Paid { n_facts: 0, pace: &mut self.pace, meter: self.meter };
+        let (pace, meter) = (&mut self.pace, &mut *self.meter);
+        let mut unpaid = Unpaid { n_facts: 0, pace, meter, failure: Ok(()) };
         let mut next = 0;
-        let flow = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
-            paid.n_facts += 1;
-            if let Err(error) = take(out, &mut paid, &mut next, (first, second)) {
-                return ControlFlow::Break(error);
+        let _ = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
+            unpaid.n_facts += 1;
+            let goes_on = take(out, &mut unpaid, &mut next, (first, second));
+            let n_untold = out.from.len() - unpaid.pace.n_rows_told;
+            let is_due = unpaid.n_facts == BLOCK || n_untold >= limits::BLOCK;
+            match goes_on && (!is_due || unpaid.pay(out)) {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
-            let n_untold = out.from.len() - paid.pace.n_rows_told;
-            if paid.n_facts < BLOCK && n_untold < limits::BLOCK {
-                return ControlFlow::Continue(());
-            }
-            paid.pay(out).map_or_else(ControlFlow::Break, ControlFlow::Continue)
         });
-        if let ControlFlow::Break(error) = flow {
-            return Err(error);
+        if unpaid.failure.is_ok() {
+            unpaid.pay(out);
         }
-        paid.pay(out)
+        unpaid.failure
     }
 
     /// Goes through the facts beside the keys, for all facts of each.
@@ -334,19 +334,23 @@ impl Walk<'_, '_> {
         out: &mut Matches,
     ) -> Result<(), QueryError> {
         let key = |index: usize| keys[rows[index] as usize];
-        self.stream(order, keys, rows, out, |out, paid, next, (first, second)| {
+        self.stream(order, keys, rows, out, |out, unpaid, next, (first, second)| {
             // The last key is not below any fact.
             while key(*next) < first {
                 *next += 1;
-                paid.compared(*next, out)?;
+                if !unpaid.compared(*next, out) {
+                    return false;
+                }
             }
             let is_same = |row: &&u32| keys[**row as usize] == first;
             for (n, row) in (1..).zip(rows[*next..].iter().take_while(is_same)) {
                 out.from.push(*row);
                 out.cells[0].push(second);
-                paid.compared(n, out)?;
+                if !unpaid.compared(n, out) {
+                    return false;
+                }
             }
-            Ok(())
+            true
         })
     }
 
@@ -358,7 +362,7 @@ impl Walk<'_, '_> {
         rows: &[u32],
         out: &mut Matches,
     ) -> Result<(), QueryError> {
-        self.stream(order, keys, rows, out, |out, paid, next, (first, _)| {
+        self.stream(order, keys, rows, out, |out, unpaid, next, (first, _)| {
             while let Some(row) = rows.get(*next)
                 && keys[*row as usize] <= first
             {
@@ -366,9 +370,11 @@ impl Walk<'_, '_> {
                     out.from.push(*row);
                 }
                 *next += 1;
-                paid.compared(*next, out)?;
+                if !unpaid.compared(*next, out) {
+                    return false;
+                }
             }
-            Ok(())
+            true
         })
     }
 
@@ -423,7 +429,7 @@ impl Walk<'_, '_> {
             run.copy_from_slice(&sort_by(run.to_vec(), by_second, || self.meter.check())?);
         }
         if self.is_dense(order, keys, &rows) {
-            return self.stream(order, keys, &rows, out, |out, paid, next, fact| {
+            return self.stream(order, keys, &rows, out, |out, unpaid, next, fact| {
                 while let Some(row) = rows.get(*next)
                     && let pair = (keys[*row as usize], second(*row as usize))
                     && pair <= fact
@@ -432,9 +438,11 @@ impl Walk<'_, '_> {
                         out.from.push(*row);
                     }
                     *next += 1;
-                    paid.compared(*next, out)?;
+                    if !unpaid.compared(*next, out) {
+                        return false;
+                    }
                 }
-                Ok(())
+                true
             });
         }
         let mut cursor = self.snapshot.cursor(self.id, order);

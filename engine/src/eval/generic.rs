@@ -181,12 +181,15 @@ impl NumberSet {
         }
         // Written always and counted only where it is common: a branch here would be a guess.
         out.resize(list.len(), 0);
-        let mut n_common = 0;
+        let (common, mut n_common) = (out.as_mut_slice(), 0);
         meter.in_blocks(list.len(), |block| {
+            // A count of its own for each block stays in a register.
+            let mut n = n_common;
             for number in &list[block] {
-                out[n_common] = *number;
-                n_common += usize::from(self.has(*number));
+                common[n] = *number;
+                n += usize::from(self.has(*number));
             }
+            n_common = n;
         })?;
         out.truncate(n_common);
         Ok(())
@@ -378,13 +381,15 @@ fn keep(
     mut is_wanted: impl FnMut(u32) -> bool,
     meter: &Meter,
 ) -> Result<(), QueryError> {
-    let mut n_kept = 0;
-    meter.in_blocks(numbers.len(), |block| {
+    let (kept, mut n_kept) = (numbers.as_mut_slice(), 0);
+    meter.in_blocks(kept.len(), |block| {
+        let mut n = n_kept;
         for index in block {
-            let number = numbers[index];
-            numbers[n_kept] = number;
-            n_kept += usize::from(is_wanted(number));
+            let number = kept[index];
+            kept[n] = number;
+            n += usize::from(is_wanted(number));
         }
+        n_kept = n;
     })?;
     numbers.truncate(n_kept);
     Ok(())

@@ -270,10 +270,9 @@ fn extremes(cells: &[Cell], meter: &Meter) -> Result<Option<(Cell, Cell)>, Query
     let Some(first) = cells.first() else { return Ok(None) };
     let (mut least, mut greatest) = (*first, *first);
     meter.in_blocks(cells.len(), |block| {
-        for cell in &cells[block] {
-            least = least.min(*cell);
-            greatest = greatest.max(*cell);
-        }
+        let block = &cells[block];
+        least = block.iter().copied().fold(least, Cell::min);
+        greatest = block.iter().copied().fold(greatest, Cell::max);
     })?;
     Ok(Some((least, greatest)))
 }

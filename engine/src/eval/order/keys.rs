@@ -69,12 +69,16 @@ pub(in crate::eval) fn sort_distinct<Word: Key>(
     // As `dedup` does, with a look at the limits now and then. Each is written, and counted only
     // where it is the last of its kind: a branch here would be a guess.
     let (mut n_kept, n_keys) = (0, keys.len());
+    let kept = keys.as_mut_slice();
     meter.in_blocks(n_keys, |block| {
+        // A count of its own for each block stays in a register.
+        let mut n = n_kept;
         for index in block {
-            let key = keys[index];
-            keys[n_kept] = key;
-            n_kept += usize::from(index + 1 == n_keys || keys[index + 1] != key);
+            let key = kept[index];
+            kept[n] = key;
+            n += usize::from(index + 1 == n_keys || kept[index + 1] != key);
         }
+        n_kept = n;
     })?;
     keys.truncate(n_kept);
     Ok(keys)
