@@ -114,6 +114,17 @@ impl LiveQueries {
         }
     }
 
+    /// Whether all tables that are filled keep their invariant: every tuple is supported by tuples
+    /// below it, or asked for.
+    pub(crate) fn are_tables_sound(&mut self, snapshot: &Snapshot) -> bool {
+        let shapes = self.shapes.iter().flatten();
+        let all: BTreeSet<TablesId> = shapes.flat_map(Shape::tables).collect();
+        let all: Vec<(TablesId, Vec<Cell>)> = all.into_iter().map(|id| (id, Vec::new())).collect();
+        self.on_bench(&all, snapshot, |tables, bench| {
+            all.iter().all(|(id, _)| !tables.is_filled(*id) || tables.is_sound(*id, bench))
+        })
+    }
+
     /// Notes where a shape reads tables.
     pub(super) fn enter_tables(&mut self, number: u32, shape: &Shape) {
         for seed in &shape.seeds {
