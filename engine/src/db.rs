@@ -14,7 +14,9 @@ use crate::ids::Revision;
 use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
-pub use crate::live::{InstanceId, LiveLimits, LiveUpdate, RowsDelta, ShapeStats, Tier};
+pub use crate::live::{
+    DeltaProfile, InstanceId, LiveLimits, LiveProfile, LiveUpdate, RowsDelta, ShapeStats, Tier,
+};
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
 
@@ -134,6 +136,12 @@ impl Db {
     #[doc(hidden)]
     pub fn set_live_limits(&mut self, limits: LiveLimits) {
         self.live.set_limits(limits);
+    }
+
+    /// How a live result is kept up: its tier, and the plans that follow changes. None when the
+    /// instance is unknown.
+    pub fn explain_live(&mut self, instance: InstanceId) -> Option<LiveProfile> {
+        self.live.explain(instance, &self.store.snapshot())
     }
 
     /// What every shape of live queries has done so far.

@@ -12,7 +12,7 @@ use super::join::States;
 use super::maintain::{Change, Workbench};
 use super::shape::Shape;
 use super::tables::{Allowance, Bounds, Changes, Tables, TablesId, TablesWork};
-use super::{Ids, LiveLimits, LiveQueries, over_budget};
+use super::{LiveLimits, LiveQueries, over_budget};
 use crate::error::QueryError;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
@@ -85,9 +85,7 @@ impl LiveQueries {
             intern_attributes(snapshot);
         }
         let ids = &mut self.ids[1];
-        if !ids.is_of(snapshot, &self.attributes) {
-            *ids = Ids::of(snapshot, &self.attributes);
-        }
+        ids.follow(snapshot, &self.attributes);
         let states = States { snapshots: [snapshot, snapshot], ids: [&ids.ids, &ids.ids] };
         let scratch = Scratch::new(snapshot.dictionary());
         let mut bench = Workbench { states, scratch, regs: Vec::new() };
@@ -129,9 +127,9 @@ impl LiveQueries {
     pub(super) fn enter_tables(&mut self, number: u32, shape: &Shape) {
         for seed in &shape.seeds {
             let readers = self.table_readers.entry(seed.tables).or_default();
-            let reads = |occurrence: &Occurrence| {
-                let answers = self.tables.answers(seed.tables);
-                matches!(&occurrence.start, Start::Derived { relation, .. } if *relation == answers)
+            let reads = |occurrence: &Occurrence| match occurrence.start {
+                Start::Derived { relation, .. } => relation == seed.answers,
+                Start::Fact { .. } => false,
             };
             let places = (0..).zip(&shape.occurrences).filter(|(_, it)| reads(it));
             readers.extend(places.map(|(place, _)| (number, place)));

@@ -16,8 +16,11 @@
 //! evaluation over the published snapshot, and updates add up to it.
 
 mod accumulate;
+mod attributes;
 mod delta_plan;
+mod explain;
 mod goals;
+mod intervals;
 mod join;
 mod kept;
 mod maintain;
@@ -48,9 +51,11 @@ use crate::intern::{Cell, FixedHashMap};
 use crate::limits::Budget;
 use crate::program::AttributeTerm;
 use crate::program::raw::Input;
-use crate::store::{AttributeId, KnownAttributes, Snapshot, StoreDelta};
+use crate::store::{Snapshot, StoreDelta};
 use crate::value::Value;
-use delta_plan::{AttributeNumber, Start};
+use attributes::{Attributes, Ids};
+use delta_plan::Start;
+pub use explain::{DeltaProfile, LiveProfile};
 use join::{Side, States, Stop};
 use kept::Work;
 use maintain::{Change, FactDelta, ShapeDelta, Workbench};
@@ -65,7 +70,10 @@ pub use update::{LiveUpdate, RowsDelta};
 pub struct InstanceId(pub u64);
 
 /// How a live result is kept up: the better tiers come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// A change is joined with what it concerns; nothing is kept.
     Delta,
@@ -96,6 +104,17 @@ pub struct ShapeStats {
     pub n_lookups: u64,
     /// Tuples of recursive rules kept now, also those that other shapes read too.
     pub n_kept: u64,
+}
+
+impl Tier {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Delta => "delta",
+            Tier::Tables => "tables",
+            Tier::Rerun => "rerun",
+        }
+    }
 }
 
 /// Stands for an occurrence where a fact is read by `pull`.
@@ -146,7 +165,7 @@ pub(crate) struct LiveQueries {
     rerun_of: BTreeMap<InstanceId, Vec<u8>>,
     budgets: Budgets,
     next: u64,
-    attributes: BTreeMap<Attribute, AttributeNumber>,
+    attributes: Attributes,
     /// By attribute number, who reads it: shape and occurrence.
     readers: Vec<Vec<(u32, u32)>>,
     /// Who reads facts whatever the attribute.
@@ -156,27 +175,6 @@ pub(crate) struct LiveQueries {
     /// Of the states before and after the last step.
     ids: [Ids; 2],
     limits: LiveLimits,
-}
-
-/// The ids of attributes in one state of the store, by their numbers.
-#[derive(Default)]
-struct Ids {
-    of: KnownAttributes,
-    ids: Vec<Option<AttributeId>>,
-}
-
-impl Ids {
-    fn of(snapshot: &Snapshot, numbers: &BTreeMap<Attribute, AttributeNumber>) -> Ids {
-        let mut ids = vec![None; numbers.len()];
-        for (attribute, number) in numbers {
-            ids[number.0 as usize] = snapshot.find_attribute(attribute);
-        }
-        Ids { of: snapshot.known_attributes(), ids }
-    }
-
-    fn is_of(&self, snapshot: &Snapshot, numbers: &BTreeMap<Attribute, AttributeNumber>) -> bool {
-        snapshot.knows_the_same(&self.of) && self.ids.len() == numbers.len()
-    }
 }
 
 impl LiveQueries {
@@ -317,11 +315,7 @@ impl LiveQueries {
             let Start::Fact { attribute, .. } = &occurrence.start else { continue };
             match attribute {
                 AttributeTerm::Const(attribute) => {
-                    let next = AttributeNumber(self.attributes.len() as u32);
-                    let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
-                    let n_numbers = self.attributes.len();
-                    self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
-                    self.readers[reads.0 as usize].push((number, place));
+                    self.readers_of(attribute).push((number, place));
                 }
                 AttributeTerm::Var(_) | AttributeTerm::Blank => {
                     self.any_readers.push((number, place));
@@ -333,11 +327,7 @@ impl LiveQueries {
                 None => self.any_readers.push((number, PULLED)),
                 Some(attributes) => {
                     for attribute in attributes {
-                        let next = AttributeNumber(self.attributes.len() as u32);
-                        let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
-                        let n_numbers = self.attributes.len();
-                        self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
-                        self.readers[reads.0 as usize].push((number, PULLED));
+                        self.readers_of(attribute).push((number, PULLED));
                     }
                 }
             }
@@ -346,6 +336,13 @@ impl LiveQueries {
         self.keys[number as usize] = lifted.key.clone();
         self.by_key.insert(lifted.key.clone(), number);
         Some(number)
+    }
+
+    /// Who reads an attribute.
+    fn readers_of(&mut self, attribute: &Attribute) -> &mut Vec<(u32, u32)> {
+        let number = self.attributes.number(attribute).0 as usize;
+        self.readers.resize_with(self.readers.len().max(number + 1), Vec::new);
+        &mut self.readers[number]
     }
 
     /// One user fewer; the last one ends it. Unknown instances are ignored.
@@ -412,9 +409,7 @@ impl LiveQueries {
     /// How an instance is kept up.
     pub(crate) fn tier(&self, id: InstanceId) -> Option<Tier> {
         Some(match self.instances.get(&id)? {
-            At::Shape { shape, .. } => {
-                self.shapes[*shape as usize].as_ref().expect("instances name shapes").tier()
-            }
+            At::Shape { shape, .. } => self.shapes[*shape as usize].as_ref()?.tier(),
             At::Rerun => Tier::Rerun,
         })
     }
@@ -433,6 +428,18 @@ impl LiveQueries {
             n_kept: shape.tables().map(|tables| self.tables.n_tuples(tables)).sum(),
         };
         self.shapes.iter().flatten().map(stats).collect()
+    }
+
+    /// How an instance is kept up, and by what plans.
+    pub(crate) fn explain(&mut self, id: InstanceId, snapshot: &Snapshot) -> Option<LiveProfile> {
+        Some(match self.instances.get(&id)? {
+            At::Rerun => explain::of_rerun(),
+            At::Shape { shape, .. } => {
+                let shape = self.shapes[*shape as usize].as_mut()?;
+                shape.plan(snapshot, &mut self.tables, &mut self.attributes);
+                explain::of_shape(shape, &self.attributes, snapshot.dictionary())
+            }
+        })
     }
 
     /// The current result; none when the instance is unknown or stale.
@@ -514,7 +521,7 @@ impl LiveQueries {
                 _ => continue,
             };
             let fact = &change.fact;
-            let number = self.attributes.get(&fact.attribute).copied();
+            let number = self.attributes.find(&fact.attribute);
             let readers = number.and_then(|number| self.readers.get(number.0 as usize));
             let readers = readers.map_or(&[][..], |readers| &readers[..]);
             let in_tables = || self.tables.readers(number);
@@ -562,9 +569,7 @@ impl LiveQueries {
         }
         self.readers.resize_with(self.attributes.len(), Vec::new);
         for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
-            if !ids.is_of(snapshot, &self.attributes) {
-                *ids = Ids::of(snapshot, &self.attributes);
-            }
+            ids.follow(snapshot, &self.attributes);
         }
         let [ids_before, ids_after] = &self.ids;
         let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use super::intervals::Intervals;
 use super::relation::Relation;
 pub(super) use super::relation::RowIndex;
 use crate::intern::{Cell, Dictionary};
@@ -22,12 +23,19 @@ pub(super) struct Params {
     /// The instance of each row, by its place.
     owners: Vec<u32>,
     orders: Vec<ColumnOrder>,
+    intervals: Vec<ColumnIntervals>,
 }
 
 /// Rows by the value of one column.
 struct ColumnOrder {
     column: u8,
     rows: BTreeSet<(Value, RowIndex)>,
+}
+
+/// Rows by the interval between two columns.
+struct ColumnIntervals {
+    columns: [u8; 2],
+    rows: Intervals,
 }
 
 impl Params {
@@ -60,6 +68,10 @@ impl Params {
         for order in &mut self.orders {
             order.rows.insert((dictionary.value(cells[order.column as usize]), row));
         }
+        for ColumnIntervals { columns, rows } in &mut self.intervals {
+            let [from, until] = columns.map(|column| dictionary.value(cells[column as usize]));
+            rows.insert(from, until, row);
+        }
         row
     }
 
@@ -68,6 +80,9 @@ impl Params {
         for order in &mut self.orders {
             let value = dictionary.value(self.relation.row(row)[order.column as usize]);
             order.rows.remove(&(value, row));
+        }
+        for ColumnIntervals { columns: [from, _], rows } in &mut self.intervals {
+            rows.remove(&dictionary.value(self.relation.row(row)[*from as usize]), row);
         }
         self.relation.remove(row);
     }
@@ -86,6 +101,30 @@ impl Params {
         let rows = self.relation.rows().map(|row| (value(row), row)).collect();
         self.orders.push(ColumnOrder { column, rows });
         self.orders.len() - 1
+    }
+
+    /// The intervals between two columns, made if there are none yet.
+    pub(super) fn intervals_of(&mut self, columns: [u8; 2], dictionary: &Dictionary) -> usize {
+        if let Some(found) = self.intervals.iter().position(|it| it.columns == columns) {
+            return found;
+        }
+        let mut rows = Intervals::default();
+        for row in self.relation.rows() {
+            let value = |column: u8| dictionary.value(self.row(row)[column as usize]);
+            rows.insert(value(columns[0]), value(columns[1]), row);
+        }
+        self.intervals.push(ColumnIntervals { columns, rows });
+        self.intervals.len() - 1
+    }
+
+    /// Hands over the rows whose interval holds a value, and perhaps some that end at it.
+    pub(super) fn find_holding<Break>(
+        &self,
+        intervals: usize,
+        value: &Value,
+        take: impl FnMut(RowIndex) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        self.intervals[intervals].rows.holding(value, take)
     }
 
     /// Hands over the rows that have these cells in the columns of an index.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::delta_plan::{AttributeNumber, AttributePlace, Compiler, Occurrence, Op, Place};
+use super::attributes::Attributes;
+use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place};
 use super::goals::{self, Callee, Tree};
 use super::output::Finish;
 use super::params::{Params, RowIndex};
@@ -11,11 +12,10 @@ use super::tables::rules::{self, Ruleset};
 use super::tables::{Seed, SeedColumn, Tables, TablesId};
 use super::{InstanceId, LiveLimits, Tier};
 use crate::eval::query::{Query, asked_vars};
-use crate::ids::Attribute;
 use crate::intern::{Cell, Dictionary};
 use crate::limits::Budget;
 use crate::program::raw::Input;
-use crate::program::{FindElement, InputShape, Term, Var};
+use crate::program::{FindElement, InputShape, RuleId, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -109,7 +109,7 @@ impl Shape {
         query: Query,
         limits: &LiveLimits,
         tables: &mut Tables,
-        attributes: &mut BTreeMap<Attribute, AttributeNumber>,
+        attributes: &mut Attributes,
     ) -> Option<Shape> {
         let program = query.program();
         let flat = query.stratified();
@@ -253,7 +253,7 @@ impl Shape {
         &mut self,
         snapshot: &Snapshot,
         tables: &mut Tables,
-        attributes: &mut BTreeMap<Attribute, AttributeNumber>,
+        attributes: &mut Attributes,
     ) {
         let magnitude = usize::BITS - self.params.len().leading_zeros();
         if self.plans.as_ref().is_some_and(|plans| plans.magnitude.abs_diff(magnitude) < 2) {
@@ -290,7 +290,7 @@ fn keep_calls(
     query: &Query,
     param_vars: &[Var],
     tables: &mut Tables,
-    attributes: &mut BTreeMap<Attribute, AttributeNumber>,
+    attributes: &mut Attributes,
 ) -> Option<Vec<Seed>> {
     let column = |term: &Term| match term {
         Term::Const(value) => Some(SeedColumn::Const(value.clone())),
@@ -312,18 +312,18 @@ fn keep_calls(
                 columns.map(|it| column(&args[usize::from(*it)]).expect("it is bound")).collect()
             };
             let columns = ruleset.as_ref().map(asked);
-            calls.push(ruleset.zip(columns));
+            calls.push(ruleset.zip(columns).map(|(ruleset, columns)| (rule, ruleset, columns)));
         });
     }
     // Nothing is acquired unless everything can be.
-    let calls = calls.into_iter().collect::<Option<Vec<(Ruleset, Vec<SeedColumn>)>>>()?;
+    let calls = calls.into_iter().collect::<Option<Vec<(RuleId, Ruleset, Vec<SeedColumn>)>>>()?;
     let patterns = &query.program().patterns;
-    let seeds = calls.into_iter().map(|(ruleset, columns)| Seed {
-        tables: tables.acquire(ruleset, patterns, attributes),
-        columns,
+    let seeds = calls.into_iter().map(|(rule, ruleset, columns)| {
+        let id = tables.acquire(ruleset, patterns, attributes);
+        Seed { rule, tables: id, answers: tables.answers(id), columns }
     });
     let seeds: Vec<Seed> = seeds.collect();
-    let mut answers = seeds.iter().map(|seed| tables.answers(seed.tables));
+    let mut answers = seeds.iter().map(|seed| seed.answers);
     for node in &mut tree.nodes {
         node.visit_calls(&mut |callee, _, _| {
             *callee = Callee::Relation(answers.next().expect("one for each call"));

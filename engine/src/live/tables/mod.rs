@@ -44,13 +44,13 @@ pub(super) mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::delta_plan::{self, AttributeNumber, Compiler, Occurrence, Op, Src, Start};
+use super::attributes::{AttributeNumber, Attributes};
+use super::delta_plan::{self, Compiler, Occurrence, Op, Src, Start};
 use super::goals::RelationId;
 use super::join::Side;
 use super::maintain::FactDelta;
 use super::params::{Params, RowIndex};
 use super::shape::DeltaPlan;
-use crate::ids::Attribute;
 use crate::intern::FixedHashMap;
 use crate::program::pattern::Patterns;
 use crate::program::{AttributeTerm, Term, Var};
@@ -200,7 +200,7 @@ impl Tables {
         &mut self,
         rules: Ruleset,
         patterns: &Patterns,
-        attributes: &mut BTreeMap<Attribute, AttributeNumber>,
+        attributes: &mut Attributes,
     ) -> TablesId {
         let key = format!("{rules:?}");
         if let Some(id) = self.by_key.get(&key).copied() {
@@ -232,12 +232,7 @@ impl Tables {
     }
 
     /// Notes which facts the rules of some tables read.
-    fn read(
-        &mut self,
-        tables: TablesId,
-        set: &RuleTables,
-        attributes: &mut BTreeMap<Attribute, AttributeNumber>,
-    ) {
+    fn read(&mut self, tables: TablesId, set: &RuleTables, attributes: &mut Attributes) {
         for (rule, number) in set.rules.iter().zip(0..) {
             for (place, occurrence) in (0..).zip(&rule.occurrences) {
                 let Start::Fact { attribute, .. } = &occurrence.start else { continue };
@@ -246,8 +241,7 @@ impl Tables {
                     self.any_readers.push(reader);
                     continue;
                 };
-                let next = AttributeNumber(attributes.len() as u32);
-                let reads = *attributes.entry(attribute.clone()).or_insert(next);
+                let reads = attributes.number(attribute);
                 let n_numbers = self.readers.len().max(reads.0 as usize + 1);
                 self.readers.resize_with(n_numbers, Vec::new);
                 self.readers[reads.0 as usize].push(reader);
@@ -294,12 +288,7 @@ impl Tables {
     }
 
     /// Makes the plans of some tables, if there are none for about so many tuples.
-    pub(super) fn plan(
-        &mut self,
-        id: TablesId,
-        snapshot: &Snapshot,
-        attributes: &mut BTreeMap<Attribute, AttributeNumber>,
-    ) {
+    pub(super) fn plan(&mut self, id: TablesId, snapshot: &Snapshot, attributes: &mut Attributes) {
         let magnitude = u64::BITS - self.n_tuples(id).leading_zeros();
         let set = self.set_mut(id);
         if set.planned.is_some_and(|planned| planned.abs_diff(magnitude) < 4) {
