@@ -150,6 +150,7 @@ enum At {
 }
 
 /// All live queries over one store.
+#[derive(Default)]
 pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
     /// What is kept of instances that change often, by shape.
@@ -174,30 +175,6 @@ pub(crate) struct LiveQueries {
     /// Of the states before and after the last step.
     ids: [Ids; 2],
     limits: LiveLimits,
-}
-
-impl Default for LiveQueries {
-    fn default() -> LiveQueries {
-        LiveQueries {
-            shapes: Vec::new(),
-            hot: Vec::new(),
-            by_key: FixedHashMap::default(),
-            keys: Vec::new(),
-            instances: FxHashMap::default(),
-            tables: Tables::default(),
-            reruns: Reruns::default(),
-            rerun_keys: BTreeMap::new(),
-            rerun_of: BTreeMap::new(),
-            budgets: Budgets::default(),
-            next: 0,
-            attributes: Attributes::default(),
-            readers: Vec::new(),
-            any_readers: Vec::new(),
-            table_readers: BTreeMap::new(),
-            ids: [Ids::default(), Ids::default()],
-            limits: LiveLimits::default(),
-        }
-    }
 }
 
 impl LiveQueries {

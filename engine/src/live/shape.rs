@@ -15,7 +15,7 @@ use crate::eval::query::{Query, asked_vars};
 use crate::intern::{Cell, Dictionary};
 use crate::limits::Budget;
 use crate::program::raw::Input;
-use crate::program::{FindElement, InputShape, Term, Var};
+use crate::program::{FindElement, InputShape, RuleId, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -330,18 +330,18 @@ fn keep_calls(
                 columns.map(|it| column(&args[usize::from(*it)]).expect("it is bound")).collect()
             };
             let columns = ruleset.as_ref().map(asked);
-            calls.push(ruleset.zip(columns));
+            calls.push(ruleset.zip(columns).map(|(ruleset, columns)| (rule, ruleset, columns)));
         });
     }
     // Nothing is acquired unless everything can be.
-    let calls = calls.into_iter().collect::<Option<Vec<(Ruleset, Vec<SeedColumn>)>>>()?;
+    let calls = calls.into_iter().collect::<Option<Vec<(RuleId, Ruleset, Vec<SeedColumn>)>>>()?;
     let patterns = &query.program().patterns;
-    let seeds = calls.into_iter().map(|(ruleset, columns)| Seed {
-        tables: tables.acquire(ruleset, patterns, attributes),
-        columns,
+    let seeds = calls.into_iter().map(|(rule, ruleset, columns)| {
+        let id = tables.acquire(ruleset, patterns, attributes);
+        Seed { rule, tables: id, answers: tables.answers(id), columns }
     });
     let seeds: Vec<Seed> = seeds.collect();
-    let mut answers = seeds.iter().map(|seed| tables.answers(seed.tables));
+    let mut answers = seeds.iter().map(|seed| seed.answers);
     for node in &mut tree.nodes {
         node.visit_calls(&mut |callee, _, _| {
             *callee = Callee::Relation(answers.next().expect("one for each call"));
