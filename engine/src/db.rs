@@ -15,7 +15,8 @@ use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
 pub use crate::live::{
-    DeltaProfile, InstanceId, LiveLimits, LiveProfile, LiveUpdate, RowsDelta, ShapeStats, Tier,
+    DeltaProfile, Edit, InstanceId, LiveLimits, LiveProfile, LiveUpdate, PathStep, RowPatch,
+    RowsDelta, ShapeStats, Tier, TreeChange,
 };
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};

@@ -86,9 +86,15 @@ impl Watched {
                 Some(Ok(told)) => told,
                 None => &nothing,
             };
-            if *told != right {
+            if (&told.added, &told.removed) != (&right.added, &right.removed) {
                 let (told, right) = (print_delta(told), print_delta(&right));
                 return wrong(What::Update, format!("told\n{told}right\n{right}"));
+            }
+            for patch in &told.patches {
+                let (before, after) = (&told.removed[patch.removed], &told.added[patch.added]);
+                if patch.changes.is_empty() || patch.apply(before).as_ref() != Some(after) {
+                    return wrong(What::Update, format!("{before:?} → {after:?}: {patch:?}"));
+                }
             }
         }
         Ok((right != nothing, newly_stale))
@@ -130,7 +136,7 @@ fn difference(before: &[Row], after: &[Row]) -> RowsDelta {
         });
         rows.collect()
     };
-    RowsDelta { added: times(1), removed: times(-1) }
+    RowsDelta { added: times(1), removed: times(-1), patches: Vec::new() }
 }
 
 fn print_delta(delta: &RowsDelta) -> String {
