@@ -14,7 +14,10 @@ use crate::ids::Revision;
 use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
-pub use crate::live::{InstanceId, LiveLimits, LiveUpdate, RowsDelta, ShapeStats, Tier};
+pub use crate::live::{
+    InstanceId, ListDelta, LiveLimits, LiveResult, LiveUpdate, Moved, Placed, RowsDelta,
+    ShapeStats, Tier,
+};
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
 

@@ -27,6 +27,36 @@ pub struct RowsDelta {
 }
 
 impl RowsDelta {
+    /// This delta and then another one: a row that came and went again is in neither list.
+    pub fn then(self, next: RowsDelta) -> RowsDelta {
+        let signed = [(self.added, 1), (self.removed, -1), (next.added, 1), (next.removed, -1)];
+        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
+        for (row, n) in
+            signed.into_iter().flat_map(|(rows, n)| rows.into_iter().map(move |row| (row, n)))
+        {
+            *counts.entry(row).or_default() += n;
+        }
+        RowsDelta::counted(counts)
+    }
+
+    /// Whether nothing came and nothing went.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    fn counted(counts: FxHashMap<Row, i64>) -> RowsDelta {
+        let mut changed: Vec<(Row, i64)> =
+            counts.into_iter().filter(|(_, count)| *count != 0).collect();
+        changed.sort_unstable();
+        let mut delta = RowsDelta::default();
+        for (row, count) in changed {
+            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
+            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
+            side.extend(std::iter::repeat_n(row, n_times));
+        }
+        delta
+    }
+
     /// The difference between two lists of rows, whatever their order; none where they hold the
     /// same. Rows are counted: two entities may be pulled to equal trees.
     pub fn between(before: &AnswerRows, after: &AnswerRows) -> Option<RowsDelta> {
@@ -48,15 +78,7 @@ impl RowsDelta {
         for row in middle(after) {
             *counts.entry(row).or_default() += 1;
         }
-        let mut delta = RowsDelta::default();
-        let mut changed: Vec<(Row, i64)> =
-            counts.into_iter().filter(|(_, count)| *count != 0).collect();
-        changed.sort_unstable();
-        for (row, count) in changed {
-            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
-            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
-            side.extend(std::iter::repeat_n(row, n_times));
-        }
-        (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
+        let delta = RowsDelta::counted(counts);
+        (!delta.is_empty()).then_some(delta)
     }
 }
