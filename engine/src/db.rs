@@ -15,8 +15,8 @@ use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
 pub use crate::live::{
-    InstanceId, ListDelta, LiveLimits, LiveResult, LiveUpdate, Moved, Placed, RowsDelta,
-    ShapeStats, Tier,
+    DeltaProfile, InstanceId, ListDelta, LiveLimits, LiveProfile, LiveResult, LiveUpdate, Moved,
+    Placed, RowsDelta, ShapeStats, Tier,
 };
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
@@ -137,6 +137,12 @@ impl Db {
     #[doc(hidden)]
     pub fn set_live_limits(&mut self, limits: LiveLimits) {
         self.live.set_limits(limits);
+    }
+
+    /// How a live result is kept up: its tier, and the plans that follow changes. None when the
+    /// instance is unknown.
+    pub fn explain_live(&mut self, instance: InstanceId) -> Option<LiveProfile> {
+        self.live.explain(instance, &self.store.snapshot())
     }
 
     /// What every shape of live queries has done so far.

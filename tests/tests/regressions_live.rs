@@ -87,3 +87,47 @@ fn a_fold_after_a_rejection_is_one_step() {
         "#,
     );
 }
+
+/// What `or-join` requires to be bound is not bound by it: the branch that does not mention `?f`
+/// must wait for what binds it.
+#[test]
+fn alternatives_wait_for_what_they_require() {
+    follow(
+        r#"
+        start
+        at 20
+        add n1 n/on true
+        add n1 n/edge #ref "n2"
+        at 30
+        add n1 n/age 0
+        question 0
+        [:find ?v
+         :where (or-join [[?e ?f]] [?e :n/on true] [?f :n/tag "ab"])
+                [?e :n/age ?v]
+                (or-join [?e ?f] [?g :n/edge ?f])]
+        subscribe 0
+        publish
+        at 70
+        add n3 n/edge #ref "n7"
+        "#,
+    );
+}
+
+/// A refused transaction takes back the only fact of an attribute, which the state after the step
+/// has never heard of.
+#[test]
+fn an_attribute_that_was_only_pending_is_taken_back() {
+    follow(
+        r#"
+        start
+        question 0
+        [:find (count-distinct ?v) :where [_ ?a ?v]]
+        subscribe 0
+        push
+        at 30
+        add n1 n/any 2
+        publish
+        reject 30
+        "#,
+    );
+}

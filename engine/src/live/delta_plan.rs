@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::attributes::{AttributeNumber, Attributes};
 use super::goals::Node;
 use super::join::KEY_MAX;
 use super::params::Params;
@@ -31,10 +32,6 @@ use crate::program::lower::{GoalKind, Stratified};
 use crate::program::{AttributeTerm, RuleId, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
-
-/// An attribute of the live queries, by number: ids of stores may differ between two states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct AttributeNumber(pub(super) u32);
 
 /// What is known when a step runs: a register, or a constant.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +116,8 @@ pub(super) enum Find {
     Index { index: usize, key: Vec<Src> },
     /// Those above or below a value, by the order of a column.
     Beyond { order: usize, than: Src, is_above: bool, or_equal: bool },
+    /// Those whose interval between two columns holds a value.
+    Holding { intervals: usize, value: Src },
     /// All of them.
     All,
 }
@@ -246,9 +245,18 @@ pub(super) struct Compiler<'c> {
     pub(super) params: &'c mut Params,
     /// The variable of each column of the parameters.
     pub(super) param_vars: &'c [Var],
-    pub(super) attributes: &'c mut BTreeMap<Attribute, AttributeNumber>,
+    pub(super) attributes: &'c mut Attributes,
     /// Counts that have been asked for: rough ones take a sample.
     pub(super) fanouts: BTreeMap<(Attribute, bool), f64>,
+}
+
+/// A parameter that is compared with something known.
+struct Comparison<'t> {
+    column: u8,
+    than: &'t Term,
+    /// It must be above that, or equal if that will do.
+    is_above: bool,
+    or_equal: bool,
 }
 
 /// No limit to what a goal may multiply rows by.
@@ -342,7 +350,9 @@ impl Compiler<'_> {
                 choice.join.iter().all(|var| bound.contains(var)).then_some(0.2)
             }
             Node::AnyOf(choice) => {
-                if !choice.branches.iter().all(|branch| self.can_run(branch, bound)) {
+                if !choice.required.is_subset(bound)
+                    || !choice.branches.iter().all(|branch| self.can_run(branch, bound))
+                {
                     return None;
                 }
                 let n_bound = choice.join.iter().filter(|var| bound.contains(var)).count();
@@ -382,7 +392,8 @@ impl Compiler<'_> {
                     }
                     Node::NoneOf(choice) => choice.join.iter().all(|var| bound.contains(var)),
                     Node::AnyOf(choice) => {
-                        choice.branches.iter().all(|branch| self.can_run(branch, &bound))
+                        choice.required.is_subset(&bound)
+                            && choice.branches.iter().all(|branch| self.can_run(branch, &bound))
                     }
                     Node::Derived { rule, args, negated } => {
                         let needed = &self.program.rules[rule.index()].needed;
@@ -483,44 +494,66 @@ impl Compiler<'_> {
         OpKind::Params { find, check, out }
     }
 
-    /// A comparison of a parameter with something known, if one is waiting.
+    /// By what comparisons with something known parameters can be found, if some are waiting.
     fn beyond(&mut self, bound: &BTreeSet<Var>, others: &[Task]) -> Option<Find> {
-        use Function::{Greater, GreaterEqual, Less, LessEqual};
-        for task in others {
-            let Goal::Node(Node::Leaf(GoalKind::Predicate { function, args })) = &task.goal else {
-                continue;
-            };
-            let [a, b] = &args[..] else { continue };
-            let (is_less, or_equal) = match function {
-                Less => (true, false),
-                LessEqual => (true, true),
-                Greater => (false, false),
-                GreaterEqual => (false, true),
-                _ => continue,
-            };
-            let column = |term: &Term| {
-                let var = term.var()?;
-                let column = self.param_vars.iter().position(|param| *param == var)?;
-                Some(column as u8)
-            };
-            let is_known = |term: &Term| match term {
-                Term::Var(var) => bound.contains(var),
-                Term::Const(_) => true,
-                Term::Blank => false,
-            };
-            // known < parameter: those above what is known.
-            let (column, than, is_above) = if let Some(column) = column(b).filter(|_| is_known(a)) {
-                (column, a, is_less)
-            } else if let Some(column) = column(a).filter(|_| is_known(b)) {
-                (column, b, !is_less)
-            } else {
-                continue;
-            };
-            let Place::Known(than) = self.place(than, bound) else { continue };
-            let order = self.params.order_by(column, self.snapshot.dictionary());
-            return Some(Find::Beyond { order, than, is_above, or_equal });
+        let comparisons: Vec<Comparison<'_>> =
+            others.iter().filter_map(|task| self.comparison(task, bound)).collect();
+        let first = comparisons.first()?;
+        let Place::Known(than) = self.place(first.than, bound) else { return None };
+        let dictionary = self.snapshot.dictionary();
+        let other_side = comparisons
+            .iter()
+            .find(|other| other.than == first.than && other.is_above != first.is_above);
+        Some(match other_side {
+            Some(other) => {
+                let columns = match first.is_above {
+                    true => [other.column, first.column],
+                    false => [first.column, other.column],
+                };
+                let intervals = self.params.intervals_of(columns, dictionary);
+                Find::Holding { intervals, value: than }
+            }
+            None => {
+                let order = self.params.order_by(first.column, dictionary);
+                let Comparison { is_above, or_equal, .. } = *first;
+                Find::Beyond { order, than, is_above, or_equal }
+            }
+        })
+    }
+
+    /// A goal as the comparison of a parameter with something known, if it is one.
+    fn comparison<'t>(&self, task: &'t Task, bound: &BTreeSet<Var>) -> Option<Comparison<'t>> {
+        let Goal::Node(Node::Leaf(GoalKind::Predicate { function, args })) = &task.goal else {
+            return None;
+        };
+        let [a, b] = &args[..] else { return None };
+        let (is_less, or_equal) = match function {
+            Function::Less => (true, false),
+            Function::LessEqual => (true, true),
+            Function::Greater => (false, false),
+            Function::GreaterEqual => (false, true),
+            _ => return None,
+        };
+        let column = |term: &Term| {
+            let var = term.var()?;
+            let column = self.param_vars.iter().position(|param| *param == var)?;
+            Some(column as u8)
+        };
+        let is_known = |term: &Term| match term {
+            Term::Var(var) => bound.contains(var),
+            Term::Const(_) => true,
+            Term::Blank => false,
+        };
+        // known < parameter: those above what is known.
+        match (column(a), column(b)) {
+            (_, Some(column)) if is_known(a) => {
+                Some(Comparison { column, than: a, is_above: is_less, or_equal })
+            }
+            (Some(column), _) if is_known(b) => {
+                Some(Comparison { column, than: b, is_above: !is_less, or_equal })
+            }
+            _ => None,
         }
-        None
     }
 
     fn leaf(&mut self, kind: &GoalKind, bound: &mut BTreeSet<Var>) -> OpKind {
@@ -564,15 +597,11 @@ impl Compiler<'_> {
         op
     }
 
-    /// The number of an attribute, which is known from now on.
-    pub(super) fn number(&mut self, attribute: &Attribute) -> AttributeNumber {
-        let next = AttributeNumber(self.attributes.len() as u32);
-        *self.attributes.entry(attribute.clone()).or_insert(next)
-    }
-
     fn attribute(&mut self, term: &AttributeTerm, bound: &BTreeSet<Var>) -> AttributePlace {
         match term {
-            AttributeTerm::Const(attribute) => AttributePlace::Const(self.number(attribute)),
+            AttributeTerm::Const(attribute) => {
+                AttributePlace::Const(self.attributes.number(attribute))
+            }
             AttributeTerm::Blank => AttributePlace::Place(Place::Blank),
             AttributeTerm::Var(var) => AttributePlace::Place(self.place(&Term::Var(*var), bound)),
         }

@@ -32,6 +32,8 @@ pub(crate) enum Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     pub(crate) join: BTreeSet<Var>,
+    /// Those that must be bound before.
+    pub(crate) required: BTreeSet<Var>,
     pub(crate) branches: Vec<Vec<Node>>,
 }
 
@@ -112,8 +114,12 @@ impl Growing<'_> {
             before.extend(self.nodes(&definition.body, &put)?);
             branches.push(before);
         }
+        let needed = &program.rules[rule.index()].needed;
+        let columns = args.iter().enumerate();
+        let required =
+            columns.filter(|(column, _)| needed.contains(column)).filter_map(|(_, arg)| arg.var());
         let join = args.iter().filter_map(Term::var).collect();
-        let choice = Choice { join, branches };
+        let choice = Choice { join, required: required.collect(), branches };
         Some(if negated { Node::NoneOf(choice) } else { Node::AnyOf(choice) })
     }
 }
@@ -173,6 +179,7 @@ impl Node {
             }
             Node::AnyOf(choice) | Node::NoneOf(choice) => {
                 choice.join = choice.join.iter().map(|var| number(*var)).collect();
+                choice.required = choice.required.iter().map(|var| number(*var)).collect();
                 choice.branches.iter_mut().flatten().for_each(|node| node.rename(&mut *number));
             }
         }

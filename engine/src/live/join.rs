@@ -299,7 +299,9 @@ impl<'s> Machine<'_, 's> {
             Find::Index { key: srcs, .. } => {
                 key.iter_mut().zip(srcs).for_each(|(cell, src)| *cell = self.cell(*src));
             }
-            Find::Beyond { than: src, .. } => than = Some(self.value(*src)),
+            Find::Beyond { than: src, .. } | Find::Holding { value: src, .. } => {
+                than = Some(self.value(*src));
+            }
             Find::All => {}
         }
         let mut found = |row: RowIndex| {
@@ -320,6 +322,9 @@ impl<'s> Machine<'_, 's> {
             }
             (Find::Beyond { order, is_above, or_equal, .. }, Some(than)) => {
                 params.find_beyond(*order, &than, *is_above, *or_equal, &mut found)
+            }
+            (Find::Holding { intervals, .. }, Some(value)) => {
+                params.find_holding(*intervals, &value, &mut found)
             }
             _ => params.all(&mut found),
         };

@@ -15,12 +15,12 @@ use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
 use crate::program::Var;
 use crate::program::pattern::Patterns;
-use crate::store::AttributeId;
 
 /// A fact that became visible, or ceased to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FactDelta {
-    pub(super) id: AttributeId,
+    /// Where it is among the changes of the step.
+    pub(super) index: u32,
     /// The cell of the attribute's text, where somebody reads it.
     pub(super) attribute: Cell,
     pub(super) entity: Cell,

@@ -16,8 +16,11 @@
 //! evaluation over the published snapshot, and updates add up to it.
 
 mod accumulate;
+mod attributes;
 mod delta_plan;
+mod explain;
 mod goals;
+mod intervals;
 mod join;
 mod list_delta;
 mod maintain;
@@ -48,9 +51,11 @@ use crate::intern::{Cell, FixedHashMap};
 use crate::limits::Budget;
 use crate::program::AttributeTerm;
 use crate::program::raw::Input;
-use crate::store::{AttributeId, KnownAttributes, Snapshot, StoreDelta};
+use crate::store::{Snapshot, StoreDelta};
 use crate::value::Value;
-use delta_plan::{AttributeNumber, Start};
+use attributes::{Attributes, Ids};
+use delta_plan::Start;
+pub use explain::{DeltaProfile, LiveProfile};
 use join::{Side, States, Stop};
 pub use list_delta::{ListDelta, Moved, Placed};
 use maintain::{FactDelta, ShapeDelta, Workbench};
@@ -65,7 +70,10 @@ pub use update::{LiveUpdate, RowsDelta};
 pub struct InstanceId(pub u64);
 
 /// How a live result is kept up: the better tiers come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// A change is joined with what it concerns; nothing is kept.
     Delta,
@@ -94,6 +102,17 @@ pub struct ShapeStats {
     pub n_fallbacks: u64,
     /// Steps of delta plans run, facts and parameters met: the measure of its work.
     pub n_lookups: u64,
+}
+
+impl Tier {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Delta => "delta",
+            Tier::Tables => "tables",
+            Tier::Rerun => "rerun",
+        }
+    }
 }
 
 /// Stands for an occurrence where a fact is read by `pull`.
@@ -142,7 +161,7 @@ pub(crate) struct LiveQueries {
     rerun_of: BTreeMap<InstanceId, Vec<u8>>,
     budgets: Budgets,
     next: u64,
-    attributes: BTreeMap<Attribute, AttributeNumber>,
+    attributes: Attributes,
     /// By attribute number, who reads it: shape and occurrence.
     readers: Vec<Vec<(u32, u32)>>,
     /// Who reads facts whatever the attribute.
@@ -165,33 +184,12 @@ impl Default for LiveQueries {
             rerun_of: BTreeMap::new(),
             budgets: Budgets::default(),
             next: 0,
-            attributes: BTreeMap::new(),
+            attributes: Attributes::default(),
             readers: Vec::new(),
             any_readers: Vec::new(),
             ids: [Ids::default(), Ids::default()],
             limits: LiveLimits::default(),
         }
-    }
-}
-
-/// The ids of attributes in one state of the store, by their numbers.
-#[derive(Default)]
-struct Ids {
-    of: KnownAttributes,
-    ids: Vec<Option<AttributeId>>,
-}
-
-impl Ids {
-    fn of(snapshot: &Snapshot, numbers: &BTreeMap<Attribute, AttributeNumber>) -> Ids {
-        let mut ids = vec![None; numbers.len()];
-        for (attribute, number) in numbers {
-            ids[number.0 as usize] = snapshot.find_attribute(attribute);
-        }
-        Ids { of: snapshot.known_attributes(), ids }
-    }
-
-    fn is_of(&self, snapshot: &Snapshot, numbers: &BTreeMap<Attribute, AttributeNumber>) -> bool {
-        snapshot.knows_the_same(&self.of) && self.ids.len() == numbers.len()
     }
 }
 
@@ -315,11 +313,7 @@ impl LiveQueries {
             let Start::Fact { attribute, .. } = &occurrence.start else { continue };
             match attribute {
                 AttributeTerm::Const(attribute) => {
-                    let next = AttributeNumber(self.attributes.len() as u32);
-                    let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
-                    let n_numbers = self.attributes.len();
-                    self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
-                    self.readers[reads.0 as usize].push((number, place));
+                    self.readers_of(attribute).push((number, place));
                 }
                 AttributeTerm::Var(_) | AttributeTerm::Blank => {
                     self.any_readers.push((number, place));
@@ -331,11 +325,7 @@ impl LiveQueries {
                 None => self.any_readers.push((number, PULLED)),
                 Some(attributes) => {
                     for attribute in attributes {
-                        let next = AttributeNumber(self.attributes.len() as u32);
-                        let reads = *self.attributes.entry(attribute.clone()).or_insert(next);
-                        let n_numbers = self.attributes.len();
-                        self.readers.resize_with(n_numbers.max(self.readers.len()), Vec::new);
-                        self.readers[reads.0 as usize].push((number, PULLED));
+                        self.readers_of(attribute).push((number, PULLED));
                     }
                 }
             }
@@ -344,6 +334,13 @@ impl LiveQueries {
         self.keys[number as usize] = lifted.key.clone();
         self.by_key.insert(lifted.key.clone(), number);
         Some(number)
+    }
+
+    /// Who reads an attribute.
+    fn readers_of(&mut self, attribute: &Attribute) -> &mut Vec<(u32, u32)> {
+        let number = self.attributes.number(attribute).0 as usize;
+        self.readers.resize_with(self.readers.len().max(number + 1), Vec::new);
+        &mut self.readers[number]
     }
 
     /// One user fewer; the last one ends it. Unknown instances are ignored.
@@ -405,7 +402,7 @@ impl LiveQueries {
     /// How an instance is kept up.
     pub(crate) fn tier(&self, id: InstanceId) -> Option<Tier> {
         Some(match self.instances.get(&id)? {
-            At::Shape { .. } => Tier::Delta,
+            At::Shape { shape, .. } => self.shapes[*shape as usize].as_ref()?.tier(),
             At::Rerun => Tier::Rerun,
         })
     }
@@ -414,7 +411,7 @@ impl LiveQueries {
     pub(crate) fn stats(&self) -> Vec<ShapeStats> {
         let stats = |shape: &Shape| ShapeStats {
             query: shape.query.clone(),
-            tier: Tier::Delta,
+            tier: shape.tier(),
             n_instances: shape.instances.iter().flatten().count() as u64,
             n_candidates: shape.counts.candidates,
             n_verified: shape.counts.verified,
@@ -423,6 +420,18 @@ impl LiveQueries {
             n_lookups: shape.counts.lookups,
         };
         self.shapes.iter().flatten().map(stats).collect()
+    }
+
+    /// How an instance is kept up, and by what plans.
+    pub(crate) fn explain(&mut self, id: InstanceId, snapshot: &Snapshot) -> Option<LiveProfile> {
+        Some(match self.instances.get(&id)? {
+            At::Rerun => explain::of_rerun(),
+            At::Shape { shape, .. } => {
+                let shape = self.shapes[*shape as usize].as_mut()?;
+                shape.plan(snapshot, &mut self.attributes);
+                explain::of_shape(shape, &self.attributes, snapshot.dictionary())
+            }
+        })
     }
 
     /// The current result; none when the instance is unknown or stale.
@@ -474,7 +483,7 @@ impl LiveQueries {
         let mut updates = self.reruns.maintain(after, delta);
         let work = self.route(after, delta);
         if !work.is_empty() {
-            self.maintain_shapes(work, before, after, &mut updates);
+            self.maintain_shapes(work, before, after, delta, &mut updates);
         }
         updates.sort_unstable_by_key(|update| update.instance);
         updates
@@ -487,7 +496,7 @@ impl LiveQueries {
             return work;
         }
         let dictionary = snapshot.dictionary();
-        for change in &delta.facts {
+        for (change, index) in delta.facts.iter().zip(0..) {
             let (side, is_kind_only) = match (change.before, change.after) {
                 (None, Some(_)) => (Side::After, false),
                 (Some(_), None) => (Side::Before, false),
@@ -496,7 +505,7 @@ impl LiveQueries {
                 _ => continue,
             };
             let fact = &change.fact;
-            let number = self.attributes.get(&fact.attribute);
+            let number = self.attributes.find(&fact.attribute);
             let readers = number.map_or(&[][..], |number| &self.readers[number.0 as usize]);
             if readers.is_empty() && self.any_readers.is_empty() {
                 continue;
@@ -507,8 +516,7 @@ impl LiveQueries {
                 true => Cell::MIN,
                 false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let id = snapshot.find_attribute(&fact.attribute).expect("it has been written");
-            let delta = FactDelta { id, attribute, entity, value, side };
+            let delta = FactDelta { index, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
             let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
             work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
@@ -522,6 +530,7 @@ impl LiveQueries {
         work: Vec<(u32, u32, FactDelta)>,
         before: &Snapshot,
         after: &Snapshot,
+        delta: &StoreDelta,
         updates: &mut Vec<LiveUpdate>,
     ) {
         let touched: BTreeSet<u32> = work.iter().map(|(shape, ..)| *shape).collect();
@@ -531,9 +540,7 @@ impl LiveQueries {
         }
         self.readers.resize_with(self.attributes.len(), Vec::new);
         for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
-            if !ids.is_of(snapshot, &self.attributes) {
-                *ids = Ids::of(snapshot, &self.attributes);
-            }
+            ids.follow(snapshot, &self.attributes);
         }
         let [ids_before, ids_after] = &self.ids;
         let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };
@@ -553,19 +560,19 @@ impl LiveQueries {
             let roots = match &shape.pulls {
                 Some(pulls) => pulls.roots(
                     shown.map(|(.., delta)| delta),
-                    |delta| after.attribute(delta.id).clone(),
+                    |change| delta.facts[change.index as usize].fact.attribute.clone(),
                     &bench.states,
                 ),
                 None => Some(BTreeSet::new()),
             };
             let mut fuel = self.limits.lookups;
-            let delta = match roots {
+            let changed = match roots {
                 Some(roots) => maintain::step(shape, &joined, &roots, &mut bench, &mut fuel),
                 None => ControlFlow::Break(Stop::OverBudget),
             };
             shape.counts.lookups += self.limits.lookups - fuel;
             let hot = &mut self.hot[number];
-            match delta {
+            match changed {
                 ControlFlow::Continue(delta) => {
                     let step = output::Step { states: &bench.states, scratch: &bench.scratch };
                     tell(shape, hot, &delta, &step, &self.budgets, updates);

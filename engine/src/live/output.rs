@@ -89,6 +89,18 @@ impl Finish {
         }
     }
 
+    /// What is made of rows, and what is kept for it.
+    pub(super) fn text(&self) -> &'static str {
+        match (self.groups.is_some(), self.extent.is_some(), self.pulls.is_empty()) {
+            (true, true, _) => "groups that changed, then a window; its rows are kept",
+            (true, false, _) => "groups that changed; members of large ones are kept",
+            (false, true, true) => "a window; its rows are kept",
+            (false, true, false) => "a window of rows with trees; its rows are kept",
+            (false, false, true) => "rows; nothing is kept",
+            (false, false, false) => "rows with trees; nothing is kept",
+        }
+    }
+
     /// Whether rows can be told from what is kept nowhere but in the facts.
     pub(super) fn is_supported(program: &Program) -> bool {
         let pulls = program.find.iter().any(is_pull);

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 
 use hashbrown::HashTable;
 
+use super::intervals::Intervals;
 use crate::intern::{Cell, Dictionary};
 use crate::value::Value;
 
@@ -33,6 +34,7 @@ pub(super) struct Params {
     n_rows: usize,
     indexes: Vec<Index>,
     orders: Vec<ColumnOrder>,
+    intervals: Vec<ColumnIntervals>,
 }
 
 /// The cells of rows.
@@ -63,6 +65,12 @@ struct Index {
 struct ColumnOrder {
     column: u8,
     rows: BTreeSet<(Value, RowIndex)>,
+}
+
+/// Rows by the interval between two columns.
+struct ColumnIntervals {
+    columns: [u8; 2],
+    rows: Intervals,
 }
 
 fn hash(cells: impl Iterator<Item = Cell>) -> u64 {
@@ -169,6 +177,10 @@ impl Params {
         for order in &mut self.orders {
             order.rows.insert((dictionary.value(cells[order.column as usize]), row));
         }
+        for ColumnIntervals { columns, rows } in &mut self.intervals {
+            let [from, until] = columns.map(|column| dictionary.value(cells[column as usize]));
+            rows.insert(from, until, row);
+        }
         row
     }
 
@@ -180,6 +192,9 @@ impl Params {
         for order in &mut self.orders {
             let value = dictionary.value(self.table.row(row)[order.column as usize]);
             order.rows.remove(&(value, row));
+        }
+        for ColumnIntervals { columns: [from, _], rows } in &mut self.intervals {
+            rows.remove(&dictionary.value(self.table.row(row)[*from as usize]), row);
         }
         self.owners[row as usize] = NONE;
         self.free.push(row);
@@ -210,6 +225,30 @@ impl Params {
         let rows = self.rows().map(|row| (value(row), row)).collect();
         self.orders.push(ColumnOrder { column, rows });
         self.orders.len() - 1
+    }
+
+    /// The intervals between two columns, made if there are none yet.
+    pub(super) fn intervals_of(&mut self, columns: [u8; 2], dictionary: &Dictionary) -> usize {
+        if let Some(found) = self.intervals.iter().position(|it| it.columns == columns) {
+            return found;
+        }
+        let mut rows = Intervals::default();
+        for row in self.rows() {
+            let value = |column: u8| dictionary.value(self.row(row)[column as usize]);
+            rows.insert(value(columns[0]), value(columns[1]), row);
+        }
+        self.intervals.push(ColumnIntervals { columns, rows });
+        self.intervals.len() - 1
+    }
+
+    /// Hands over the rows whose interval holds a value, and perhaps some that end at it.
+    pub(super) fn find_holding<Break>(
+        &self,
+        intervals: usize,
+        value: &Value,
+        take: impl FnMut(RowIndex) -> ControlFlow<Break>,
+    ) -> ControlFlow<Break> {
+        self.intervals[intervals].rows.holding(value, take)
     }
 
     /// Hands over the rows that have these cells in the columns of an index.

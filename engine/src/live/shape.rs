@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::delta_plan::{AttributeNumber, AttributePlace, Compiler, Occurrence, Op, Place, Start};
+use super::attributes::Attributes;
+use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place, Start};
 use super::goals::{self, Tree};
 use super::output::Finish;
 use super::params::{Params, RowIndex};
 use super::pulls::Pulls;
-use super::{InstanceId, LiveLimits};
+use super::{InstanceId, LiveLimits, Tier};
 use crate::eval::query::{Query, asked_vars};
-use crate::ids::Attribute;
 use crate::intern::Dictionary;
 use crate::limits::Budget;
 use crate::program::raw::Input;
@@ -134,6 +134,11 @@ impl Shape {
         })
     }
 
+    /// How its instances are kept up.
+    pub(super) fn tier(&self) -> Tier {
+        Tier::Delta
+    }
+
     /// The instance with this one row of parameters.
     pub(super) fn find(&mut self, cells: &[crate::intern::Cell]) -> Option<u32> {
         let columns: Vec<u8> = (0..cells.len() as u8).collect();
@@ -208,11 +213,7 @@ impl Shape {
     }
 
     /// Makes the plans, if there are none for about so many rows of parameters.
-    pub(super) fn plan(
-        &mut self,
-        snapshot: &Snapshot,
-        attributes: &mut BTreeMap<Attribute, AttributeNumber>,
-    ) {
+    pub(super) fn plan(&mut self, snapshot: &Snapshot, attributes: &mut Attributes) {
         let magnitude = usize::BITS - self.params.len().leading_zeros();
         if self.plans.as_ref().is_some_and(|plans| plans.magnitude.abs_diff(magnitude) < 2) {
             return;
