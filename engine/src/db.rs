@@ -16,7 +16,7 @@ use crate::live::LiveQueries;
 pub use crate::live::support::Support;
 pub use crate::live::{
     DeltaProfile, InstanceId, ListDelta, LiveLimits, LiveProfile, LiveResult, LiveUpdate, Moved,
-    Placed, RowsDelta, ShapeStats, Tier,
+    Placed, RowsDelta, ShapeStats, Tier, UnreadDeltas,
 };
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
@@ -148,6 +148,33 @@ impl Db {
     /// What every shape of live queries has done so far.
     pub fn live_stats(&self) -> Vec<ShapeStats> {
         self.live.stats()
+    }
+
+    /// Brings a complete result, kept for an instance, up to an update of it, and says what that
+    /// changed. After an update that went over the budget the instance is taken up again and
+    /// evaluated.
+    ///
+    /// # Errors
+    /// When that goes over the budget, too: the result is not kept up any more.
+    pub fn follow(
+        &mut self,
+        result: &mut LiveResult,
+        update: LiveUpdate,
+    ) -> Result<RowsDelta, QueryError> {
+        let LiveUpdate { instance, change } = update;
+        if let Ok(delta) = change {
+            let fits = result.apply(&delta);
+            debug_assert!(fits, "updates of an instance add up to its answer");
+            if fits {
+                return Ok(delta);
+            }
+        }
+        self.refresh(instance)?;
+        match self.answer(instance) {
+            Some(answer) => Ok(result.replace(answer?)),
+            // Nobody uses it any more.
+            None => Ok(RowsDelta::default()),
+        }
     }
 
     /// Takes up a stale instance again.

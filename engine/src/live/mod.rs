@@ -63,7 +63,7 @@ use output::Hot;
 use rerun::Reruns;
 pub use result::LiveResult;
 use shape::{Budgets, Instance, Many, Shape};
-pub use update::{LiveUpdate, RowsDelta};
+pub use update::{LiveUpdate, RowsDelta, UnreadDeltas};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -76,6 +76,19 @@ impl LiveResult {
         &self.answer
     }
 
+    /// Goes on with another evaluation of the query; what differs.
+    pub fn replace(&mut self, answer: Arc<Answer>) -> RowsDelta {
+        let before = self.answer.rows.clone();
+        let delta = RowsDelta::between(&before, &answer.rows).unwrap_or_default();
+        *self = LiveResult::new(&self.query, answer);
+        delta
+    }
+
+    /// Begins anew, without rows.
+    pub fn clear(&mut self) {
+        *self = LiveResult::empty(&self.query);
+    }
+
     /// Follows a delta. Whether all rows that went were there; those that were not are passed
     /// over.
     ///
