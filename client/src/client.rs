@@ -183,9 +183,10 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
         let (query, inputs, mode) = (query.into_query()?, inputs.into().0, options.mode);
-        let subscribe = |reply| Command::Subscribe { query, inputs, mode, reply };
+        let asked = query.clone();
+        let subscribe = |reply| Command::Subscribe { query: asked, inputs, mode, reply };
         let (id, mailbox) = self.call(subscribe).await??;
-        Ok(Subscription::new(id, mailbox, self.clone()))
+        Ok(Subscription::new(id, query, mailbox, self.clone()))
     }
 
     /// The facts held here, own pending writes included. Stays as it is.

@@ -27,7 +27,7 @@ mod tenant;
 
 pub use output::{
     AppendFailure, Identity, RecoveryError, Refusal, RequestId, Rights, TenantConfig, TenantOutput,
-    TransactAccepted, TransactError,
+    TenantStats, TransactAccepted, TransactError,
 };
 pub use records::digest;
 pub use recovery::Recovery;
