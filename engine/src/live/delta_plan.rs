@@ -21,15 +21,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{AttributeNumber, Attributes};
-use super::goals::Node;
+use super::goals::{Callee, Node, RelationId};
 use super::join::KEY_MAX;
 use super::params::Params;
-use super::shape::DeltaPlan;
+use super::shape::{DeltaPlan, PlanStart};
+use super::tables::Tables;
 use crate::ids::Attribute;
 use crate::intern::Cell;
 use crate::program::functions::Function;
-use crate::program::lower::{GoalKind, Stratified};
-use crate::program::{AttributeTerm, RuleId, Term, Var};
+use crate::program::lower::{FlatRule, GoalKind};
+use crate::program::{AttributeTerm, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -97,8 +98,7 @@ pub(super) enum OpKind {
     AnyOf(Vec<Vec<Op>>),
     NoneOf(Vec<Vec<Op>>),
     Derived {
-        rule: RuleId,
-        args: Vec<Place>,
+        find: DerivedFind,
         negated: bool,
     },
     /// `check` are columns that are known and not looked up by.
@@ -107,6 +107,18 @@ pub(super) enum OpKind {
         check: Vec<(u8, Src)>,
         out: Vec<(u8, u32)>,
     },
+}
+
+/// How rows of a kept relation are found.
+#[derive(Debug, Clone)]
+pub(super) struct DerivedFind {
+    pub(super) relation: RelationId,
+    /// The index, and what its columns are looked up by; none where nothing is known.
+    pub(super) index: Option<(usize, Vec<Src>)>,
+    /// The other columns that matter.
+    pub(super) rest: Vec<(u8, Place)>,
+    /// It is derived together with what the plan derives, so that ranks count.
+    pub(super) is_inner: bool,
 }
 
 /// How rows of the parameters are found.
@@ -147,7 +159,7 @@ pub(super) struct Occurrence {
 #[derive(Debug, Clone)]
 pub(super) enum Start {
     Fact { attribute: AttributeTerm, entity: Term, value: Term },
-    Derived { rule: RuleId, args: Vec<Term> },
+    Derived { relation: RelationId, args: Vec<Term> },
 }
 
 impl Start {
@@ -175,11 +187,12 @@ enum Goal {
 }
 
 /// Every place of a body where a change can make a difference; `n_vars` grows by the variables
-/// that copies of negations need.
-pub(super) fn occurrences(nodes: &[Node], n_vars: &mut usize) -> Vec<Occurrence> {
+/// that copies of negations need. What is around is joined too: the parameters, or nothing.
+pub(super) fn occurrences(nodes: &[Node], has_params: bool, n_vars: &mut usize) -> Vec<Occurrence> {
     let mut found = Vec::new();
-    let params = vec![Task { flip: false, goal: Goal::Params }];
-    collect(nodes, false, &params, n_vars, &mut found);
+    let params = has_params.then_some(Task { flip: false, goal: Goal::Params });
+    let around: Vec<Task> = params.into_iter().collect();
+    collect(nodes, false, &around, n_vars, &mut found);
     found
 }
 
@@ -210,9 +223,9 @@ fn collect(
             Node::Leaf(GoalKind::GetElse { entity, attribute, .. }) => {
                 (fact(attribute, entity, &Term::Blank), Polarity::Both)
             }
-            Node::Derived { rule, args, negated } => {
+            Node::Derived { callee, args, negated } => {
                 let polarity = if *negated { Polarity::Negative } else { Polarity::Positive };
-                (Start::Derived { rule: *rule, args: args.clone() }, polarity)
+                (Start::Derived { relation: kept(*callee), args: args.clone() }, polarity)
             }
             Node::AnyOf(choice) => {
                 for branch in &choice.branches {
@@ -238,11 +251,22 @@ fn collect(
     }
 }
 
+/// The relation of a call whose relation is known.
+fn kept(callee: Callee) -> RelationId {
+    match callee {
+        Callee::Relation(relation) => relation,
+        Callee::Rule(_) => unreachable!("calls are given relations before they are planned"),
+    }
+}
+
 /// What orders goals and turns them into steps.
 pub(super) struct Compiler<'c> {
-    pub(super) program: &'c Stratified,
+    pub(super) rules: &'c [FlatRule],
     pub(super) snapshot: &'c Snapshot,
     pub(super) params: &'c mut Params,
+    pub(super) tables: &'c mut Tables,
+    /// The relations that are derived together with what is planned.
+    pub(super) inner: &'c [RelationId],
     /// The variable of each column of the parameters.
     pub(super) param_vars: &'c [Var],
     pub(super) attributes: &'c mut Attributes,
@@ -266,17 +290,37 @@ impl Compiler<'_> {
     /// What a change must look like, and the steps that follow it.
     pub(super) fn delta(&mut self, occurrence: &Occurrence) -> DeltaPlan {
         let ops = self.sequence(occurrence.rest.clone(), occurrence.start.vars()).0;
-        let Start::Fact { attribute, entity, value } = &occurrence.start else {
-            unreachable!("only facts change yet")
-        };
         let mut bound = BTreeSet::new();
-        let attribute = self.attribute(attribute, &bound);
-        if let AttributePlace::Place(Place::Free(var)) = attribute {
-            bound.insert(Var(var));
-        }
-        let entity_place = self.place(entity, &bound);
-        bound.extend(entity.var());
-        DeltaPlan { start: [entity_place, self.place(value, &bound)], attribute, ops }
+        let start = match &occurrence.start {
+            Start::Fact { attribute, entity, value } => {
+                let attribute = self.attribute(attribute, &bound);
+                if let AttributePlace::Place(Place::Free(var)) = attribute {
+                    bound.insert(Var(var));
+                }
+                let entity_place = self.place(entity, &bound);
+                bound.extend(entity.var());
+                PlanStart::Fact { attribute, places: [entity_place, self.place(value, &bound)] }
+            }
+            Start::Derived { args, .. } => {
+                let place = |arg: &Term| {
+                    let place = self.place(arg, &bound);
+                    bound.extend(arg.var());
+                    place
+                };
+                PlanStart::Derived(args.iter().map(place).collect())
+            }
+        };
+        DeltaPlan { start, ops }
+    }
+
+    /// What the cells of a head are.
+    pub(super) fn head(&self, head: &[Term]) -> Vec<Src> {
+        let src = |term: &Term| match self.place(term, &BTreeSet::new()) {
+            Place::Known(src) => src,
+            Place::Free(reg) => Src::Reg(reg),
+            Place::Blank => unreachable!("heads are variables and constants"),
+        };
+        head.iter().map(src).collect()
     }
 
     /// The steps that find out whether a row is there: everything in `bound` is given.
@@ -318,100 +362,47 @@ impl Compiler<'_> {
             Goal::Params => return Some(self.params_cost(bound)),
             Goal::Node(node) => node,
         };
+        if !node.is_ready(bound, self.rules) {
+            return None;
+        }
         let is_known = |term: &Term| match term {
             Term::Const(_) => true,
             Term::Var(var) => bound.contains(var),
             Term::Blank => false,
         };
-        match node {
-            Node::Leaf(kind) => {
-                if !kind.needs(&self.program.rules).iter().all(|var| bound.contains(var)) {
-                    return None;
+        Some(match node {
+            Node::Leaf(kind) => match kind {
+                GoalKind::Predicate { .. } => 0.0,
+                GoalKind::Missing { .. } => 0.01,
+                GoalKind::Function { .. } | GoalKind::GetElse { .. } => 0.6,
+                GoalKind::Ground { rows, out } => {
+                    if out.iter().all(is_known) {
+                        0.1
+                    } else {
+                        rows.len() as f64
+                    }
                 }
-                Some(match kind {
-                    GoalKind::Predicate { .. } => 0.0,
-                    GoalKind::Missing { .. } => 0.01,
-                    GoalKind::Function { .. } | GoalKind::GetElse { .. } => 0.6,
-                    GoalKind::Ground { rows, out } => {
-                        if out.iter().all(is_known) {
-                            0.1
-                        } else {
-                            rows.len() as f64
-                        }
-                    }
-                    GoalKind::Pattern { entity, attribute, value } => {
-                        let (entity, value) = (is_known(entity), is_known(value));
-                        self.pattern_cost(attribute, entity, value)
-                    }
-                    GoalKind::Call { .. } => unreachable!("a leaf is no call"),
-                })
-            }
-            Node::NoneOf(choice) => {
-                choice.join.iter().all(|var| bound.contains(var)).then_some(0.2)
-            }
+                GoalKind::Pattern { entity, attribute, value } => {
+                    let (entity, value) = (is_known(entity), is_known(value));
+                    self.pattern_cost(attribute, entity, value)
+                }
+                GoalKind::Call { .. } => unreachable!("a leaf is no call"),
+            },
+            Node::NoneOf(_) => 0.2,
             Node::AnyOf(choice) => {
-                if !choice.required.is_subset(bound)
-                    || !choice.branches.iter().all(|branch| self.can_run(branch, bound))
-                {
-                    return None;
-                }
                 let n_bound = choice.join.iter().filter(|var| bound.contains(var)).count();
-                Some(match (n_bound, choice.join.len()) {
+                match (n_bound, choice.join.len()) {
                     (n_bound, n_all) if n_bound == n_all => 0.5,
                     (0, _) => UNBOUND / 2.0,
                     _ => 4.0 * choice.branches.len() as f64,
-                })
-            }
-            Node::Derived { rule, args, negated } => {
-                let n_known = args.iter().filter(|arg| is_known(arg)).count();
-                let needed = &self.program.rules[rule.index()].needed;
-                if *negated && n_known < args.iter().filter(|arg| arg.var().is_some()).count()
-                    || !needed.iter().all(|column| is_known(&args[*column]))
-                {
-                    return None;
                 }
-                Some(match n_known {
-                    n_known if n_known == args.len() => 0.15,
-                    0 => UNBOUND / 4.0,
-                    _ => 16.0,
-                })
             }
-        }
-    }
-
-    /// Whether the goals of a branch can be ordered.
-    fn can_run(&self, branch: &[Node], bound: &BTreeSet<Var>) -> bool {
-        let mut bound = bound.clone();
-        let mut waiting: Vec<&Node> = branch.iter().collect();
-        loop {
-            let n_before = waiting.len();
-            waiting.retain(|node| {
-                let can = match node {
-                    Node::Leaf(kind) => {
-                        kind.needs(&self.program.rules).iter().all(|var| bound.contains(var))
-                    }
-                    Node::NoneOf(choice) => choice.join.iter().all(|var| bound.contains(var)),
-                    Node::AnyOf(choice) => {
-                        choice.required.is_subset(&bound)
-                            && choice.branches.iter().all(|branch| self.can_run(branch, &bound))
-                    }
-                    Node::Derived { rule, args, negated } => {
-                        let needed = &self.program.rules[rule.index()].needed;
-                        (0..args.len())
-                            .filter(|column| *negated || needed.contains(column))
-                            .filter_map(|column| args[column].var())
-                            .all(|var| bound.contains(&var))
-                    }
-                };
-                if can {
-                    bound.extend(binds(node));
-                }
-                !can
-            });
-            if waiting.is_empty() || waiting.len() == n_before {
-                return waiting.is_empty();
+            Node::Derived { callee, args, .. } => {
+                let columns = (0..).zip(args).filter(|(_, arg)| is_known(arg));
+                let known: Vec<u8> = columns.map(|(column, _)| column).collect();
+                self.tables.cost(kept(*callee), &known)
             }
-        }
+        })
     }
 
     fn params_cost(&self, bound: &BTreeSet<Var>) -> f64 {
@@ -467,14 +458,39 @@ impl Compiler<'_> {
                 let branches = choice.branches.iter();
                 OpKind::NoneOf(branches.map(|branch| self.exists(branch, known.clone())).collect())
             }
-            Goal::Node(Node::Derived { rule, args, negated }) => {
-                let places = args.iter().map(|arg| self.place(arg, bound)).collect();
+            Goal::Node(Node::Derived { callee, args, negated }) => {
+                let find = self.derived(kept(*callee), args, bound);
                 if !negated {
                     bound.extend(args.iter().filter_map(Term::var));
                 }
-                OpKind::Derived { rule: *rule, args: places, negated: *negated }
+                OpKind::Derived { find, negated: *negated }
             }
         }
+    }
+
+    fn derived(
+        &mut self,
+        relation: RelationId,
+        args: &[Term],
+        bound: &BTreeSet<Var>,
+    ) -> DerivedFind {
+        let (mut columns, mut key, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let mut filled = bound.clone();
+        for (column, arg) in (0..).zip(args) {
+            match self.place(arg, bound) {
+                Place::Known(src) if key.len() < KEY_MAX => {
+                    columns.push(column);
+                    key.push(src);
+                }
+                Place::Blank => {}
+                // A variable that stands twice is filled by its first place.
+                _ => rest.push((column, self.place(arg, &filled))),
+            }
+            filled.extend(arg.var());
+        }
+        let index = (!key.is_empty()).then(|| (self.tables.index_by(relation, &columns), key));
+        let is_inner = self.inner.contains(&relation);
+        DerivedFind { relation, index, rest, is_inner }
     }
 
     fn params_step(&mut self, bound: &mut BTreeSet<Var>, others: &[Task]) -> OpKind {
@@ -625,14 +641,5 @@ impl Compiler<'_> {
 
     fn srcs(&self, terms: &[Term], bound: &BTreeSet<Var>) -> Vec<Src> {
         terms.iter().map(|term| self.src(term, bound)).collect()
-    }
-}
-
-fn binds(node: &Node) -> Vec<Var> {
-    match node {
-        Node::Leaf(kind) => kind.binds(),
-        Node::AnyOf(choice) => choice.join.iter().copied().collect(),
-        Node::NoneOf(_) | Node::Derived { negated: true, .. } => Vec::new(),
-        Node::Derived { args, .. } => args.iter().filter_map(Term::var).collect(),
     }
 }

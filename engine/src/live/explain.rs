@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Tier;
 use super::attributes::Attributes;
-use super::delta_plan::{AttributePlace, Find, Op, OpKind, Place, Polarity, Src};
-use super::shape::Shape;
+use super::delta_plan::{AttributePlace, Find, Op, OpKind, Place, Polarity, Src, Start};
+use super::goals::RelationId;
+use super::shape::{PlanStart, Shape};
 use crate::intern::{Cell, Dictionary};
 
 /// How a live query is kept up.
@@ -41,7 +42,7 @@ pub struct DeltaProfile {
 
 impl fmt::Display for LiveProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "tier {}; {} instances", self.tier.name(), self.n_instances)?;
+        writeln!(f, "tier {}; instances: {}", self.tier.name(), self.n_instances)?;
         if !self.parameters.is_empty() {
             writeln!(f, "parameters {}", self.parameters.join(" "))?;
         }
@@ -85,14 +86,22 @@ pub(super) fn of_shape(
     let text = Text { shape, attributes, dictionary };
     let plans = shape.plans.as_ref().expect("planned before it is told of");
     let deltas = shape.occurrences.iter().zip(&plans.deltas).map(|(occurrence, plan)| {
-        let [entity, value] = plan.start.map(|place| text.place(place));
         let effect = match (occurrence.polarity, occurrence.flip) {
             (Polarity::Both, _) => "rows may come and go",
             (Polarity::Positive, false) | (Polarity::Negative, true) => "rows may come",
             (Polarity::Positive, true) | (Polarity::Negative, false) => "rows may go",
         };
         DeltaProfile {
-            fact: format!("[{entity} {} {value}]", text.attribute(plan.attribute)),
+            fact: match (&plan.start, &occurrence.start) {
+                (PlanStart::Fact { attribute, places: [entity, value] }, _) => {
+                    let attribute = text.attribute(*attribute);
+                    format!("[{} {attribute} {}]", text.place(*entity), text.place(*value))
+                }
+                (PlanStart::Derived(places), Start::Derived { relation, .. }) => {
+                    text.row(*relation, &text.places(places))
+                }
+                (PlanStart::Derived(_), Start::Fact { .. }) => unreachable!("they are of a kind"),
+            },
             effect: effect.to_owned(),
             steps: text.steps(&plan.ops),
         }
@@ -147,6 +156,11 @@ impl Text<'_> {
         }
     }
 
+    /// A row of a kept relation.
+    fn row(&self, relation: RelationId, places: &str) -> String {
+        format!("row {} of ({places})", relation.0)
+    }
+
     fn srcs(&self, srcs: &[Src]) -> String {
         srcs.iter().map(|src| self.src(*src)).collect::<Vec<_>>().join(" ")
     }
@@ -192,10 +206,12 @@ impl Text<'_> {
             ),
             OpKind::AnyOf(branches) => format!("any of {}", self.branches(branches)),
             OpKind::NoneOf(branches) => format!("none of {}", self.branches(branches)),
-            OpKind::Derived { rule, args, negated } => {
-                let name = &self.shape.query.stratified().rules[rule.index()].name;
+            OpKind::Derived { find, negated } => {
                 let not = if *negated { "no " } else { "" };
-                format!("{not}row ({name} {})", self.places(args))
+                let (_, key) = find.index.clone().unwrap_or_default();
+                let rest: Vec<Place> = find.rest.iter().map(|(_, place)| *place).collect();
+                let places = format!("{} → {}", self.srcs(&key), self.places(&rest));
+                format!("{not}{}", self.row(find.relation, &places))
             }
             OpKind::Params { find, .. } => match find {
                 Find::Index { key, .. } => format!("parameters by {}", self.srcs(key)),

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::delta_plan::{AttributePlace, Find, Op, OpKind, Place, Src};
+use super::delta_plan::{AttributePlace, DerivedFind, Find, Op, OpKind, Place, Src};
 use super::params::{Params, RowIndex};
 use super::tables::Tables;
 use crate::eval::functions;
@@ -59,7 +59,22 @@ pub(super) struct States<'s> {
     pub(super) ids: [&'s [Option<AttributeId>]; 2],
 }
 
-/// The most columns of the parameters that are looked up by.
+/// What ranks of tuples a binding may hold, and what rank it gives to what it derives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ranks {
+    /// Only tuples below this one are met.
+    pub(super) below: u64,
+    /// One more than the greatest rank of a tuple met; 0 where none was.
+    pub(super) next: u32,
+}
+
+impl Default for Ranks {
+    fn default() -> Ranks {
+        Ranks { below: u64::MAX, next: 0 }
+    }
+}
+
+/// The most columns of a relation in memory that are looked up by.
 pub(super) const KEY_MAX: usize = 8;
 
 /// Registers, and what steps look at.
@@ -72,6 +87,8 @@ pub(super) struct Machine<'m, 's> {
     pub(super) regs: &'m mut Vec<Cell>,
     /// The row of the parameters that the binding is for.
     pub(super) row: RowIndex,
+    /// Of the derived tuples in the binding.
+    pub(super) ranks: Ranks,
     /// How many look-ups it may still do.
     pub(super) fuel: &'m mut u64,
 }
@@ -149,18 +166,15 @@ impl<'s> Machine<'_, 's> {
                 }
                 self.run(rest, side, take)
             }
-            OpKind::Derived { rule, args, negated } => {
-                let tables = self.tables;
-                if *negated {
-                    let found = tables
-                        .find(*rule, args, at, self, &mut |_| ControlFlow::Break(Stop::Enough));
-                    return match found {
-                        ControlFlow::Continue(()) => self.run(rest, side, take),
-                        ControlFlow::Break(Stop::Enough) => CONTINUE,
-                        over => over,
-                    };
+            OpKind::Derived { find, negated: false } => {
+                self.derived(find, at, &mut |machine| machine.run(rest, side, take))
+            }
+            OpKind::Derived { find, negated: true } => {
+                match self.derived(find, at, &mut |_| ControlFlow::Break(Stop::Enough)) {
+                    ControlFlow::Continue(()) => self.run(rest, side, take),
+                    ControlFlow::Break(Stop::Enough) => CONTINUE,
+                    over => over,
                 }
-                tables.find(*rule, args, at, self, &mut |machine| machine.run(rest, side, take))
             }
             OpKind::Params { find, check, out } => self.params(find, check, out, rest, side, take),
         }
@@ -330,6 +344,47 @@ impl<'s> Machine<'_, 's> {
         };
         self.row = before;
         flow
+    }
+
+    /// Goes on with each tuple of a kept relation that fits.
+    fn derived(
+        &mut self,
+        find: &DerivedFind,
+        at: Side,
+        go_on: &mut dyn FnMut(&mut Self) -> Flow,
+    ) -> Flow {
+        let relation = self.tables.relation(find.relation);
+        let mut key = [Cell::MIN; KEY_MAX];
+        for (cell, src) in key.iter_mut().zip(find.index.iter().flat_map(|(_, srcs)| srcs)) {
+            *cell = self.cell(*src);
+        }
+        let found = |row: RowIndex| {
+            self.spend(1)?;
+            if !relation.is_there(row, at) {
+                return CONTINUE;
+            }
+            let outside = self.ranks;
+            if find.is_inner {
+                let rank = relation.rank(row);
+                if u64::from(rank) >= outside.below {
+                    return CONTINUE;
+                }
+                self.ranks.next = outside.next.max(rank.saturating_add(1));
+            }
+            let cells = relation.row(row);
+            let mut rest = find.rest.iter();
+            let flow = match rest.all(|(column, place)| self.fits(*place, cells[*column as usize]))
+            {
+                true => go_on(self),
+                false => CONTINUE,
+            };
+            self.ranks = outside;
+            flow
+        };
+        match &find.index {
+            Some((index, srcs)) => relation.find(*index, &key[..srcs.len()], found),
+            None => relation.rows().try_for_each(found),
+        }
     }
 
     /// The values of a field, or what stands for none.

@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::delta_plan::Polarity;
-use super::join::{Flow, Machine, Side, States, Stop};
-use super::shape::Shape;
+use super::delta_plan::{AttributePlace, Polarity};
+use super::goals::RelationId;
+use super::join::{Flow, Machine, Ranks, Side, States, Stop};
+use super::params::RowIndex;
+use super::shape::{DeltaPlan, PlanStart, Shape};
 use super::tables::Tables;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
@@ -29,6 +31,27 @@ pub(super) struct FactDelta {
     pub(super) side: Side,
 }
 
+/// What leads to rows that came or went.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    Fact(FactDelta),
+    /// A tuple of a kept relation, and the side on which it is there.
+    Tuple {
+        relation: RelationId,
+        row: RowIndex,
+        side: Side,
+    },
+}
+
+impl Change {
+    pub(super) fn side(&self) -> Side {
+        match self {
+            Change::Fact(fact) => fact.side,
+            Change::Tuple { side, .. } => *side,
+        }
+    }
+}
+
 /// Rows of instances: the owner, then a cell for each variable.
 #[derive(Default)]
 pub(super) struct OwnedRows {
@@ -44,10 +67,6 @@ impl OwnedRows {
     fn push(&mut self, owner: u32, cells: impl Iterator<Item = Cell>) {
         self.cells.push(Cell(u64::from(owner)));
         self.cells.extend(cells);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty()
     }
 
     /// Owner and cells of each row.
@@ -110,15 +129,15 @@ pub(super) struct Workbench<'s> {
     pub(super) states: States<'s>,
     pub(super) scratch: Scratch<'s>,
     pub(super) regs: Vec<Cell>,
-    pub(super) tables: Tables,
 }
 
 /// The rows that came and went by some changes, given with the number of the occurrence that each
 /// is to be joined at. `roots` are pulled variables and entities whose trees may differ.
 pub(super) fn step<'s>(
     shape: &mut Shape,
-    changes: &[(u32, FactDelta)],
+    changes: &[(u32, Change)],
     roots: &BTreeSet<(Var, Cell)>,
+    tables: &Tables,
     bench: &mut Workbench<'s>,
     fuel: &mut u64,
 ) -> ControlFlow<Stop, ShapeDelta> {
@@ -130,12 +149,13 @@ pub(super) fn step<'s>(
     let mut patterns: Patterns = shape.query.program().patterns.clone();
     let mut machine = Machine {
         states: &bench.states,
-        tables: &bench.tables,
+        tables,
         params: &shape.params,
         scratch: &mut bench.scratch,
         patterns: &mut patterns,
         regs: &mut bench.regs,
         row: 0,
+        ranks: Ranks::default(),
         fuel,
     };
     for (number, change) in changes {
@@ -144,7 +164,7 @@ pub(super) fn step<'s>(
         if !machine.starts(plan, change) {
             continue;
         }
-        let own = change.side.flipped(occurrence.flip);
+        let own = change.side().flipped(occurrence.flip);
         let sides: &[Side] = match occurrence.polarity {
             Polarity::Positive => &[own],
             Polarity::Negative => &[own.other()],
@@ -196,15 +216,22 @@ pub(super) fn step<'s>(
 
 impl Machine<'_, '_> {
     /// Whether a change fits the start of a plan, whose registers it then fills.
-    fn starts(&mut self, plan: &super::shape::DeltaPlan, change: &FactDelta) -> bool {
-        use super::delta_plan::AttributePlace;
-        let attribute = match plan.attribute {
-            AttributePlace::Const(_) => true,
-            AttributePlace::Place(place) => self.fits(place, change.attribute),
-        };
-        attribute
-            && self.fits(plan.start[0], change.entity)
-            && self.fits(plan.start[1], change.value)
+    pub(super) fn starts(&mut self, plan: &DeltaPlan, change: &Change) -> bool {
+        match (&plan.start, change) {
+            (PlanStart::Fact { attribute, places: [entity, value] }, Change::Fact(fact)) => {
+                let attribute = match attribute {
+                    AttributePlace::Const(_) => true,
+                    AttributePlace::Place(place) => self.fits(*place, fact.attribute),
+                };
+                attribute && self.fits(*entity, fact.entity) && self.fits(*value, fact.value)
+            }
+            (PlanStart::Derived(places), Change::Tuple { relation, row, .. }) => {
+                let tables = self.tables;
+                let cells = tables.relation(*relation).row(*row);
+                places.iter().zip(cells).all(|(place, cell)| self.fits(*place, *cell))
+            }
+            _ => unreachable!("changes are led to plans that begin with their kind"),
+        }
     }
 
     /// Whether a row is there for any of some rows of parameters.

@@ -22,11 +22,13 @@ mod explain;
 mod goals;
 mod intervals;
 mod join;
+mod kept;
 mod list_delta;
 mod maintain;
 mod output;
 mod params;
 mod pulls;
+mod relation;
 mod rerun;
 mod result;
 mod shape;
@@ -57,12 +59,14 @@ use attributes::{Attributes, Ids};
 use delta_plan::Start;
 pub use explain::{DeltaProfile, LiveProfile};
 use join::{Side, States, Stop};
+use kept::Work;
 pub use list_delta::{ListDelta, Moved, Placed};
-use maintain::{FactDelta, ShapeDelta, Workbench};
+use maintain::{Change, FactDelta, ShapeDelta, Workbench};
 use output::Hot;
 use rerun::Reruns;
 pub use result::LiveResult;
 use shape::{Budgets, Instance, Many, Shape};
+use tables::{Tables, TablesId};
 pub use update::{LiveUpdate, RowsDelta, UnreadDeltas};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
@@ -102,6 +106,8 @@ pub struct ShapeStats {
     pub n_fallbacks: u64,
     /// Steps of delta plans run, facts and parameters met: the measure of its work.
     pub n_lookups: u64,
+    /// Tuples of recursive rules kept now, also those that other shapes read too.
+    pub n_kept: u64,
 }
 
 impl Tier {
@@ -156,6 +162,7 @@ pub(crate) struct LiveQueries {
     keys: Vec<Vec<u8>>,
     instances: FxHashMap<InstanceId, At>,
     reruns: Reruns,
+    tables: Tables,
     /// Instances that are evaluated again, by tier asked for, program and inputs.
     rerun_keys: BTreeMap<Vec<u8>, (InstanceId, u32)>,
     rerun_of: BTreeMap<InstanceId, Vec<u8>>,
@@ -166,6 +173,8 @@ pub(crate) struct LiveQueries {
     readers: Vec<Vec<(u32, u32)>>,
     /// Who reads facts whatever the attribute.
     any_readers: Vec<(u32, u32)>,
+    /// Who reads a kept relation: shape and occurrence.
+    table_readers: BTreeMap<TablesId, Vec<(u32, u32)>>,
     /// Of the states before and after the last step.
     ids: [Ids; 2],
     limits: LiveLimits,
@@ -179,6 +188,7 @@ impl Default for LiveQueries {
             by_key: FixedHashMap::default(),
             keys: Vec::new(),
             instances: FxHashMap::default(),
+            tables: Tables::default(),
             reruns: Reruns::default(),
             rerun_keys: BTreeMap::new(),
             rerun_of: BTreeMap::new(),
@@ -187,6 +197,7 @@ impl Default for LiveQueries {
             attributes: Attributes::default(),
             readers: Vec::new(),
             any_readers: Vec::new(),
+            table_readers: BTreeMap::new(),
             ids: [Ids::default(), Ids::default()],
             limits: LiveLimits::default(),
         }
@@ -204,8 +215,8 @@ impl LiveQueries {
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
         query.check_live()?;
-        if tier == Tier::Delta {
-            let subscribed = self.subscribe_shape(query, inputs, budget, snapshot);
+        if tier < Tier::Rerun {
+            let subscribed = self.subscribe_shape(tier, query, inputs, budget, snapshot);
             if !matches!(subscribed, Ok(Some(_))) {
                 self.remove_unused(query);
             }
@@ -249,6 +260,7 @@ impl LiveQueries {
     /// None where no shape takes the query.
     fn subscribe_shape(
         &mut self,
+        tier: Tier,
         query: &Query,
         inputs: &[Input],
         budget: &Budget,
@@ -259,6 +271,9 @@ impl LiveQueries {
         let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
         let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
         let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+        if shape.tier() < tier {
+            return Ok(None);
+        }
         let Some(rows) = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)? else {
             return Ok(None);
         };
@@ -276,21 +291,33 @@ impl LiveQueries {
         };
         if let Some(owner) = found {
             let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
+            let (id, is_stale) = (instance.id, instance.is_stale);
+            if is_stale {
+                self.refresh(id, snapshot)?;
+            }
+            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
             instance.n_users += 1;
-            instance.is_stale = false;
-            return Ok(Some(instance.id));
+            return Ok(Some(id));
         }
         let many = (rows.len() != 1).then_some(all);
         let owner = shape.place();
         let rows: Vec<u32> =
             rows.iter().map(|row| shape.params.insert(row, owner, dictionary)).collect();
+        let asks = shape.asks(&rows, dictionary);
         let row = rows.first().copied().unwrap_or(0);
         let many = many.map(|inputs| Box::new(Many { rows, inputs }));
         let id = InstanceId(self.next);
         self.next += 1;
-        let budget = self.budgets.number(budget);
-        shape.instances[owner as usize] =
-            Some(Instance { id, n_users: 1, is_stale: false, row, budget, many });
+        let number_of_budget = self.budgets.number(budget);
+        let instance =
+            Instance { id, n_users: 1, is_stale: false, row, budget: number_of_budget, many };
+        shape.instances[owner as usize] = Some(instance);
+        if !self.ask(&asks, budget, snapshot) {
+            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+            shape.remove(owner, dictionary);
+            return Ok(None);
+        }
         self.instances.insert(id, At::Shape { shape: number, owner });
         Ok(Some(id))
     }
@@ -301,7 +328,8 @@ impl LiveQueries {
         if let Some(number) = self.by_key.get(&lifted.key) {
             return Some(*number);
         }
-        let shape = Shape::new(Query::prepare(lifted.raw.clone()).ok()?, &self.limits)?;
+        let query = Query::prepare(lifted.raw.clone()).ok()?;
+        let shape = Shape::new(query, &self.limits, &mut self.tables, &mut self.attributes)?;
         let free = self.shapes.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
             self.shapes.push(None);
@@ -309,6 +337,7 @@ impl LiveQueries {
             self.hot.push(Hot::default());
             self.shapes.len() - 1
         }) as u32;
+        self.enter_tables(number, &shape);
         for (occurrence, place) in shape.occurrences.iter().zip(0..) {
             let Start::Fact { attribute, .. } = &occurrence.start else { continue };
             match attribute {
@@ -366,10 +395,14 @@ impl LiveQueries {
                 if instance.n_users > 0 {
                     return;
                 }
-                self.instances.remove(&id);
+                let rows = instance.rows().to_vec();
+                let asks = shape.asks(&rows, snapshot.dictionary());
                 shape.remove(owner, snapshot.dictionary());
                 self.hot[number as usize].remove(owner);
-                if shape.params.len() == 0 {
+                let is_last = shape.params.len() == 0;
+                self.instances.remove(&id);
+                self.unask(&asks, snapshot);
+                if is_last {
                     self.remove_shape(number);
                 }
             }
@@ -386,8 +419,9 @@ impl LiveQueries {
     }
 
     fn remove_shape(&mut self, number: u32) {
-        self.shapes[number as usize] = None;
+        let shape = self.shapes[number as usize].take().expect("only shapes that are there end");
         self.hot[number as usize].clear();
+        self.leave_tables(number, &shape);
         self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
         for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
             readers.retain(|(shape, _)| *shape != number);
@@ -418,6 +452,7 @@ impl LiveQueries {
             n_emitted: shape.counts.emitted,
             n_fallbacks: shape.counts.fallbacks,
             n_lookups: shape.counts.lookups,
+            n_kept: shape.tables().map(|tables| self.tables.n_tuples(tables)).sum(),
         };
         self.shapes.iter().flatten().map(stats).collect()
     }
@@ -428,7 +463,7 @@ impl LiveQueries {
             At::Rerun => explain::of_rerun(),
             At::Shape { shape, .. } => {
                 let shape = self.shapes[*shape as usize].as_mut()?;
-                shape.plan(snapshot, &mut self.attributes);
+                shape.plan(snapshot, &mut self.tables, &mut self.attributes);
                 explain::of_shape(shape, &self.attributes, snapshot.dictionary())
             }
         })
@@ -464,8 +499,15 @@ impl LiveQueries {
         match self.instances.get(&id).copied() {
             None => Ok(()),
             Some(At::Rerun) => self.reruns.refresh(id, snapshot).map(|_| ()),
-            Some(At::Shape { shape, owner }) => {
-                let shape = self.shapes[shape as usize].as_mut().expect("instances name shapes");
+            Some(At::Shape { shape: number, owner }) => {
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let tables: Vec<(TablesId, Vec<Cell>)> =
+                    shape.tables().map(|tables| (tables, Vec::new())).collect();
+                let instance = shape.instances[owner as usize].as_mut();
+                let budget = instance.expect("ids name instances").budget;
+                let budget = self.budgets.get(budget).clone();
+                self.refill(&tables, &budget, snapshot)?;
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
                 let instance = shape.instances[owner as usize].as_mut();
                 instance.expect("ids name instances").is_stale = false;
                 Ok(())
@@ -482,20 +524,21 @@ impl LiveQueries {
     ) -> Vec<LiveUpdate> {
         let mut updates = self.reruns.maintain(after, delta);
         let work = self.route(after, delta);
-        if !work.is_empty() {
+        if !work.shapes.is_empty() || !work.tables.is_empty() {
             self.maintain_shapes(work, before, after, delta, &mut updates);
         }
         updates.sort_unstable_by_key(|update| update.instance);
         updates
     }
 
-    /// Which changes concern which occurrences of which shapes, in order of shape.
-    fn route(&self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<(u32, u32, FactDelta)> {
-        let mut work = Vec::new();
+    /// Which changes concern which occurrences of which shapes and tables.
+    fn route(&self, snapshot: &Snapshot, delta: &StoreDelta) -> Work {
+        let mut work = Work::default();
         if self.by_key.is_empty() {
             return work;
         }
         let dictionary = snapshot.dictionary();
+        let reads_any = !self.any_readers.is_empty() || self.tables.reads_any_attribute();
         for (change, index) in delta.facts.iter().zip(0..) {
             let (side, is_kind_only) = match (change.before, change.after) {
                 (None, Some(_)) => (Side::After, false),
@@ -506,37 +549,50 @@ impl LiveQueries {
             };
             let fact = &change.fact;
             let number = self.attributes.find(&fact.attribute);
-            let readers = number.map_or(&[][..], |number| &self.readers[number.0 as usize]);
-            if readers.is_empty() && self.any_readers.is_empty() {
+            let readers = number.and_then(|number| self.readers.get(number.0 as usize));
+            let readers = readers.map_or(&[][..], |readers| &readers[..]);
+            let in_tables = || self.tables.readers(number);
+            if readers.is_empty() && !reads_any && in_tables().next().is_none() {
                 continue;
             }
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let attribute = match self.any_readers.is_empty() {
-                true => Cell::MIN,
-                false => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
+            let attribute = match reads_any {
+                false => Cell::MIN,
+                true => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
             let delta = FactDelta { index, attribute, entity, value, side };
             let readers = readers.iter().chain(&self.any_readers);
             let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
-            work.extend(readers.map(|(shape, occurrence)| (*shape, *occurrence, delta)));
+            work.shapes.extend(
+                readers.map(|(shape, occurrence)| (*shape, *occurrence, Change::Fact(delta))),
+            );
+            if !is_kind_only {
+                work.tables.extend(in_tables().map(|reader| (reader, delta)));
+            }
         }
-        work.sort_by_key(|(shape, ..)| *shape);
+        work.tables.sort_by_key(|(reader, _)| reader.tables);
         work
     }
 
     fn maintain_shapes(
         &mut self,
-        work: Vec<(u32, u32, FactDelta)>,
+        mut work: Work,
         before: &Snapshot,
         after: &Snapshot,
         delta: &StoreDelta,
         updates: &mut Vec<LiveUpdate>,
     ) {
-        let touched: BTreeSet<u32> = work.iter().map(|(shape, ..)| *shape).collect();
+        let stepped = work.stepped();
+        let read = stepped.iter().filter_map(|tables| self.table_readers.get(tables)).flatten();
+        let mut touched: BTreeSet<u32> = work.shapes.iter().map(|(shape, ..)| *shape).collect();
+        touched.extend(read.map(|(shape, _)| *shape));
+        for tables in &stepped {
+            self.tables.plan(*tables, after, &mut self.attributes);
+        }
         for number in touched {
             let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
-            shape.plan(after, &mut self.attributes);
+            shape.plan(after, &mut self.tables, &mut self.attributes);
         }
         self.readers.resize_with(self.attributes.len(), Vec::new);
         for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
@@ -544,22 +600,40 @@ impl LiveQueries {
         }
         let [ids_before, ids_after] = &self.ids;
         let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };
-        let mut bench = Workbench {
-            states,
-            scratch: Scratch::new(after.dictionary()),
-            regs: Vec::new(),
-            tables: tables::Tables,
+        if self.tables.reads_any_attribute() {
+            kept::intern_attributes(after);
+        }
+        let scratch = Scratch::new(after.dictionary());
+        let mut bench = Workbench { states, scratch, regs: Vec::new() };
+        let mut stepping = kept::Stepping {
+            tables: &mut self.tables,
+            readers: &self.table_readers,
+            shapes: &mut self.shapes,
+            limits: &self.limits,
         };
-        for changes in work.chunk_by(|(a, ..), (b, ..)| a == b) {
+        let lost_track = stepping.step(&mut work, &mut bench);
+        for number in &lost_track {
+            let shape = self.shapes[*number as usize].as_mut().expect("readers are shapes");
+            let is_kept = shape.tables().all(|tables| self.tables.is_filled(tables));
+            self.hot[*number as usize].clear();
+            fall_back(shape, before, after, is_kept, &self.budgets, &self.limits, updates);
+        }
+        for changes in work.shapes.chunk_by(|(a, ..), (b, ..)| a == b) {
+            if lost_track.contains(&changes[0].0) {
+                continue;
+            }
             let number = changes[0].0 as usize;
             let shape = self.shapes[number].as_mut().expect("readers are shapes");
             let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
-            let joined: Vec<(u32, FactDelta)> =
-                joined.map(|(_, occurrence, delta)| (*occurrence, *delta)).collect();
-            let shown = changes.iter().filter(|(_, occurrence, _)| *occurrence == PULLED);
+            let joined: Vec<(u32, Change)> =
+                joined.map(|(_, occurrence, change)| (*occurrence, *change)).collect();
+            let shown = changes.iter().filter_map(|(_, occurrence, change)| match change {
+                Change::Fact(delta) if *occurrence == PULLED => Some(delta),
+                _ => None,
+            });
             let roots = match &shape.pulls {
                 Some(pulls) => pulls.roots(
-                    shown.map(|(.., delta)| delta),
+                    shown,
                     |change| delta.facts[change.index as usize].fact.attribute.clone(),
                     &bench.states,
                 ),
@@ -567,7 +641,10 @@ impl LiveQueries {
             };
             let mut fuel = self.limits.lookups;
             let changed = match roots {
-                Some(roots) => maintain::step(shape, &joined, &roots, &mut bench, &mut fuel),
+                Some(roots) => {
+                    let tables = &self.tables;
+                    maintain::step(shape, &joined, &roots, tables, &mut bench, &mut fuel)
+                }
                 None => ControlFlow::Break(Stop::OverBudget),
             };
             shape.counts.lookups += self.limits.lookups - fuel;
@@ -579,9 +656,12 @@ impl LiveQueries {
                 }
                 ControlFlow::Break(_) => {
                     hot.clear();
-                    fall_back(shape, before, after, &self.budgets, &self.limits, updates);
+                    fall_back(shape, before, after, true, &self.budgets, &self.limits, updates);
                 }
             }
+        }
+        for id in stepped {
+            self.tables.settle(id);
         }
     }
 }
@@ -611,12 +691,19 @@ fn tell(
     }
 }
 
+fn over_budget(what: &str) -> QueryError {
+    let hint = "subscribe again, or wait until the server does";
+    QueryError::over(what.to_owned(), crate::answer::Work::default(), hint)
+}
+
 /// Where a delta was too much work: a few instances are evaluated on both sides; many become stale,
-/// and whoever holds them decides when they are taken up again.
+/// and whoever holds them decides when they are taken up again. All do where the tables that keep
+/// them up are not kept any more.
 fn fall_back(
     shape: &mut Shape,
     before: &Snapshot,
     after: &Snapshot,
+    is_kept: bool,
     budgets: &Budgets,
     limits: &LiveLimits,
     updates: &mut Vec<LiveUpdate>,
@@ -630,14 +717,10 @@ fn fall_back(
         let inputs = shape.inputs(instance, after.dictionary());
         let budget = budgets.get(instance.budget);
         let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
-        let change = match n_live <= limits.reruns {
+        let change = match is_kept && n_live <= limits.reruns {
             true => run(before)
                 .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
-            false => Err(QueryError::over(
-                "look-ups of one step".to_owned(),
-                crate::answer::Work::default(),
-                "subscribe again, or wait until the server does",
-            )),
+            false => Err(over_budget("look-ups of one step")),
         };
         let instance = instance.id;
         match change {

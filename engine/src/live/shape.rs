@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::Attributes;
-use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place, Start};
-use super::goals::{self, Tree};
+use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place};
+use super::goals::{self, Callee, Tree};
 use super::output::Finish;
 use super::params::{Params, RowIndex};
 use super::pulls::Pulls;
+use super::tables::rules::{self, Ruleset};
+use super::tables::{Seed, SeedColumn, Tables, TablesId};
 use super::{InstanceId, LiveLimits, Tier};
 use crate::eval::query::{Query, asked_vars};
-use crate::intern::Dictionary;
+use crate::intern::{Cell, Dictionary};
 use crate::limits::Budget;
 use crate::program::raw::Input;
-use crate::program::{FindElement, InputShape, Var};
+use crate::program::{FindElement, InputShape, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -27,6 +29,8 @@ pub(super) struct Shape {
     /// The variables of a row, before anything is made of it; none twice.
     pub(super) row_vars: Vec<Var>,
     pub(super) params: Params,
+    /// The tables that calls of rules that recurse read, and what is asked for there.
+    pub(super) seeds: Vec<Seed>,
     /// By the owners of rows of parameters.
     pub(super) instances: Vec<Option<Instance>>,
     free: Vec<u32>,
@@ -84,25 +88,35 @@ pub(super) struct Plans {
     pub(super) rows_of: BTreeMap<Var, Vec<Op>>,
 }
 
+/// What follows a change.
 pub(super) struct DeltaPlan {
-    pub(super) start: [Place; 2],
-    pub(super) attribute: AttributePlace,
+    pub(super) start: PlanStart,
     pub(super) ops: Vec<Op>,
 }
 
+/// What a change must look like.
+pub(super) enum PlanStart {
+    /// Entity and value of a fact.
+    Fact { attribute: AttributePlace, places: [Place; 2] },
+    /// The columns of a tuple of a kept relation.
+    Derived(Vec<Place>),
+}
+
 impl Shape {
-    /// The shape of a lifted query; none where only an evaluation keeps it up.
-    pub(super) fn new(query: Query, limits: &LiveLimits) -> Option<Shape> {
+    /// The shape of a lifted query; none where only an evaluation keeps it up. It uses the tables
+    /// of its seeds from then on.
+    pub(super) fn new(
+        query: Query,
+        limits: &LiveLimits,
+        tables: &mut Tables,
+        attributes: &mut Attributes,
+    ) -> Option<Shape> {
         let program = query.program();
         let flat = query.stratified();
         if !Finish::is_supported(program) {
             return None;
         }
         let mut tree = goals::tree(flat, &flat.body, flat.scope.names.len())?;
-        let occurrences = super::delta_plan::occurrences(&tree.nodes, &mut tree.n_vars);
-        if occurrences.iter().any(|it| matches!(it.start, Start::Derived { .. })) {
-            return None;
-        }
         let columns = program.inputs.iter().flat_map(InputShape::columns);
         let param_vars: Vec<Var> = columns.map(|column| column.var).collect();
         if param_vars.iter().collect::<BTreeSet<_>>().len() < param_vars.len()
@@ -118,12 +132,15 @@ impl Shape {
         }
         let params = Params::new(param_vars.len());
         let finish = Finish::new(program, &row_vars, limits);
+        let seeds = keep_calls(&mut tree, &query, &param_vars, tables, attributes)?;
+        let occurrences = super::delta_plan::occurrences(&tree.nodes, true, &mut tree.n_vars);
         Some(Shape {
             tree,
             occurrences,
             param_vars,
             row_vars,
             params,
+            seeds,
             instances: Vec::new(),
             free: Vec::new(),
             plans: None,
@@ -136,11 +153,30 @@ impl Shape {
 
     /// How its instances are kept up.
     pub(super) fn tier(&self) -> Tier {
-        Tier::Delta
+        if self.seeds.is_empty() { Tier::Delta } else { Tier::Tables }
+    }
+
+    /// The tables it reads.
+    pub(super) fn tables(&self) -> impl Iterator<Item = TablesId> {
+        let tables: BTreeSet<TablesId> = self.seeds.iter().map(|seed| seed.tables).collect();
+        tables.into_iter()
+    }
+
+    /// What the instance with these rows of parameters asks for.
+    pub(super) fn asks(
+        &self,
+        rows: &[RowIndex],
+        dictionary: &Dictionary,
+    ) -> Vec<(TablesId, Vec<Cell>)> {
+        let of_row = |row: &RowIndex| {
+            let params = self.params.row(*row);
+            self.seeds.iter().map(|seed| (seed.tables, seed.cells(params, dictionary)))
+        };
+        rows.iter().flat_map(of_row).collect()
     }
 
     /// The instance with this one row of parameters.
-    pub(super) fn find(&mut self, cells: &[crate::intern::Cell]) -> Option<u32> {
+    pub(super) fn find(&mut self, cells: &[Cell]) -> Option<u32> {
         let columns: Vec<u8> = (0..cells.len() as u8).collect();
         let index = self.params.index_by(&columns);
         let mut found = None;
@@ -213,15 +249,22 @@ impl Shape {
     }
 
     /// Makes the plans, if there are none for about so many rows of parameters.
-    pub(super) fn plan(&mut self, snapshot: &Snapshot, attributes: &mut Attributes) {
+    pub(super) fn plan(
+        &mut self,
+        snapshot: &Snapshot,
+        tables: &mut Tables,
+        attributes: &mut Attributes,
+    ) {
         let magnitude = usize::BITS - self.params.len().leading_zeros();
         if self.plans.as_ref().is_some_and(|plans| plans.magnitude.abs_diff(magnitude) < 2) {
             return;
         }
         let mut compiler = Compiler {
-            program: self.query.stratified(),
+            rules: &self.query.stratified().rules,
             snapshot,
             params: &mut self.params,
+            tables,
+            inner: &[],
             param_vars: &self.param_vars,
             attributes,
             fanouts: BTreeMap::new(),
@@ -238,6 +281,55 @@ impl Shape {
         let rows_of = rows_of.collect();
         self.plans = Some(Plans { magnitude, deltas, exists, rows_of });
     }
+}
+
+/// Gives every call of a rule that recurses the relation that keeps it, for the columns that
+/// parameters and constants bind; what they ask for there. None where a rule cannot be kept.
+fn keep_calls(
+    tree: &mut Tree,
+    query: &Query,
+    param_vars: &[Var],
+    tables: &mut Tables,
+    attributes: &mut Attributes,
+) -> Option<Vec<Seed>> {
+    let column = |term: &Term| match term {
+        Term::Const(value) => Some(SeedColumn::Const(value.clone())),
+        Term::Var(var) => {
+            let column = param_vars.iter().position(|param| param == var)?;
+            Some(SeedColumn::Param(column as u8))
+        }
+        Term::Blank => None,
+    };
+    let mut calls = Vec::new();
+    for node in &mut tree.nodes {
+        node.visit_calls(&mut |callee, args, _| {
+            let Callee::Rule(rule) = *callee else { return };
+            let bound = (0..).zip(args).filter(|(_, arg)| column(arg).is_some());
+            let bound: Vec<u8> = bound.map(|(column, _)| column).collect();
+            let ruleset = rules::ruleset(query.stratified(), rule, &bound);
+            let asked = |ruleset: &Ruleset| {
+                let columns = ruleset.demand.iter().flat_map(|(_, columns)| columns);
+                columns.map(|it| column(&args[usize::from(*it)]).expect("it is bound")).collect()
+            };
+            let columns = ruleset.as_ref().map(asked);
+            calls.push(ruleset.zip(columns));
+        });
+    }
+    // Nothing is acquired unless everything can be.
+    let calls = calls.into_iter().collect::<Option<Vec<(Ruleset, Vec<SeedColumn>)>>>()?;
+    let patterns = &query.program().patterns;
+    let seeds = calls.into_iter().map(|(ruleset, columns)| Seed {
+        tables: tables.acquire(ruleset, patterns, attributes),
+        columns,
+    });
+    let seeds: Vec<Seed> = seeds.collect();
+    let mut answers = seeds.iter().map(|seed| tables.answers(seed.tables));
+    for node in &mut tree.nodes {
+        node.visit_calls(&mut |callee, _, _| {
+            *callee = Callee::Relation(answers.next().expect("one for each call"));
+        });
+    }
+    Some(seeds)
 }
 
 /// The budgets that subscribers gave, each once.

@@ -19,7 +19,7 @@ pub(crate) mod pattern;
 pub mod raw;
 pub(crate) mod recursion;
 mod safety;
-mod strata;
+pub(crate) mod strata;
 pub(crate) mod text;
 
 use std::collections::BTreeSet;
