@@ -37,6 +37,9 @@ const RETRY_MS_MAX: u64 = 60_000;
 /// read, and rows made or sent. At some millions a second this is a few hundredths of one.
 const RETRY_WORK: u64 = 50_000;
 
+/// What taking up an instance is at least, however little it reads.
+const RETRY_WORK_MIN: u64 = 100;
+
 /// Why an instance cannot be, or is not kept up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
@@ -119,6 +122,8 @@ pub(crate) struct Instances {
     /// Stale ones that are kept up again because somebody new asked for them.
     revived: Vec<Revived>,
     counts: Counts,
+    /// What all results take together.
+    n_bytes_held: u64,
 }
 
 /// A stale instance that is kept up again, with all of it.
@@ -150,6 +155,7 @@ impl Instances {
             due: BTreeSet::new(),
             revived: Vec::new(),
             counts: Counts::default(),
+            n_bytes_held: 0,
         }
     }
 
@@ -248,6 +254,7 @@ impl Instances {
             return Err(trouble);
         }
         self.by_live.insert(live, id);
+        self.n_bytes_held += rows.n_bytes;
         Ok(Kind::Rows(rows))
     }
 
@@ -255,12 +262,7 @@ impl Instances {
     /// may take what one evaluation may: nobody can fill the memory with many large ones.
     fn check_room(&self, n_bytes: u64) -> Result<(), Trouble> {
         let Some(n_bytes_max) = self.budget.bytes else { return Ok(()) };
-        let rows_bytes = |instance: &Instance| match &instance.kind {
-            Kind::Rows(rows) => rows.n_bytes,
-            Kind::Facts(_) => 0,
-        };
-        let n_bytes_held: u64 = self.instances.values().map(rows_bytes).sum();
-        if n_bytes_held.saturating_add(n_bytes) <= n_bytes_max {
+        if self.n_bytes_held.saturating_add(n_bytes) <= n_bytes_max {
             return Ok(());
         }
         Err(Trouble {
@@ -339,6 +341,7 @@ impl Instances {
                 });
             }
             Kind::Rows(rows) => {
+                self.n_bytes_held -= rows.n_bytes;
                 self.by_live.remove(&rows.live);
                 db.unsubscribe(rows.live);
             }
@@ -408,10 +411,15 @@ impl Instances {
             return None;
         }
         let change = match &update.change {
-            Ok(delta) => match rows.change(id, seq, delta) {
-                Ok(frames) => Change::Frames(frames),
-                Err(error) => Change::Stale(error.into()),
-            },
+            Ok(delta) => {
+                self.n_bytes_held -= rows.n_bytes;
+                let changed = rows.change(id, seq, delta);
+                self.n_bytes_held += rows.n_bytes;
+                match changed {
+                    Ok(frames) => Change::Frames(frames),
+                    Err(error) => Change::Stale(error.into()),
+                }
+            }
             Err(error) => Change::Stale(error.clone().into()),
         };
         Some((id, change))
@@ -503,10 +511,11 @@ impl Instances {
 
     /// About how much work it was to take an instance up again.
     fn n_work(&self, id: InstanceId) -> u64 {
-        1 + match &self.instances[&id].kind {
-            Kind::Facts(facts) => facts.n_facts(),
-            Kind::Rows(rows) => rows.n_work,
-        }
+        RETRY_WORK_MIN
+            + match &self.instances[&id].kind {
+                Kind::Facts(facts) => facts.n_facts(),
+                Kind::Rows(rows) => rows.n_work,
+            }
     }
 
     fn wait_longer(&mut self, id: InstanceId, now_ms: u64) {
@@ -552,7 +561,10 @@ impl Instances {
             Kind::Rows(rows) => {
                 db.refresh(rows.live)?;
                 let answer = evaluate(db, rows.live, &mut self.counts)?;
-                Ok(rows.load(id, seq, &answer)?)
+                self.n_bytes_held -= rows.n_bytes;
+                let loaded = rows.load(id, seq, &answer);
+                self.n_bytes_held += rows.n_bytes;
+                Ok(loaded?)
             }
         }
     }

@@ -25,6 +25,9 @@ mod session;
 mod staging;
 mod tenant;
 
+#[cfg(test)]
+mod tests;
+
 pub use output::{
     AppendFailure, Identity, RecoveryError, Refusal, RequestId, Rights, TenantConfig, TenantOutput,
     TenantStats, TransactAccepted, TransactError,
