@@ -185,3 +185,17 @@ impl Db {
         self.live.refresh(instance, &self.store.snapshot())
     }
 }
+
+/// How a query would be kept up if it were live: its tier, and the plans that follow changes.
+/// Nothing is evaluated or kept, so tables of recursive rules that would go over the budget (then
+/// the query is evaluated again instead) are not noticed.
+///
+/// # Errors
+/// When the query cannot be live, or the inputs do not fit.
+pub fn explain_live(
+    query: &Query,
+    inputs: &[Input],
+    snapshot: &Snapshot,
+) -> Result<LiveProfile, QueryError> {
+    LiveQueries::explain_query(query, inputs, snapshot)
+}

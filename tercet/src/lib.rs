@@ -60,6 +60,11 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+/// The programs on the page about live queries.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/live-queries.md")]
+struct LiveQueriesPage;
+
 pub use database::{Commit, Database};
 pub use environment::new_id;
 pub use error::Error;
@@ -67,7 +72,9 @@ pub use query::prepare;
 pub use snapshot::Snapshot;
 pub use subscription::{Change, Subscription};
 pub use tercet_engine::answer::{Answer, AnswerRows, Output, OutputRef, Row, RowRef, ValueRef};
-pub use tercet_engine::db::{ListDelta, Moved, Placed, Query, ShapeStats, Tier};
+pub use tercet_engine::db::{
+    DeltaProfile, ListDelta, LiveProfile, Moved, Placed, Query, ShapeStats, Tier,
+};
 pub use tercet_engine::fact::{Effect, Fact, Op};
 pub use tercet_engine::ids::{Attribute, EntityId, Seq};
 pub use tercet_engine::limits::Budget;

@@ -469,6 +469,27 @@ impl LiveQueries {
         })
     }
 
+    /// How a query would be kept up, alone; nothing is evaluated.
+    pub(crate) fn explain_query(
+        query: &Query,
+        inputs: &[Input],
+        snapshot: &Snapshot,
+    ) -> Result<LiveProfile, QueryError> {
+        query.check_live()?;
+        check_count(query.program(), inputs)?;
+        let mut live = LiveQueries::default();
+        let Some(number) = live.shape_of(query) else { return Ok(explain::of_rerun()) };
+        let shape = live.shapes[number as usize].as_mut().expect("keys name shapes");
+        let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
+        let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
+        let rows = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)?;
+        if rows.is_none_or(|rows| rows.is_empty()) {
+            return Ok(explain::of_rerun());
+        }
+        shape.plan(snapshot, &mut live.tables, &mut live.attributes);
+        Ok(explain::of_shape(shape, &live.attributes, snapshot.dictionary()))
+    }
+
     /// The current result; none when the instance is unknown or stale.
     pub(crate) fn answer(
         &self,
