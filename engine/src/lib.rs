@@ -17,6 +17,7 @@ pub mod fingerprint;
 pub mod store;
 pub mod program;
 pub mod limits;
+mod sort;
 pub mod error;
 pub mod answer;
 pub mod profile;

@@ -6,7 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Asked at least every 1,024 rows; `true` stops the evaluation.
+/// Rows, facts or other items that are gone through between two looks at the limits, at most.
+pub(crate) const BLOCK: usize = 1_024;
+
+/// Asked at least every 1,024 rows, whatever is done with them; `true` stops the evaluation.
+///
+/// Two things look at no rows of an evaluation and are always finished: the plan of a body, of which
+/// the clauses are limited, and the order by value of an attribute that nobody has asked for by
+/// value before, which is kept for all.
 pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The most an evaluation may do; `None` is no limit.

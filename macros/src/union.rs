@@ -92,10 +92,13 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Ident, String)]) -> T
             }
 
             fn from_value(value: &#krate::derive_support::Value) -> ::core::option::Option<Self> {
-                let #krate::derive_support::Value::String(text) = value else {
-                    return ::core::option::Option::None;
-                };
-                match &**text {
+                Self::from_value_ref(::core::convert::Into::into(value))
+            }
+
+            fn from_value_ref(
+                value: #krate::derive_support::ValueRef<'_>,
+            ) -> ::core::option::Option<Self> {
+                match value.as_str()? {
                     #(#texts => ::core::option::Option::Some(Self::#read),)*
                     _ => ::core::option::Option::None,
                 }

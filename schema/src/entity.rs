@@ -10,7 +10,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
-use tercet_engine::answer::Tree;
+use tercet_engine::answer::{Tree, ValueRef};
 use tercet_engine::fact::{Fact, Mark, Op};
 use tercet_engine::ids::{EntityId, IdError};
 use tercet_engine::value::{Date, Number, Value};
@@ -124,6 +124,11 @@ pub trait Scalar: Sized {
 
     /// Reads a value of that kind; `None` where it does not fit.
     fn from_value(value: &Value) -> Option<Self>;
+
+    /// The same of a value whose text is borrowed: types that need no [`Value`] for it make none.
+    fn from_value_ref(value: ValueRef<'_>) -> Option<Self> {
+        Self::from_value(&value.to_value())
+    }
 }
 
 /// A Rust type that is the values of one field: a [`Scalar`], or an `Option`, `Vec` or `BTreeSet`
@@ -224,8 +229,24 @@ macro_rules! scalar {
     };
 }
 
-scalar!(String, FieldType::String, |text| Ok(Value::from(text.as_str())),
-    Value::String(text) => Some(text.to_string()));
+impl Scalar for String {
+    fn field_type() -> FieldType {
+        FieldType::String
+    }
+
+    fn to_value(&self) -> Result<Value, Fault> {
+        Ok(Value::from(self.as_str()))
+    }
+
+    fn from_value(value: &Value) -> Option<String> {
+        String::from_value_ref(value.into())
+    }
+
+    fn from_value_ref(value: ValueRef<'_>) -> Option<String> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
 scalar!(bool, FieldType::Boolean, |flag| Ok(Value::Boolean(*flag)),
     Value::Boolean(flag) => Some(*flag));
 scalar!(Number, FieldType::Number, |number| Ok(Value::Number(*number)),

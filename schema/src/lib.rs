@@ -69,6 +69,7 @@ pub use tercet_macros::{Entity, FromRow, Union};
 #[doc(hidden)]
 pub mod derive_support {
     pub use crate::entity::{Draft, default_of, field};
+    pub use tercet_engine::answer::ValueRef;
     pub use tercet_engine::ids::EntityId;
     pub use tercet_engine::value::Value;
 }

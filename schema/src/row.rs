@@ -91,7 +91,7 @@ pub trait FromOutput: Sized {
 
 impl<T: Scalar> FromOutput for T {
     fn from_output(output: OutputRef<'_>) -> Option<T> {
-        T::from_value(&output.as_value()?.to_value())
+        T::from_value_ref(output.as_value()?)
     }
 }
 

@@ -368,3 +368,24 @@ fn the_interrupt_is_asked_for_every_thousand_rows() {
         assert!(n_looks >= n_done / 1_100, "{text}: {n_looks} looks for {n_done} rows and facts");
     }
 }
+
+/// What comes after the body looks at the limits as well: each part adds looks of its own.
+#[test]
+fn the_interrupt_is_asked_for_while_rows_become_the_answer() {
+    let snapshot = people();
+    let body = ":where [?a :p/age ?x] [?b :p/age ?x]";
+    let n_looks = |text: &str| looks(&query(text, ""), &snapshot).0;
+    let plain = format!("[:find ?a ?b {body}]");
+    let n_rows = query(&plain, "").run(&snapshot, &[], &Budget::unlimited()).unwrap().rows.len();
+    assert!(n_rows > 30_000, "{n_rows}");
+    let n_least = (n_rows / 1_024) as u64;
+    let parts = [
+        (":order-by [?a ?b]", ":order-by [?a ?b] :after [#ref \"e\" #ref \"e\"]"),
+        ("", ":having [(!= ?a ?b)]"),
+    ];
+    for (without, with) in parts {
+        let n_looks = |clauses: &str| n_looks(&format!("[:find ?a ?b {body} {clauses}]"));
+        let (n_without, n_with) = (n_looks(without), n_looks(with));
+        assert!(n_with >= n_without + n_least, "{with}: {n_with} looks, {n_without} without");
+    }
+}

@@ -176,3 +176,23 @@ fn work_grows_with_what_is_asked() {
     assert!(large.n_facts_read > 2 * small.n_facts_read, "{small:?} to {large:?}");
     assert!(large.n_rows_made > 2 * small.n_rows_made, "{small:?} to {large:?}");
 }
+
+/// A cyclic core takes room for its own edges, however many entities there were before them, and
+/// answers the same whether its nodes are dense among all entities or not.
+#[test]
+fn a_cycle_of_few_edges_takes_no_room_for_other_entities() {
+    let corner = |i: usize| format!("c{}", i % 300);
+    let cycle =
+        (0..300).flat_map(|i| [edge(&corner(i), &corner(i + 1)), edge(&corner(i), &corner(i + 2))]);
+    let cycle: Vec<Op> = cycle.collect();
+    let others: Vec<Op> =
+        (0..100_000).map(|i| add(&format!("o{i}"), "n/name", Value::int(i))).collect();
+    let text = "[:find ?a ?b ?c :where [?a :n/to ?b] [?b :n/to ?c] [?a :n/to ?c]]";
+    let query = tercet_engine::db::Query::prepare(parse(text).unwrap().raw).unwrap();
+    let budget = Budget { bytes: Some(200_000), ..Budget::unlimited() };
+    // The entities of the cycle come first, or far behind.
+    for ops in [cycle.clone(), [others, cycle].concat()] {
+        let answer = query.run(&store(&transactions(&ops, 1_000)).snapshot(), &[], &budget);
+        assert_eq!(answer.unwrap().rows.len(), 300);
+    }
+}

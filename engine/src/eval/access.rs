@@ -15,6 +15,8 @@ use super::rows::CELL_BYTES;
 use super::steps::{Emit, Operand};
 use crate::error::QueryError;
 use crate::intern::Cell;
+use crate::limits;
+use crate::sort::sort_by;
 use crate::store::{AttributeId, Order, Snapshot};
 
 /// Batches up to this size are looked up row by row.
@@ -58,6 +60,35 @@ impl Pace {
         meter.read_facts(std::mem::take(&mut self.n_facts))?;
         let n_rows = out.from.len() - std::mem::replace(&mut self.n_rows_told, out.from.len());
         meter.made_rows(n_rows as u64)
+    }
+}
+
+/// What a walk beside the keys has not told the meter yet. A failure is kept until the walk has
+/// ended, so that what goes from fact to fact is no more than whether to go on.
+struct Unpaid<'p> {
+    /// Facts read that the pace has not heard of.
+    n_facts: u64,
+    pace: &'p mut Pace,
+    meter: &'p mut Meter,
+    failure: Result<(), QueryError>,
+}
+
+impl Unpaid<'_> {
+    /// To be called after the `n`th row that facts have been compared with, because one may fit
+    /// all rows there are: pays for each block of them. Whether to go on.
+    #[inline]
+    fn compared(&mut self, n: usize, out: &Matches) -> bool {
+        !n.is_multiple_of(limits::BLOCK) || self.pay(out)
+    }
+
+    /// Pays, and looks at the limits; whether to go on.
+    #[inline(never)]
+    fn pay(&mut self, out: &Matches) -> bool {
+        let n_facts = std::mem::take(&mut self.n_facts);
+        let told = self.pace.tell(out, self.meter);
+        let told = told.and_then(|()| self.meter.read_facts(n_facts));
+        self.failure = told.and_then(|()| self.meter.check());
+        self.failure.is_ok()
     }
 }
 
@@ -225,8 +256,12 @@ impl Walk<'_, '_> {
                 let n_found =
                     out.from[begin..].iter().take_while(|other| **other == out.from[begin]);
                 let end = end.min(begin + n_found.count());
-                out.from.extend(std::iter::repeat_n(row, end - begin));
-                out.cells[0].extend_from_within(begin..end);
+                for begin in (begin..end).step_by(limits::BLOCK) {
+                    let end = end.min(begin + limits::BLOCK);
+                    out.from.extend(std::iter::repeat_n(row, end - begin));
+                    out.cells[0].extend_from_within(begin..end);
+                    self.pace.read(0, out, self.meter)?;
+                }
                 self.pace.read(1, out, self.meter)?;
                 continue;
             }
@@ -260,29 +295,34 @@ impl Walk<'_, '_> {
     }
 
     /// Goes through the facts between the first key and the last, in order; `take` is told each
-    /// and the rows from the first on whose key is not below it.
+    /// and the rows from the first on whose key is not below it, and pays for what it does.
     fn stream(
         &mut self,
         order: Order,
         keys: &[Cell],
         rows: &[u32],
         out: &mut Matches,
-        mut take: impl FnMut(&mut Matches, &mut usize, Cell, Cell),
+        mut take: impl FnMut(&mut Matches, &mut Unpaid<'_>, &mut usize, (Cell, Cell)) -> bool,
     ) -> Result<(), QueryError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let (from, until) = (keys[*first as usize], keys[*last as usize].after());
         let (pace, meter) = (&mut self.pace, &mut *self.meter);
-        let (mut next, mut n_facts, mut failure) = (0, 0, Ok(()));
+        let mut unpaid = Unpaid { n_facts: 0, pace, meter, failure: Ok(()) };
+        let mut next = 0;
         let _ = self.snapshot.for_each_within(self.id, order, from, until, |first, second| {
-            take(out, &mut next, first, second);
-            n_facts += 1;
-            if n_facts == BLOCK || out.from.len() - pace.n_rows_told >= BLOCK as usize {
-                failure = pace.read(std::mem::take(&mut n_facts), out, meter);
+            unpaid.n_facts += 1;
+            let goes_on = take(out, &mut unpaid, &mut next, (first, second));
+            let n_untold = out.from.len() - unpaid.pace.n_rows_told;
+            let is_due = unpaid.n_facts == BLOCK || n_untold >= limits::BLOCK;
+            match goes_on && (!is_due || unpaid.pay(out)) {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
-            if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        failure?;
-        pace.read(n_facts, out, meter)
+        if unpaid.failure.is_ok() {
+            unpaid.pay(out);
+        }
+        unpaid.failure
     }
 
     /// Goes through the facts beside the keys, for all facts of each.
@@ -294,15 +334,23 @@ impl Walk<'_, '_> {
         out: &mut Matches,
     ) -> Result<(), QueryError> {
         let key = |index: usize| keys[rows[index] as usize];
-        self.stream(order, keys, rows, out, |out, next, first, second| {
+        self.stream(order, keys, rows, out, |out, unpaid, next, (first, second)| {
             // The last key is not below any fact.
             while key(*next) < first {
                 *next += 1;
+                if !unpaid.compared(*next, out) {
+                    return false;
+                }
             }
-            for row in rows[*next..].iter().take_while(|row| keys[**row as usize] == first) {
+            let is_same = |row: &&u32| keys[**row as usize] == first;
+            for (n, row) in (1..).zip(rows[*next..].iter().take_while(is_same)) {
                 out.from.push(*row);
                 out.cells[0].push(second);
+                if !unpaid.compared(n, out) {
+                    return false;
+                }
             }
+            true
         })
     }
 
@@ -314,7 +362,7 @@ impl Walk<'_, '_> {
         rows: &[u32],
         out: &mut Matches,
     ) -> Result<(), QueryError> {
-        self.stream(order, keys, rows, out, |out, next, first, _| {
+        self.stream(order, keys, rows, out, |out, unpaid, next, (first, _)| {
             while let Some(row) = rows.get(*next)
                 && keys[*row as usize] <= first
             {
@@ -322,7 +370,11 @@ impl Walk<'_, '_> {
                     out.from.push(*row);
                 }
                 *next += 1;
+                if !unpaid.compared(*next, out) {
+                    return false;
+                }
             }
+            true
         })
     }
 
@@ -373,19 +425,24 @@ impl Walk<'_, '_> {
         // Rows with one key follow each other; their second cells must ascend as well.
         let runs = rows.chunk_by_mut(|a, b| keys[*a as usize] == keys[*b as usize]);
         for run in runs.filter(|run| run.len() > 1) {
-            run.sort_by_key(|row| second(*row as usize));
+            let by_second = |a: &u32, b: &u32| second(*a as usize).cmp(&second(*b as usize));
+            run.copy_from_slice(&sort_by(run.to_vec(), by_second, || self.meter.check())?);
         }
         if self.is_dense(order, keys, &rows) {
-            return self.stream(order, keys, &rows, out, |out, next, first, second_found| {
+            return self.stream(order, keys, &rows, out, |out, unpaid, next, fact| {
                 while let Some(row) = rows.get(*next)
                     && let pair = (keys[*row as usize], second(*row as usize))
-                    && pair <= (first, second_found)
+                    && pair <= fact
                 {
-                    if pair == (first, second_found) {
+                    if pair == fact {
                         out.from.push(*row);
                     }
                     *next += 1;
+                    if !unpaid.compared(*next, out) {
+                        return false;
+                    }
                 }
+                true
             });
         }
         let mut cursor = self.snapshot.cursor(self.id, order);
@@ -537,16 +594,26 @@ impl Walk<'_, '_> {
 /// The positions of keys in ascending order; equal keys in order of position.
 fn rows_by_key(keys: &[Cell], meter: &Meter) -> Result<Vec<u32>, QueryError> {
     let mut rows: Vec<u32> = (0..keys.len() as u32).collect();
-    if keys.is_sorted() {
-        return Ok(rows);
-    }
     if keys.len() <= FEW_KEYS {
         rows.sort_by_key(|row| keys[*row as usize]);
         return Ok(rows);
     }
+    let mut last = keys[0];
+    let mut is_sorted = true;
+    meter.in_blocks(keys.len(), |block| {
+        let block = &keys[block];
+        is_sorted = is_sorted && last <= block[0] && block.is_sorted();
+        last = block[block.len() - 1];
+    })?;
+    if is_sorted {
+        return Ok(rows);
+    }
     // Digits that are the same in all keys, as most are in cells of one type, need no pass.
-    let differing = keys.iter().fold(0, |bits, key| bits | (key.0 ^ keys[0].0));
-    let mut pairs: Vec<(u64, u32)> = keys.iter().map(|key| key.0).zip(rows).collect();
+    let mut differing = 0;
+    meter.in_blocks(keys.len(), |block| {
+        differing |= keys[block].iter().fold(0, |bits, key| bits | (key.0 ^ keys[0].0));
+    })?;
+    let mut pairs = meter.map(&rows, |row| (keys[*row as usize].0, *row))?;
     let mut sorted = vec![(0, 0); pairs.len()];
     for shift in (0..64).step_by(8).filter(|shift| differing >> shift & 0xff != 0) {
         let digit = |key: u64| (key >> shift & 0xff) as usize;
@@ -569,7 +636,7 @@ fn rows_by_key(keys: &[Cell], meter: &Meter) -> Result<Vec<u32>, QueryError> {
         }
         std::mem::swap(&mut pairs, &mut sorted);
     }
-    Ok(pairs.into_iter().map(|(_, row)| row).collect())
+    meter.map(&pairs, |(_, row)| *row)
 }
 
 #[cfg(test)]
@@ -579,7 +646,7 @@ mod tests {
 
     #[test]
     fn rows_come_in_the_order_of_their_keys() {
-        let meter = Meter::new(&crate::limits::Budget::unlimited());
+        let meter = Meter::new(&limits::Budget::unlimited());
         let spread = |row: u64| Cell(row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20 & 0x3ff_ffff);
         for n_keys in [0, 1, 100, 5_000] {
             let keys: Vec<Cell> = (0..n_keys).map(spread).collect();

@@ -8,12 +8,15 @@
 
 use std::ops::Range;
 
-use super::exact::{ExactSum, variance, variance_of_distances};
-use super::order::Ordered;
+use super::exact::{DistanceSpread, ExactSum, Spread};
+use super::meter::Meter;
+use super::order::{Ordered, sort, sort_distinct};
 use super::scratch::Scratch;
 use crate::answer::Output;
+use crate::error::QueryError;
 use crate::intern::Cell;
 use crate::program::Aggregate;
+use crate::sort::sort_by;
 use crate::value::{Number, Value};
 
 /// One column of grouped rows, and what its codes stand for.
@@ -36,36 +39,47 @@ impl<'g> Members<'g> {
         Members { ordered, source, scratch, integer_base }
     }
 
-    /// The aggregate of a group that is not empty; none where it has no result.
+    /// The aggregate of a group that is not empty; none where it has no result. A group may be
+    /// all rows there are, so limits are looked at for each block of its members.
     pub(super) fn aggregate(
         &self,
         function: Aggregate,
         n: Option<usize>,
         group: Range<usize>,
-    ) -> Option<Output> {
-        let value = match function {
-            Aggregate::Count => count(group.len()),
-            Aggregate::CountDistinct => count(self.distinct(group).len()),
-            Aggregate::Sum => Value::Number(self.sum(group)?.sum()?),
-            Aggregate::Avg => Value::Number(self.sum(group)?.mean()?),
-            Aggregate::Min => match n {
-                None => self.value(self.extreme(group, u64::min)?),
-                Some(n) => return Some(self.list(self.least(group, n, |code| code))),
-            },
-            Aggregate::Max => match n {
-                None => self.value(self.extreme(group, u64::max)?),
-                Some(n) => return Some(self.list(self.least(group, n, std::cmp::Reverse))),
-            },
-            Aggregate::Median => Value::Number(self.median(group)?),
-            Aggregate::Variance => Value::Number(self.variance(group)?),
-            Aggregate::Stddev => Value::double(self.variance(group)?.to_f64().sqrt()).ok()?,
-            Aggregate::Distinct => return Some(self.list(self.distinct(group))),
-            Aggregate::Sample | Aggregate::Rand => {
-                let values = self.distinct(group).into_iter().map(|code| self.value(code));
-                return draw(function, n, values.collect());
+        meter: &Meter,
+    ) -> Result<Option<Output>, QueryError> {
+        let number = |number: Option<Number>| number.map(Value::Number);
+        let value = match (function, n) {
+            (Aggregate::Count, _) => Some(count(group.len())),
+            (Aggregate::CountDistinct, _) => Some(count(self.distinct(group, meter)?.len())),
+            (Aggregate::Sum, _) => number(self.sum(group, meter)?.and_then(|sum| sum.sum())),
+            (Aggregate::Avg, _) => number(self.sum(group, meter)?.and_then(|sum| sum.mean())),
+            (Aggregate::Min, None) => self.extreme(group, u64::min, meter)?,
+            (Aggregate::Max, None) => self.extreme(group, u64::max, meter)?,
+            (Aggregate::Min, Some(n)) => {
+                let sorted = self.sorted(group, meter)?;
+                return self.list(&sorted[..n.min(sorted.len())], meter).map(Some);
+            }
+            (Aggregate::Max, Some(n)) => {
+                let mut sorted = self.sorted(group, meter)?;
+                sorted.reverse();
+                return self.list(&sorted[..n.min(sorted.len())], meter).map(Some);
+            }
+            (Aggregate::Median, _) => number(self.median(group, meter)?),
+            (Aggregate::Variance, _) => number(self.variance(group, meter)?),
+            (Aggregate::Stddev, _) => {
+                let variance = self.variance(group, meter)?;
+                variance.and_then(|variance| Value::double(variance.to_f64().sqrt()).ok())
+            }
+            (Aggregate::Distinct, _) => {
+                return self.list(&self.distinct(group, meter)?, meter).map(Some);
+            }
+            (Aggregate::Sample | Aggregate::Rand, _) => {
+                let values = self.values(&self.distinct(group, meter)?, meter)?;
+                return draw(function, n, values, meter);
             }
         };
-        Some(Output::Value(value))
+        Ok(value.map(Output::Value))
     }
 
     /// The cell of one row.
@@ -77,8 +91,12 @@ impl<'g> Members<'g> {
         self.ordered.coding(self.source).value(code, self.scratch)
     }
 
-    fn list(&self, codes: Vec<u64>) -> Output {
-        Output::List(codes.into_iter().map(|code| self.value(code)).collect())
+    fn values(&self, codes: &[u64], meter: &Meter) -> Result<Vec<Value>, QueryError> {
+        meter.map(codes, |code| self.value(*code))
+    }
+
+    fn list(&self, codes: &[u64], meter: &Meter) -> Result<Output, QueryError> {
+        Ok(Output::List(self.values(codes, meter)?))
     }
 
     fn number(&self, code: u64) -> Option<Number> {
@@ -88,88 +106,99 @@ impl<'g> Members<'g> {
         }
     }
 
-    fn codes(&self, group: Range<usize>) -> Vec<u64> {
-        let mut codes = Vec::with_capacity(group.len());
-        self.ordered.for_each_code(group, self.source, |code| codes.push(code));
-        codes
+    /// What adding the codes of a group one by one makes of nothing.
+    #[inline]
+    fn fold<Sum: Default>(
+        &self,
+        group: Range<usize>,
+        meter: &Meter,
+        mut add: impl FnMut(&mut Sum, u64),
+    ) -> Result<Sum, QueryError> {
+        let mut total = Sum::default();
+        meter.in_blocks_of(group, |block| {
+            // A sum of its own for each block stays in registers.
+            let mut sum = std::mem::take(&mut total);
+            self.ordered.for_each_code(block, self.source, |code| add(&mut sum, code));
+            total = sum;
+        })?;
+        Ok(total)
     }
 
-    fn distinct(&self, group: Range<usize>) -> Vec<u64> {
-        let mut codes = self.codes(group);
-        if !codes.is_sorted() {
-            codes.sort_unstable();
-        }
-        codes.dedup();
-        codes
+    fn codes(&self, group: Range<usize>, meter: &Meter) -> Result<Vec<u64>, QueryError> {
+        self.fold(group, meter, Vec::push)
     }
 
-    fn extreme(&self, group: Range<usize>, pick: impl Fn(u64, u64) -> u64) -> Option<u64> {
-        let mut found = None;
-        self.ordered.for_each_code(group, self.source, |code| {
-            found = Some(found.map_or(code, |found| pick(found, code)));
-        });
-        found
+    fn sorted(&self, group: Range<usize>, meter: &Meter) -> Result<Vec<u64>, QueryError> {
+        let bits = self.ordered.coding(self.source).bits();
+        sort(self.codes(group, meter)?, 0, bits, meter)
     }
 
-    /// The `n` least codes by a key, in its order.
-    fn least<Key: Ord>(&self, group: Range<usize>, n: usize, key: fn(u64) -> Key) -> Vec<u64> {
-        let mut codes = self.codes(group);
-        if n < codes.len() {
-            codes.select_nth_unstable_by_key(n, |code| key(*code));
-            codes.truncate(n);
-        }
-        codes.sort_unstable_by_key(|code| key(*code));
-        codes
+    fn distinct(&self, group: Range<usize>, meter: &Meter) -> Result<Vec<u64>, QueryError> {
+        let bits = self.ordered.coding(self.source).bits();
+        sort_distinct(self.codes(group, meter)?, bits, meter)
     }
 
-    fn sum(&self, group: Range<usize>) -> Option<ExactSum> {
+    fn extreme(
+        &self,
+        group: Range<usize>,
+        pick: impl Fn(u64, u64) -> u64,
+        meter: &Meter,
+    ) -> Result<Option<Value>, QueryError> {
+        let found = self.fold(group, meter, |found: &mut Option<u64>, code| {
+            *found = Some(found.map_or(code, |found| pick(found, code)));
+        })?;
+        Ok(found.map(|code| self.value(code)))
+    }
+
+    /// The same of the members as numbers; none where one is no number, which is enough for no
+    /// result.
+    fn fold_numbers<Sum: Default>(
+        &self,
+        group: Range<usize>,
+        meter: &Meter,
+        add: impl Fn(&mut Sum, Number),
+    ) -> Result<Option<Sum>, QueryError> {
+        let (sum, has_others) =
+            self.fold(group, meter, |(sum, has_others), code| match self.number(code) {
+                Some(number) => add(sum, number),
+                None => *has_others = true,
+            })?;
+        Ok((!has_others).then_some(sum))
+    }
+
+    fn sum(&self, group: Range<usize>, meter: &Meter) -> Result<Option<ExactSum>, QueryError> {
         let n_members = group.len() as u64;
         if let Some(base) = self.integer_base {
-            let mut distances = 0_u128;
-            self.ordered.for_each_code(group, self.source, |code| distances += u128::from(code));
-            return Some(ExactSum::of_distances(base, distances, n_members));
+            let distances = self.fold(group, meter, |sum, code| *sum += u128::from(code))?;
+            return Ok(Some(ExactSum::of_distances(base, distances, n_members)));
         }
-        let mut sum = Some(ExactSum::default());
-        self.ordered.for_each_code(group, self.source, |code| match self.number(code) {
-            Some(number) => sum.iter_mut().for_each(|sum| sum.add(number)),
-            None => sum = None,
-        });
-        sum
+        self.fold_numbers(group, meter, ExactSum::add)
     }
 
-    fn median(&self, group: Range<usize>) -> Option<Number> {
-        let middle = group.len() / 2;
-        let is_even = group.len().is_multiple_of(2);
-        if self.integer_base.is_none() {
-            // One member that is no number is enough for none.
-            let mut is_number = true;
-            self.ordered.for_each_code(group.clone(), self.source, |code| {
-                is_number &= self.number(code).is_some();
-            });
-            if !is_number {
-                return None;
+    fn median(&self, group: Range<usize>, meter: &Meter) -> Result<Option<Number>, QueryError> {
+        let are_integers = self.integer_base.is_some();
+        if !are_integers && self.fold_numbers(group.clone(), meter, |(), _| {})?.is_none() {
+            return Ok(None);
+        }
+        let sorted = self.sorted(group, meter)?;
+        let middle = sorted.len() / 2;
+        let upper = self.number(sorted[middle]);
+        if !sorted.len().is_multiple_of(2) {
+            return Ok(upper);
+        }
+        let lower = self.number(sorted[middle - 1]);
+        Ok(lower.zip(upper).and_then(|(lower, upper)| ExactSum::of([lower, upper]).mean()))
+    }
+
+    fn variance(&self, group: Range<usize>, meter: &Meter) -> Result<Option<Number>, QueryError> {
+        if self.integer_base.is_some() {
+            let spread = self.fold(group.clone(), meter, DistanceSpread::add)?;
+            if let Some(variance) = spread.variance() {
+                return Ok(variance);
             }
         }
-        let mut codes = self.codes(group);
-        let (below, upper, _) = codes.select_nth_unstable(middle);
-        let upper = self.number(*upper)?;
-        if !is_even {
-            return Some(upper);
-        }
-        let lower = self.number(below.iter().copied().max()?)?;
-        ExactSum::of([lower, upper]).mean()
-    }
-
-    fn variance(&self, group: Range<usize>) -> Option<Number> {
-        let codes = self.codes(group);
-        if self.integer_base.is_some()
-            && let Some(variance) = variance_of_distances(&codes)
-        {
-            return variance;
-        }
-        let numbers: Option<Vec<Number>> =
-            codes.into_iter().map(|code| self.number(code)).collect();
-        variance(&numbers?)
+        let spread = self.fold_numbers(group, meter, Spread::add)?;
+        Ok(spread.and_then(|spread| spread.variance()))
     }
 }
 
@@ -179,39 +208,56 @@ fn count(n: usize) -> Value {
 
 /// Draws from different values in their order by a hash of them, so that one group always gives one answer: `(sample n ?x)`
 /// different values, `(rand ?x)` one value, `(rand n ?x)` n values with repeats.
-fn draw(function: Aggregate, n: Option<usize>, mut values: Vec<Value>) -> Option<Output> {
-    match (function, n) {
-        (Aggregate::Sample, n) => {
-            values.sort_by_cached_key(|value| *blake3::hash(&value.to_canonical()).as_bytes());
-            values.truncate(n.unwrap_or(1));
-            values.sort_unstable();
-            Some(Output::List(values))
-        }
-        (_, n) => {
-            let pick = picker(&values);
-            match n {
-                None => pick(0).map(Output::Value),
-                Some(n) => Some(Output::List((0..n as u64).filter_map(pick).collect())),
-            }
-        }
+fn draw(
+    function: Aggregate,
+    n: Option<usize>,
+    values: Vec<Value>,
+    meter: &Meter,
+) -> Result<Option<Output>, QueryError> {
+    if function == Aggregate::Sample {
+        return sample(n.unwrap_or(1), &values, meter).map(Some);
     }
+    let pick = picker(&values, meter)?;
+    let Some(n) = n else { return Ok(pick(0).map(Output::Value)) };
+    let mut picked = Vec::new();
+    for index in 0..n {
+        picked.extend(pick(index as u64));
+        meter.check_at(index)?;
+    }
+    Ok(Some(Output::List(picked)))
+}
+
+/// Those of some different values, which ascend, that have the least hashes.
+fn sample(n: usize, values: &[Value], meter: &Meter) -> Result<Output, QueryError> {
+    let hash = |value: &Value| *blake3::hash(&value.to_canonical()).as_bytes();
+    let hashes = meter.map(values, hash)?;
+    let by_hash = |a: &usize, b: &usize| hashes[*a].cmp(&hashes[*b]);
+    let mut drawn = sort_by((0..values.len()).collect(), by_hash, || meter.check())?;
+    drawn.truncate(n);
+    let drawn = sort_by(drawn, Ord::cmp, || meter.check())?;
+    Ok(Output::List(meter.map(&drawn, |index| values[*index].clone())?))
 }
 
 /// Picks any one of the values for each number, all of them equally often.
-fn picker(values: &[Value]) -> impl Fn(u64) -> Option<Value> {
+fn picker<'v>(
+    values: &'v [Value],
+    meter: &Meter,
+) -> Result<impl Fn(u64) -> Option<Value> + use<'v>, QueryError> {
     let mut hasher = blake3::Hasher::new();
-    for value in values {
-        let bytes = value.to_canonical();
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
-    }
+    meter.in_blocks(values.len(), |block| {
+        for value in &values[block] {
+            let bytes = value.to_canonical();
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(&bytes);
+        }
+    })?;
     let seed = *hasher.finalize().as_bytes();
-    move |number| {
+    Ok(move |number: u64| {
         let hash = blake3::keyed_hash(&seed, &number.to_le_bytes());
         let first = *hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
         let index = u64::from_le_bytes(first).checked_rem(values.len() as u64)?;
         values.get(index as usize).cloned()
-    }
+    })
 }
 
 #[cfg(test)]
@@ -219,10 +265,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::eval::meter::Meter;
+    use crate::eval::meter::tests::n_looks;
     use crate::eval::order::{Found, Source};
     use crate::intern::Dictionary;
-    use crate::limits::Budget;
+    use crate::limits::{BLOCK, Budget};
 
     fn aggregate(function: Aggregate, n: Option<usize>, values: Vec<Value>) -> Option<Output> {
         let dictionary = Dictionary::default();
@@ -232,11 +278,48 @@ mod tests {
         let (scratch, meter) = (Scratch::new(&dictionary), Meter::new(&Budget::unlimited()));
         let (ordered, starts) = found.group(&[], &scratch, &meter).expect("there is no limit");
         assert_eq!(starts, [0]);
-        Members::new(&ordered, 0, &scratch).aggregate(function, n, 0..n_rows)
+        let members = Members::new(&ordered, 0, &scratch);
+        members.aggregate(function, n, 0..n_rows, &meter).expect("there is no limit")
     }
 
     fn of(function: Aggregate, n: Option<usize>, values: &[i64]) -> Option<Output> {
         aggregate(function, n, values.iter().map(|value| Value::int(*value)).collect())
+    }
+
+    /// However large a group is, no aggregate goes through more than a block of it unasked.
+    #[test]
+    fn limits_are_looked_at_within_one_group() {
+        let n_rows = 20 * BLOCK;
+        let spread = |row: usize| row * 7_919 % n_rows;
+        let integer = |row| Value::int(spread(row) as i64);
+        let double = |row| Value::double(spread(row) as f64 + 0.5).expect("finite");
+        let makes: [&dyn Fn(usize) -> Value; 2] = [&integer, &double];
+        for make in makes {
+            let dictionary = Dictionary::default();
+            let cells = (0..n_rows).map(|row| dictionary.intern(&make(row))).collect();
+            let found = Found { n_rows, sources: vec![Source::Cells(cells)], elements: vec![0] };
+            let (scratch, meter) = (Scratch::new(&dictionary), Meter::new(&Budget::unlimited()));
+            let (ordered, _) = found.group(&[], &scratch, &meter).expect("there is no limit");
+            let members = Members::new(&ordered, 0, &scratch);
+            let n_and_passes = [
+                (Aggregate::CountDistinct, None, 2),
+                (Aggregate::Sum, None, 1),
+                (Aggregate::Avg, None, 1),
+                (Aggregate::Min, None, 1),
+                (Aggregate::Max, Some(n_rows), 3),
+                (Aggregate::Median, None, 2),
+                (Aggregate::Variance, None, 1),
+                (Aggregate::Stddev, None, 1),
+                (Aggregate::Distinct, None, 3),
+                (Aggregate::Sample, Some(n_rows), 4),
+                (Aggregate::Rand, Some(n_rows), 3),
+            ];
+            for (function, n, n_passes) in n_and_passes {
+                let looks =
+                    n_looks(|meter| members.aggregate(function, n, 0..n_rows, meter).map(drop));
+                assert!(looks >= n_passes * 20, "{function:?}: {looks} looks in {n_passes} passes");
+            }
+        }
     }
 
     #[test]

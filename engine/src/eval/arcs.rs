@@ -94,32 +94,49 @@ impl Arcs {
     }
 
     /// The arcs of `n_nodes` nodes from pairs in any order, by counting.
-    pub(super) fn of_pairs(n_nodes: usize, pairs: &[(u32, u32)]) -> Arcs {
+    pub(super) fn of_pairs(
+        n_nodes: usize,
+        pairs: &[(u32, u32)],
+        meter: &Meter,
+    ) -> Result<Arcs, QueryError> {
         assert!(pairs.len() < u32::MAX as usize, "fewer than 2^32 arcs fit memory");
+        meter.room_for(((2 * n_nodes + pairs.len()) * size_of::<u32>()) as u64)?;
         let mut starts = vec![0_u32; n_nodes + 1];
-        for (from, _) in pairs {
-            starts[*from as usize + 1] += 1;
-        }
-        for node in 0..n_nodes {
-            starts[node + 1] += starts[node];
-        }
+        meter.in_blocks(pairs.len(), |block| {
+            for (from, _) in &pairs[block] {
+                starts[*from as usize + 1] += 1;
+            }
+        })?;
+        meter.in_blocks(n_nodes, |block| {
+            for node in block {
+                starts[node + 1] += starts[node];
+            }
+        })?;
         let mut next = starts.clone();
         let mut targets = vec![0; pairs.len()];
-        for (from, to) in pairs {
-            let place = &mut next[*from as usize];
-            targets[*place as usize] = *to;
-            *place += 1;
-        }
-        Arcs { starts, targets }
+        meter.in_blocks(pairs.len(), |block| {
+            for (from, to) in &pairs[block] {
+                let place = &mut next[*from as usize];
+                targets[*place as usize] = *to;
+                *place += 1;
+            }
+        })?;
+        Ok(Arcs { starts, targets })
     }
 
     /// The same arcs the other way round, to `n_nodes` nodes.
-    pub(super) fn transpose(&self, n_nodes: usize) -> Arcs {
+    pub(super) fn transpose(&self, n_nodes: usize, meter: &Meter) -> Result<Arcs, QueryError> {
         let mut pairs = Vec::with_capacity(self.targets.len());
         for from in 0..self.n_followed() {
-            pairs.extend(self.of(from).iter().map(|to| (*to, from as u32)));
+            for targets in self.of(from).chunks(BLOCK as usize) {
+                pairs.extend(targets.iter().map(|to| (*to, from as u32)));
+                if targets.len() == BLOCK as usize {
+                    meter.check()?;
+                }
+            }
+            meter.check_at(from)?;
         }
-        Arcs::of_pairs(n_nodes, &pairs)
+        Arcs::of_pairs(n_nodes, &pairs, meter)
     }
 }
 
@@ -130,19 +147,18 @@ pub(super) struct Toll<'m> {
 }
 
 impl Toll<'_> {
+    /// Takes note of one more fact; `n_bytes` says what is taken by now, when it is time to ask.
     #[inline]
-    pub(super) fn pass(&mut self) -> ControlFlow<QueryError> {
+    pub(super) fn pass(&mut self, n_bytes: impl FnOnce() -> u64) -> ControlFlow<QueryError> {
         self.n_unpaid += 1;
-        if self.n_unpaid < BLOCK { ControlFlow::Continue(()) } else { self.pay() }
+        if self.n_unpaid < BLOCK { ControlFlow::Continue(()) } else { self.pay(n_bytes()) }
     }
 
     #[inline(never)]
-    fn pay(&mut self) -> ControlFlow<QueryError> {
+    fn pay(&mut self, n_bytes: u64) -> ControlFlow<QueryError> {
         let n_facts = std::mem::take(&mut self.n_unpaid);
-        match self.meter.read_facts(n_facts) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        let paid = self.meter.read_facts(n_facts).and_then(|()| self.meter.room_for(n_bytes));
+        paid.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 }
 
@@ -216,7 +232,7 @@ impl Evaluator<'_> {
             if is_new {
                 self.complete(rule)?;
             }
-            let n_bytes = self.tables[table].prepare(&[column]);
+            let n_bytes = self.tables[table].prepare(&[column], &self.meter)?;
             self.meter.hold(n_bytes)?;
             tables.push(Some(table));
         }
@@ -240,7 +256,7 @@ impl Evaluator<'_> {
         let mut toll = Toll { meter: &mut self.meter, n_unpaid: 0 };
         let mut take = |to: Cell| {
             arcs.targets.push(nodes.number(to));
-            toll.pass()
+            toll.pass(|| arcs.n_bytes() + nodes.n_bytes())
         };
         let flow = match way {
             Way::Values(id) => snapshot.for_each_value(id, cell, take),
@@ -297,7 +313,10 @@ impl Evaluator<'_> {
                     None => sources.number(to),
                 };
                 pairs.push((source, target));
-                toll.pass()
+                toll.pass(|| {
+                    let targets = targets.as_ref().map_or(0, |targets| targets.n_bytes());
+                    n_bytes(pairs.len()) + sources.n_bytes() + targets
+                })
             };
             let flow = match *way {
                 Way::Values(id) => snapshot.for_each_fact(id, Order::ByEntity, take),
@@ -337,5 +356,35 @@ impl Evaluator<'_> {
             self.follow(ways, &level, arcs, nodes)?;
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::eval::meter::tests::n_looks;
+    use crate::limits::Budget;
+
+    #[test]
+    fn arcs_lead_where_the_pairs_say_and_back() {
+        let meter = Meter::new(&Budget::unlimited());
+        let arcs = Arcs::of_pairs(4, &[(2, 0), (0, 3), (2, 1), (2, 0)], &meter).unwrap();
+        let of = |arcs: &Arcs| (0..4).map(|node| arcs.of(node).to_vec()).collect::<Vec<_>>();
+        assert_eq!(of(&arcs), [vec![3], vec![], vec![0, 1, 0], vec![]]);
+        assert_eq!(of(&arcs.transpose(4, &meter).unwrap()), [vec![2, 2], vec![2], vec![], vec![0]]);
+    }
+
+    #[test]
+    fn limits_are_looked_at_for_each_block_of_arcs() {
+        let n_pairs = 50 * BLOCK as u32;
+        // One node has all arcs, or each has one.
+        for from in [|_| 0, |index| index] {
+            let pairs: Vec<(u32, u32)> = (0..n_pairs).map(|index| (from(index), index)).collect();
+            let made = |meter: &Meter| Arcs::of_pairs(n_pairs as usize, &pairs, meter);
+            assert!(n_looks(|meter| made(meter)) >= 150, "pairs twice, and all nodes");
+            let arcs = made(&Meter::new(&Budget::unlimited())).unwrap();
+            assert!(n_looks(|meter| arcs.transpose(n_pairs as usize, meter)) >= 200);
+        }
     }
 }

@@ -13,15 +13,13 @@
 //!
 //! A wave of pairs is a round, as it is where rules are evaluated without knowing their structure.
 
-use rustc_hash::FxHashSet;
-
 use super::Evaluator;
 use super::arcs::{Arcs, Ways};
-use super::meter::Unpaid;
+use super::meter::{BLOCK, Meter, Unpaid};
 use super::nodes::Nodes;
 use super::reached::Reached;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash, KeyedSet};
 use crate::program::recursion::{Recursion, Step};
 
 /// Below so many bytes a matrix of bits is always used.
@@ -51,16 +49,20 @@ impl Turn {
 }
 
 /// A set of pairs of dense numbers, with its members in order of arrival.
-#[derive(Default)]
 struct Pairs {
     list: Vec<(u32, u32)>,
     /// The seconds of each first, as bits; empty once hashed.
     rows: Vec<Vec<u64>>,
     n_words: usize,
-    hashed: Option<FxHashSet<(u32, u32)>>,
+    hashed: Option<KeyedSet<(u32, u32)>>,
+    hash: CellHash,
 }
 
 impl Pairs {
+    fn new(hash: CellHash) -> Pairs {
+        Pairs { list: Vec::new(), rows: Vec::new(), n_words: 0, hashed: None, hash }
+    }
+
     /// Adds (x, y) for each y, of which there are less than `n_ends` now.
     fn insert_all(&mut self, x: u32, ys: &[u32], n_ends: usize) {
         if let Some(hashed) = &mut self.hashed {
@@ -90,7 +92,9 @@ impl Pairs {
     fn consider_hashing(&mut self) {
         let n_bytes = self.n_words * size_of::<u64>();
         if n_bytes > BITS_BYTES_MIN && n_bytes > self.list.len() * BITS_BYTES_PER_PAIR {
-            self.hashed = Some(self.list.iter().copied().collect());
+            let mut hashed = KeyedSet::with_capacity_and_hasher(self.list.len(), self.hash);
+            hashed.extend(self.list.iter().copied());
+            self.hashed = Some(hashed);
             (self.rows, self.n_words) = (Vec::new(), 0);
         }
     }
@@ -114,7 +118,7 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let base = self.open(&if forward { recursion.base.clone() } else { recursion.base.flip() });
         let mut turns: Vec<Turn> = steps.iter().map(|step| self.turn(step, forward)).collect();
-        let (mut starts, mut ends) = (Nodes::default(), Nodes::default());
+        let (mut starts, mut ends) = (Nodes::new(self.cell_hash()), Nodes::new(self.cell_hash()));
         let base = match sources {
             None => self.read_whole(&base, &mut turns, &mut starts, &mut ends)?,
             Some(sources) => {
@@ -130,7 +134,7 @@ impl Evaluator<'_> {
         let pairs = self.carry(&base, &mut turns, starts.len(), &mut ends)?;
         let n_bytes = pairs.n_bytes();
         self.meter.hold(n_bytes)?;
-        let arcs = Arcs::of_pairs(starts.len(), &pairs.list);
+        let arcs = Arcs::of_pairs(starts.len(), &pairs.list, &self.meter)?;
         drop(pairs);
         for (index, start) in starts.cells().iter().enumerate() {
             let is_asked = sources.is_some();
@@ -175,11 +179,12 @@ impl Evaluator<'_> {
         for turn in &mut *turns {
             if let Some(near) = &turn.near {
                 let pairs = self.scan(near, starts, None)?;
-                turn.back = Arcs::of_pairs(starts.len(), &swap(pairs));
+                let turned = swap(pairs, &self.meter)?;
+                turn.back = Arcs::of_pairs(starts.len(), &turned, &self.meter)?;
             }
             if let Some(far) = &turn.far {
                 let pairs = self.scan(far, ends, None)?;
-                turn.far_arcs = Arcs::of_pairs(ends.len(), &pairs);
+                turn.far_arcs = Arcs::of_pairs(ends.len(), &pairs, &self.meter)?;
                 turn.far_of = (0..turn.far_arcs.n_followed() as u32).collect();
             }
         }
@@ -187,7 +192,7 @@ impl Evaluator<'_> {
         for turn in turns {
             turn.far_of.resize(ends.len(), turn.far_arcs.n_followed() as u32);
         }
-        Ok(Arcs::of_pairs(starts.len(), &base))
+        Arcs::of_pairs(starts.len(), &base, &self.meter)
     }
 
     /// Reads what leads from the nodes asked for into the recursion.
@@ -206,7 +211,7 @@ impl Evaluator<'_> {
             }
         }
         for (turn, arcs) in turns.iter_mut().zip(&near) {
-            turn.back = arcs.transpose(starts.len());
+            turn.back = arcs.transpose(starts.len(), &self.meter)?;
         }
         Ok(())
     }
@@ -219,11 +224,14 @@ impl Evaluator<'_> {
         n_starts: usize,
         ends: &mut Nodes,
     ) -> Result<Pairs, QueryError> {
-        let mut pairs = Pairs::default();
+        let mut pairs = Pairs::new(self.cell_hash());
         for start in 0..n_starts {
-            let n_before = pairs.list.len();
-            pairs.insert_all(start as u32, base.of(start), ends.len());
-            self.meter.made_rows((pairs.list.len() - n_before) as u64)?;
+            for seconds in base.of(start).chunks(BLOCK as usize) {
+                let n_before = pairs.list.len();
+                pairs.insert_all(start as u32, seconds, ends.len());
+                self.meter.made_rows((pairs.list.len() - n_before) as u64)?;
+                self.meter.went_through_nodes(seconds.len() as u64)?;
+            }
         }
         let (mut n_carried, mut n_rounds) = (0, 0);
         while n_carried < pairs.list.len() {
@@ -243,10 +251,12 @@ impl Evaluator<'_> {
                     }
                     let xs = if turn.near.is_some() { turn.back.of(a as usize) } else { &only_a };
                     for x in xs {
-                        pairs.insert_all(*x, ys, ends.len());
-                        if unpaid.met(ys.len()) {
-                            unpaid.pay(pairs.list.len(), &mut self.meter)?;
-                            self.meter.room_for(pairs.n_bytes())?;
+                        for ys in ys.chunks(BLOCK as usize) {
+                            pairs.insert_all(*x, ys, ends.len());
+                            if unpaid.met(ys.len()) {
+                                unpaid.pay(pairs.list.len(), &mut self.meter)?;
+                                self.meter.room_for(pairs.n_bytes())?;
+                            }
                         }
                     }
                 }
@@ -282,9 +292,10 @@ impl Evaluator<'_> {
     }
 }
 
-fn swap(mut pairs: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    for pair in &mut pairs {
+fn swap(mut pairs: Vec<(u32, u32)>, meter: &Meter) -> Result<Vec<(u32, u32)>, QueryError> {
+    for (index, pair) in pairs.iter_mut().enumerate() {
         *pair = (pair.1, pair.0);
+        meter.check_at(index)?;
     }
-    pairs
+    Ok(pairs)
 }

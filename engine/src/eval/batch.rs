@@ -10,15 +10,13 @@
 //! Invariants: all columns have one length; a variable has one column. Ages, indexes and the sets
 //! that tables keep are left out: see `rows` and `table`.
 
-use std::hash::Hasher;
-
 use hashbrown::HashTable;
-use rustc_hash::FxHasher;
 
 use super::meter::Meter;
 use super::rows::CELL_BYTES;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash};
+use crate::limits::BLOCK;
 use crate::program::Var;
 
 /// Batches up to this size are merged without a look at a sample.
@@ -112,29 +110,33 @@ impl Rows {
     }
 
     /// The rows that `matches` continue, with the cells they add, as far as they are live.
-    pub(crate) fn continued(mut self, mut matches: Matches, live: &[Var]) -> Rows {
+    pub(crate) fn continued(
+        mut self,
+        mut matches: Matches,
+        live: &[Var],
+        meter: &Meter,
+    ) -> Result<Rows, QueryError> {
         let from = &matches.from;
-        let is_identity =
-            from.len() == self.n_rows && from.iter().zip(0..).all(|(row, index)| *row == index);
+        let is_identity = from.len() == self.n_rows && counts_up(from, meter)?;
         let columns = live.iter().map(|var| {
             if let Some(added) = matches.vars.iter().position(|other| other == var) {
-                return std::mem::take(&mut matches.cells[added]);
+                return Ok(std::mem::take(&mut matches.cells[added]));
             }
             let column = self.vars.iter().position(|other| other == var);
             let column = column.expect("a live variable was bound before or is bound now");
             if is_identity {
-                return std::mem::take(&mut self.columns[column]);
+                return Ok(std::mem::take(&mut self.columns[column]));
             }
             let cells = &self.columns[column];
-            from.iter().map(|row| cells[*row as usize]).collect()
+            meter.map(from, |row| cells[*row as usize])
         });
-        let columns: Vec<Vec<Cell>> = columns.collect();
-        Rows { vars: live.to_vec(), n_rows: from.len(), columns, is_set: self.is_set }
+        let columns: Vec<Vec<Cell>> = columns.collect::<Result<_, _>>()?;
+        Ok(Rows { vars: live.to_vec(), n_rows: from.len(), columns, is_set: self.is_set })
     }
 
     /// Merges equal rows, where there seem to be enough of them to pay for looking. The first of
     /// equal rows stays where it is.
-    pub(crate) fn merge_equal(self, meter: &Meter) -> Result<Rows, QueryError> {
+    pub(crate) fn merge_equal(self, hash: CellHash, meter: &Meter) -> Result<Rows, QueryError> {
         if self.columns.is_empty() {
             let n_rows = self.n_rows.min(1);
             return Ok(Rows { n_rows, is_set: true, ..self });
@@ -142,24 +144,24 @@ impl Rows {
         if self.is_set {
             return Ok(self);
         }
-        if self.n_rows > SAMPLE && !self.seems_repetitive(meter)? {
+        if self.n_rows > SAMPLE && !self.seems_repetitive(hash, meter)? {
             return Ok(self);
         }
-        let first = self.first_of_equal(0..self.n_rows, meter)?;
+        let first = self.first_of_equal(0..self.n_rows, hash, meter)?;
         let set = Rows { is_set: true, ..self };
         if first.len() == set.n_rows {
             return Ok(set);
         }
         let live = set.vars.clone();
-        Ok(set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live))
+        set.continued(Matches { from: first, vars: Vec::new(), cells: Vec::new() }, &live, meter)
     }
 
     /// Whether fewer than half of the rows seem to be different, by a sample of them: `d` repeated
     /// ones among `k` drawn from `n` different rows are expected where `k² = 2nd`.
-    fn seems_repetitive(&self, meter: &Meter) -> Result<bool, QueryError> {
+    fn seems_repetitive(&self, hash: CellHash, meter: &Meter) -> Result<bool, QueryError> {
         let step = self.n_rows / SAMPLE;
         let sample = (0..SAMPLE).map(|index| index * step);
-        let n_repeated = SAMPLE - self.first_of_equal(sample, meter)?.len();
+        let n_repeated = SAMPLE - self.first_of_equal(sample, hash, meter)?.len();
         Ok(SAMPLE * SAMPLE < n_repeated * self.n_rows)
     }
 
@@ -167,13 +169,10 @@ impl Rows {
     fn first_of_equal(
         &self,
         rows: impl ExactSizeIterator<Item = usize>,
+        hash: CellHash,
         meter: &Meter,
     ) -> Result<Vec<u32>, QueryError> {
-        let hash = |row: usize| {
-            let mut hasher = FxHasher::default();
-            self.columns.iter().for_each(|column| hasher.write_u64(column[row].0));
-            hasher.finish()
-        };
+        let hash = |row: usize| hash.of(self.columns.iter().map(|column| column[row]));
         let equal = |a: usize, b: usize| self.columns.iter().all(|column| column[a] == column[b]);
         let mut seen: HashTable<u32> = HashTable::new();
         let mut first = Vec::new();
@@ -192,6 +191,17 @@ impl Rows {
         }
         Ok(first)
     }
+}
+
+/// Whether numbers count up from 0.
+fn counts_up(numbers: &[u32], meter: &Meter) -> Result<bool, QueryError> {
+    for (block, first) in numbers.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+        if block.iter().zip(first..).any(|(number, index)| *number != index) {
+            return Ok(false);
+        }
+        meter.check_at(first as usize + block.len() - 1)?;
+    }
+    Ok(true)
 }
 
 /// What a step finds for the rows of a batch: for each result the row it continues, and the cells
@@ -222,6 +232,7 @@ impl Matches {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::eval::meter::tests::n_looks;
     use crate::limits::Budget;
 
     fn meter() -> Meter {
@@ -245,25 +256,53 @@ mod tests {
         let mut matches = Matches::new(vec![Var(7)]);
         matches.from = vec![0, 2, 2];
         matches.cells = vec![vec![Cell(5), Cell(6), Cell(7)]];
-        let rows = batch(&[[1, 10], [2, 20], [3, 30]]).continued(matches, &[Var(7), Var(1)]);
+        let rows = batch(&[[1, 10], [2, 20], [3, 30]]);
+        let rows = rows.continued(matches, &[Var(7), Var(1)], &meter()).unwrap();
         assert_eq!(rows.vars(), [Var(7), Var(1)]);
         assert_eq!((cells(&rows, 7), cells(&rows, 1)), (vec![5, 6, 7], vec![10, 30, 30]));
     }
 
     #[test]
+    fn limits_are_looked_at_while_rows_go_on() {
+        let rows: Vec<[u64; 2]> = (0..20 * BLOCK as u64).map(|row| [row, row]).collect();
+        let matches = |turned: bool| {
+            let mut matches = Matches::new(Vec::new());
+            let last = rows.len() as u32 - 1;
+            matches.from = (0..=last).map(|row| if turned { last - row } else { row }).collect();
+            matches
+        };
+        let looks = |turned| {
+            n_looks(|meter| batch(&rows).continued(matches(turned), &[Var(0), Var(1)], meter))
+        };
+        assert!(looks(true) >= 2 * 20, "both columns are gathered");
+        assert!(looks(false) >= 20, "the rows are seen to be the same");
+    }
+
+    #[test]
     fn equal_rows_are_merged_and_the_first_stays() {
-        let rows = batch(&[[1, 2], [3, 4], [1, 2], [1, 3], [3, 4]]).merge_equal(&meter()).unwrap();
+        let rows = batch(&[[1, 2], [3, 4], [1, 2], [1, 3], [3, 4]])
+            .merge_equal(CellHash::default(), &meter())
+            .unwrap();
         assert_eq!((cells(&rows, 0), cells(&rows, 1)), (vec![1, 3, 1], vec![2, 4, 3]));
         let mut nothing = Rows::unit();
         nothing.push(&[]);
-        assert_eq!(nothing.maybe_repeated().merge_equal(&meter()).unwrap().len(), 1);
+        assert_eq!(
+            nothing.maybe_repeated().merge_equal(CellHash::default(), &meter()).unwrap().len(),
+            1
+        );
     }
 
     #[test]
     fn large_batches_are_merged_where_a_sample_repeats() {
         let repeating: Vec<[u64; 2]> = (0..10_000).map(|row| [row % 100, 0]).collect();
-        assert_eq!(batch(&repeating).merge_equal(&meter()).unwrap().len(), 100);
+        assert_eq!(
+            batch(&repeating).merge_equal(CellHash::default(), &meter()).unwrap().len(),
+            100
+        );
         let different: Vec<[u64; 2]> = (0..10_000).map(|row| [row, row]).collect();
-        assert_eq!(batch(&different).merge_equal(&meter()).unwrap().len(), 10_000);
+        assert_eq!(
+            batch(&different).merge_equal(CellHash::default(), &meter()).unwrap().len(),
+            10_000
+        );
     }
 }

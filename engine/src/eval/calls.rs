@@ -66,7 +66,8 @@ impl Evaluator<'_> {
         let mut out = emit.matches();
         let mut index = None;
         if !known.is_empty() {
-            let (number, n_bytes) = self.tables[table].answers.prepare_index(&known);
+            let (number, n_bytes) =
+                self.tables[table].answers.prepare_index(&known, &self.meter)?;
             self.meter.hold(n_bytes)?;
             index = Some(number);
         }

@@ -91,13 +91,14 @@ impl Evaluator<'_> {
             demand.recent().map(|position| demand.row(position).to_vec()).collect();
         match columns[..] {
             [] => {
-                let mut groups = Reached::new(usize::from(!leads_forward(recursion)));
+                let mut groups =
+                    Reached::new(usize::from(!leads_forward(recursion)), self.cell_hash());
                 self.reach_all(recursion, &mut groups)?;
                 self.keep_groups(table, groups, 0)
             }
             [column] => {
                 let groups = self.tables[table].reached.take();
-                let mut groups = groups.unwrap_or_else(|| Reached::new(column));
+                let mut groups = groups.unwrap_or_else(|| Reached::new(column, self.cell_hash()));
                 let n_bytes_before = groups.n_bytes();
                 let sources: Vec<Cell> =
                     asked.iter().map(|key| key[0]).filter(|source| !groups.has(*source)).collect();
@@ -126,11 +127,11 @@ impl Evaluator<'_> {
         }
         let Hops { first, step, .. } = Hops::of(recursion, leads_forward(recursion));
         let first = first.expect("the way round was chosen that has a first hop");
-        let (mut nodes, mut origins) = (Nodes::default(), Nodes::default());
+        let (mut nodes, mut origins) = (Nodes::new(self.cell_hash()), Nodes::new(self.cell_hash()));
         let step_ways = self.open(&step);
         let pairs = self.scan(&step_ways, &mut nodes, None)?;
         if first == step {
-            let arcs = Arcs::of_pairs(nodes.len(), &pairs);
+            let arcs = Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?;
             drop(pairs);
             let components = Components::of(&arcs, nodes.len(), &mut self.meter)?;
             let search = Search::new(arcs, nodes, Graph::Components(components), None);
@@ -139,9 +140,9 @@ impl Evaluator<'_> {
         }
         let first_ways = self.open(&first);
         let seeds = self.scan(&first_ways, &mut origins, Some(&mut nodes))?;
-        let arcs = Arcs::of_pairs(nodes.len(), &pairs);
+        let arcs = Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?;
         let components = Components::of(&arcs, nodes.len(), &mut self.meter)?;
-        let seeds = Arcs::of_pairs(origins.len(), &seeds);
+        let seeds = Arcs::of_pairs(origins.len(), &seeds, &self.meter)?;
         let search = Search::new(seeds, nodes, Graph::Components(components), None);
         self.reach_each(search, origins.cells(), false, groups)
     }
@@ -220,14 +221,14 @@ impl Evaluator<'_> {
         let n_lookups_max = self.n_facts_of(&step).map(|n_facts| {
             usize::try_from((n_facts / FACTS_PER_LOOKUP).max(LOOKUPS_MIN)).unwrap_or(usize::MAX)
         });
-        let (mut nodes, mut arcs) = (Nodes::default(), Arcs::new());
+        let (mut nodes, mut arcs) = (Nodes::new(self.cell_hash()), Arcs::new());
         let mut seeds = self.seeds(first.as_ref(), sources, &mut nodes)?;
         let is_met = self.explore(&step, &mut arcs, &mut nodes, n_lookups_max)?;
         if !is_met {
-            nodes = Nodes::default();
+            nodes = Nodes::new(self.cell_hash());
             let pairs = self.scan(&step, &mut nodes, None)?;
             seeds = self.seeds(first.as_ref(), sources, &mut nodes)?;
-            arcs = Arcs::of_pairs(nodes.len(), &pairs);
+            arcs = Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?;
         }
         let last = match last {
             Some(ways) => Some(self.last_hops(&ways, &mut nodes, is_met)?),
@@ -270,10 +271,10 @@ impl Evaluator<'_> {
         nodes: &mut Nodes,
         is_met: bool,
     ) -> Result<(Arcs, Nodes), QueryError> {
-        let mut reached = Nodes::default();
+        let mut reached = Nodes::new(self.cell_hash());
         if !is_met && !ways.ask_rules() {
             let pairs = self.scan(ways, nodes, Some(&mut reached))?;
-            return Ok((Arcs::of_pairs(nodes.len(), &pairs), reached));
+            return Ok((Arcs::of_pairs(nodes.len(), &pairs, &self.meter)?, reached));
         }
         let mut arcs = Arcs::new();
         for cells in nodes.cells().to_vec().chunks(BLOCK as usize) {
@@ -302,7 +303,7 @@ impl Evaluator<'_> {
             asked.iter().map(|pair| (pair[near], pair[far])).collect();
         wanted.sort_unstable();
         if let Form::Around(steps) = &recursion.form {
-            let mut reached = Reached::new(near);
+            let mut reached = Reached::new(near, self.cell_hash());
             self.around(recursion, steps, forward, Some(&sources), &mut reached)?;
             self.meter.room_for(reached.n_bytes())?;
             for source in &sources {

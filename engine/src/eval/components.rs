@@ -173,7 +173,8 @@ mod tests {
 
     fn components(n_nodes: usize, pairs: &[(u32, u32)]) -> Components {
         let mut meter = Meter::new(&Budget::unlimited());
-        Components::of(&Arcs::of_pairs(n_nodes, pairs), n_nodes, &mut meter).unwrap()
+        let arcs = Arcs::of_pairs(n_nodes, pairs, &meter).unwrap();
+        Components::of(&arcs, n_nodes, &mut meter).unwrap()
     }
 
     #[test]

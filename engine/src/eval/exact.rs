@@ -164,35 +164,71 @@ fn parts(double: f64) -> (bool, u64, u32) {
     (bits >> 63 == 1, mantissa, shift)
 }
 
-/// The population variance of integers that are given by their distances from one of them, which
-/// have the same; outside none where that does not fit 128 bits.
-pub(crate) fn variance_of_distances(distances: &[u64]) -> Option<Option<Number>> {
-    let n_numbers = distances.len() as u128;
-    if n_numbers == 0 {
-        return Some(None);
-    }
-    let mut sum = 0_u128;
-    let mut squares = 0_u128;
-    for distance in distances {
-        let distance = u128::from(*distance);
-        sum = sum.checked_add(distance)?;
-        squares = squares.checked_add(distance.checked_mul(distance)?)?;
-    }
-    let numerator = squares.checked_mul(n_numbers)?.checked_sub(sum.checked_mul(sum)?)?;
-    Some(ratio(&BigInt::from(numerator), &BigInt::from(n_numbers * n_numbers)))
+/// What the population variance is made of, for integers that are given by their distances from
+/// one of them: distances have the same variance.
+#[derive(Debug)]
+pub(crate) struct DistanceSpread {
+    n_numbers: u128,
+    sum: u128,
+    /// None once it does not fit.
+    squares: Option<u128>,
 }
 
-/// The population variance, `(n Σx² − (Σx)²) / n²`, rounded once; none of nothing.
-pub(crate) fn variance(numbers: &[Number]) -> Option<Number> {
-    if numbers.is_empty() {
-        return None;
+impl Default for DistanceSpread {
+    fn default() -> DistanceSpread {
+        DistanceSpread { n_numbers: 0, sum: 0, squares: Some(0) }
     }
-    let n_numbers = BigInt::from(numbers.len());
-    let in_units: Vec<BigInt> = numbers.iter().map(|number| in_units(*number)).collect();
-    let sum: BigInt = in_units.iter().sum();
-    let squares: BigInt = in_units.iter().map(|number| number * number).sum();
-    let unit_squared: BigInt = BigInt::from(1) << (-2 * EXPONENT_MIN);
-    ratio(&(&n_numbers * squares - &sum * &sum), &(&n_numbers * &n_numbers * unit_squared))
+}
+
+impl DistanceSpread {
+    /// Fewer than 2^64 are ever added.
+    pub(crate) fn add(&mut self, distance: u64) {
+        let distance = u128::from(distance);
+        self.n_numbers += 1;
+        self.sum += distance;
+        self.squares = self.squares.and_then(|squares| squares.checked_add(distance * distance));
+    }
+
+    /// The variance, which none have of nothing; outside none where it does not fit 128 bits.
+    pub(crate) fn variance(&self) -> Option<Option<Number>> {
+        let n_numbers = self.n_numbers;
+        if n_numbers == 0 {
+            return Some(None);
+        }
+        let squares = self.squares?.checked_mul(n_numbers)?;
+        let numerator = squares.checked_sub(self.sum.checked_mul(self.sum)?)?;
+        Some(ratio(&BigInt::from(numerator), &BigInt::from(n_numbers * n_numbers)))
+    }
+}
+
+/// What the population variance of any numbers is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Spread {
+    n_numbers: u64,
+    /// In units of 2^-1074.
+    sum: BigInt,
+    /// In units of 2^-2148.
+    squares: BigInt,
+}
+
+impl Spread {
+    pub(crate) fn add(&mut self, number: Number) {
+        let number = in_units(number);
+        self.n_numbers += 1;
+        self.squares += &number * &number;
+        self.sum += number;
+    }
+
+    /// The variance, `(n Σx² − (Σx)²) / n²`, rounded once; none of nothing.
+    pub(crate) fn variance(&self) -> Option<Number> {
+        if self.n_numbers == 0 {
+            return None;
+        }
+        let n_numbers = BigInt::from(self.n_numbers);
+        let unit_squared: BigInt = BigInt::from(1) << (-2 * EXPONENT_MIN);
+        let numerator = &n_numbers * &self.squares - &self.sum * &self.sum;
+        ratio(&numerator, &(&n_numbers * &n_numbers * unit_squared))
+    }
 }
 
 /// A number in units of 2^-1074.
@@ -293,6 +329,12 @@ mod tests {
         assert_eq!(variance(&[]), None);
     }
 
+    fn variance(numbers: &[Number]) -> Option<Number> {
+        let mut spread = Spread::default();
+        numbers.iter().for_each(|number| spread.add(*number));
+        spread.variance()
+    }
+
     proptest! {
         #[test]
         fn one_double_is_its_own_sum(double in any::<f64>().prop_filter("finite", |d| d.is_finite())) {
@@ -339,7 +381,9 @@ mod tests {
             let expected = ExactSum::of(numbers.iter().copied());
             prop_assert_eq!(sum.sum(), expected.sum());
             prop_assert_eq!(sum.mean(), expected.mean());
-            if let Some(quick) = variance_of_distances(&distances) {
+            let mut spread = DistanceSpread::default();
+            distances.iter().for_each(|distance| spread.add(*distance));
+            if let Some(quick) = spread.variance() {
                 prop_assert_eq!(quick, variance(&numbers));
             }
         }

@@ -349,7 +349,7 @@ impl<'e> Explainer<'e> {
                 format!("{n_facts} facts of about {n_entities} entities")
             }
             (false, true, Slot::Const(value)) => {
-                format!("{} facts have this value", count(counts.of_value(attribute, value)))
+                format!("about {} facts have this value", count(counts.of_value(attribute, value)))
             }
             (false, true, _) => {
                 let n_values = count(counts.n_values(attribute));

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::batch::Rows;
-use super::meter::Doing;
+use super::meter::{Doing, Meter};
 use super::order::{By, Found, Ordered, Source};
 use super::rows::CELL_BYTES;
 use super::{Evaluator, functions};
@@ -19,6 +19,7 @@ use crate::error::QueryError;
 use crate::program::functions::Function;
 use crate::program::raw::{RawHaving, RawHavingTerm, RawOrder};
 use crate::program::{FindElement, Program, Var};
+use crate::sort::sort_by;
 use crate::value::Value;
 
 /// How many times the window's rows there must be before the first are picked out instead of
@@ -47,16 +48,17 @@ impl Evaluator<'_> {
         for (having, function) in program.having.iter().zip(&program.having_functions) {
             let mut rows = Vec::new();
             for row in 0..found.n_rows as u32 {
-                if self.holds(having, *function, &found, row as usize) {
+                if self.holds(having, *function, &found, row as usize)? {
                     rows.push(row);
                 }
             }
-            found = found.keep(&rows);
+            found = found.keep(&rows, &self.meter)?;
         }
         let keys = keys(program, &found);
         if !program.raw.after.is_empty() {
             let after: Vec<(By, &Value)> = keys.iter().copied().zip(&program.raw.after).collect();
-            found = found.keep(&found.after(&after, &self.scratch));
+            let rows = found.after(&after, &self.scratch, &self.meter)?;
+            found = found.keep(&rows, &self.meter)?;
         }
         let by = whole_row(&keys, &found);
         let n_bytes = found.n_rows as u64 * by.len() as u64 * CELL_BYTES;
@@ -88,10 +90,10 @@ impl Evaluator<'_> {
         self.meter.made_rows(rows.len() as u64)?;
         self.meter.hold(rows.len() as u64 * program.find.len() as u64 * CELL_BYTES)?;
         let elements = 0..program.find.len();
-        let column = |element| ordered.column(rows.clone(), element, &self.scratch);
+        let column = |element| ordered.column(rows.clone(), element, &self.scratch, &self.meter);
         Ok(AnswerRows::new(Columns {
             n_rows: rows.len(),
-            columns: elements.map(column).collect(),
+            columns: elements.map(column).collect::<Result<_, _>>()?,
             dictionary: self.snapshot.dictionary().clone(),
         }))
     }
@@ -114,11 +116,7 @@ impl Evaluator<'_> {
         } else if pulls_a_key {
             0..ordered.len()
         } else {
-            let code = |row: usize, by: &By| ordered.code(row, by.source);
-            let tied = |a: usize, b: usize| keys.iter().all(|by| code(a, by) == code(b, by));
-            let first = (0..start).rev().take_while(|row| tied(*row, start)).count();
-            let last = (end..ordered.len()).take_while(|row| tied(*row, end - 1)).count();
-            start - first..end + last
+            tied_with(start..end, ordered, keys, &self.meter)?
         };
         let mut rows = Vec::with_capacity(tied.len());
         for row in tied.clone() {
@@ -126,10 +124,14 @@ impl Evaluator<'_> {
             self.meter.made_rows(1)?;
             rows.push(self.pulled_row(program, ordered, row)?);
         }
-        rows.sort_unstable_by(|a, b| compare_keys(program, a, b).then_with(|| a.cmp(b)));
-        rows.truncate(end - tied.start);
-        rows.drain(..start - tied.start);
-        Ok(AnswerRows::from(rows))
+        let by_keys = |a: &u32, b: &u32| {
+            let (a, b) = (&rows[*a as usize], &rows[*b as usize]);
+            compare_keys(program, a, b).then_with(|| a.cmp(b))
+        };
+        let order = sort_by((0..rows.len() as u32).collect(), by_keys, || self.meter.check())?;
+        let order = &order[start - tied.start..end - tied.start];
+        let window = order.iter().map(|row| std::mem::take(&mut rows[*row as usize]));
+        Ok(AnswerRows::from(window.collect::<Vec<Row>>()))
     }
 
     fn pulled_row(
@@ -152,7 +154,13 @@ impl Evaluator<'_> {
     }
 
     /// Whether a row passes a predicate of `:having`; a list or tree is never a value.
-    fn holds(&mut self, having: &RawHaving, function: Function, found: &Found, row: usize) -> bool {
+    fn holds(
+        &mut self,
+        having: &RawHaving,
+        function: Function,
+        found: &Found,
+        row: usize,
+    ) -> Result<bool, QueryError> {
         let arg = |arg: &RawHavingTerm| match arg {
             RawHavingTerm::Constant(value) => Some(value.clone()),
             RawHavingTerm::Element(element) => {
@@ -163,8 +171,14 @@ impl Evaluator<'_> {
             }
         };
         let args: Option<Vec<Value>> = having.args.iter().map(arg).collect();
+        let n_bytes: usize = args.iter().flatten().map(Value::n_bytes).sum();
+        self.meter.went_through_nodes(1)?;
+        self.meter.went_through(n_bytes as u64)?;
         let result = args.and_then(|args| functions::call(function, &args, &mut self.patterns));
-        result == Some(Value::Boolean(true))
+        if self.patterns.has_compiled() {
+            self.meter.check()?;
+        }
+        Ok(result == Some(Value::Boolean(true)))
     }
 }
 
@@ -193,6 +207,27 @@ fn keys(program: &Program, found: &Found) -> Vec<By> {
         descending: key.descending,
     };
     program.order_by().iter().map(key).collect()
+}
+
+/// A window of the order with the rows before and behind it that tie with its ends.
+fn tied_with(
+    window: Range<usize>,
+    ordered: &Ordered,
+    keys: &[By],
+    meter: &Meter,
+) -> Result<Range<usize>, QueryError> {
+    let code = |row: usize, by: &By| ordered.code(row, by.source);
+    let tied = |a: usize, b: usize| keys.iter().all(|by| code(a, by) == code(b, by));
+    let (mut start, mut end) = (window.start, window.end);
+    while start > 0 && tied(start - 1, window.start) {
+        start -= 1;
+        meter.check_at(start)?;
+    }
+    while end < ordered.len() && tied(end, window.end - 1) {
+        end += 1;
+        meter.check_at(end)?;
+    }
+    Ok(start..end)
 }
 
 /// The columns that make the order total: the keys, then the others of the row.

@@ -46,7 +46,7 @@ impl Evaluator<'_> {
             None => self.planner.rule(rule, adornment),
         };
         let index = self.tables.len();
-        self.tables.push(Table::new(rule, arity, adornment.clone(), plans));
+        self.tables.push(Table::new(rule, arity, adornment.clone(), plans, self.cell_hash()));
         self.table_of.insert((rule, adornment.clone()), index);
         index
     }
@@ -209,7 +209,8 @@ impl Evaluator<'_> {
             })
             .collect();
         let waiting = self.tables[frame.table].waiting.get_mut(&(frame.definition, step));
-        let (index, n_bytes) = waiting.expect("rows wait there").prepare_index(&columns);
+        let (index, n_bytes) =
+            waiting.expect("rows wait there").prepare_index(&columns, &self.meter)?;
         self.meter.hold(n_bytes)?;
         let waiting = &self.tables[frame.table].waiting[&(frame.definition, step)];
         let answers = &self.tables[called].answers;
@@ -239,7 +240,11 @@ impl Evaluator<'_> {
             }
         }
         let out = if plan.steps[step].repeats { out.maybe_repeated() } else { out };
-        if plan.steps[step].merges { out.merge_equal(&self.meter) } else { Ok(out) }
+        if plan.steps[step].merges {
+            out.merge_equal(self.cell_hash(), &self.meter)
+        } else {
+            Ok(out)
+        }
     }
 
     /// Keeps the rows that reach a recursive call; gives those that are new there.
@@ -252,7 +257,7 @@ impl Evaluator<'_> {
         let waiting = self.tables[frame.table]
             .waiting
             .entry((frame.definition, step))
-            .or_insert_with(|| AgedSet::new(rows.vars().len()));
+            .or_insert_with(|| AgedSet::new(rows.vars().len(), self.scratch.cell_hash()));
         let mut fresh = Rows::new(rows.vars());
         let mut row = Vec::with_capacity(rows.vars().len());
         for index in 0..rows.len() {

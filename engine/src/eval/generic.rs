@@ -11,8 +11,6 @@
 
 use std::ops::ControlFlow;
 
-use rustc_hash::FxHashMap;
-
 use super::Evaluator;
 use super::access::Pace;
 use super::batch::{Matches, Rows};
@@ -22,19 +20,23 @@ use super::reads::Key;
 use super::steps::Emit;
 use crate::error::QueryError;
 use crate::ids::Attribute;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellMap};
 use crate::plan::Slot;
 use crate::store::{AttributeId, Order};
 
 /// Where one list is so many times longer, it is searched instead of walked.
 const MUCH_LONGER: usize = 8;
 
+/// How many slots by symbol there may be for each fact.
+const SLOTS_PER_FACT: u64 = 8;
+
 /// Dense numbers for the cells of some attributes.
 enum Codes {
-    /// All of them refer: their symbols are numbers already.
+    /// All of them refer, and there are not many fewer of them than symbols up to the greatest:
+    /// those are numbers already.
     Refs,
     /// The place of each in the sorted list of all.
-    Ranks { cells: Vec<Cell>, ranks: FxHashMap<Cell, u32> },
+    Ranks { cells: Vec<Cell>, ranks: CellMap<u32> },
 }
 
 impl Codes {
@@ -150,16 +152,22 @@ struct NumberSet {
 }
 
 impl NumberSet {
-    fn replace(&mut self, fill: impl FnOnce(&mut Vec<u32>)) {
-        for number in self.list.drain(..) {
-            self.bits[number as usize / 64] = 0;
-        }
-        fill(&mut self.list);
-        let n_words = self.list.last().map_or(0, |last| *last as usize / 64 + 1);
-        self.bits.resize(self.bits.len().max(n_words), 0);
-        for number in &self.list {
-            self.bits[*number as usize / 64] |= 1 << (number % 64);
-        }
+    fn replace(
+        &mut self,
+        fill: impl FnOnce(&mut Vec<u32>) -> Result<(), QueryError>,
+        meter: &Meter,
+    ) -> Result<(), QueryError> {
+        let NumberSet { list, bits } = self;
+        meter.in_blocks(list.len(), |block| {
+            list[block].iter().for_each(|number| bits[*number as usize / 64] = 0);
+        })?;
+        list.clear();
+        fill(list)?;
+        let n_words = list.last().map_or(0, |last| *last as usize / 64 + 1);
+        bits.resize(bits.len().max(n_words), 0);
+        meter.in_blocks(list.len(), |block| {
+            list[block].iter().for_each(|number| bits[*number as usize / 64] |= 1 << (number % 64));
+        })
     }
 
     fn has(&self, number: u32) -> bool {
@@ -167,18 +175,24 @@ impl NumberSet {
     }
 
     /// Puts the numbers that an ascending list also holds into `out`.
-    fn common(&self, list: &[u32], out: &mut Vec<u32>) {
+    fn common(&self, list: &[u32], out: &mut Vec<u32>, meter: &Meter) -> Result<(), QueryError> {
         if list.len() / MUCH_LONGER >= self.list.len().max(1) {
-            return intersect(&self.list, list, out);
+            return intersect(&self.list, list, out, meter);
         }
         // Written always and counted only where it is common: a branch here would be a guess.
         out.resize(list.len(), 0);
-        let mut n_common = 0;
-        for number in list {
-            out[n_common] = *number;
-            n_common += usize::from(self.has(*number));
-        }
+        let (common, mut n_common) = (out.as_mut_slice(), 0);
+        meter.in_blocks(list.len(), |block| {
+            // A count of its own for each block stays in a register.
+            let mut n = n_common;
+            for number in &list[block] {
+                common[n] = *number;
+                n += usize::from(self.has(*number));
+            }
+            n_common = n;
+        })?;
         out.truncate(n_common);
+        Ok(())
     }
 }
 
@@ -213,13 +227,13 @@ impl<'j> Search<'j> {
     }
 
     /// What the staying limits of a variable allow, now that those before are bound.
-    fn settle(&mut self, var: usize) {
+    fn settle(&mut self, var: usize, meter: &Meter) -> Result<(), QueryError> {
         let lists = self.lists(&self.limits.staying[var]);
-        self.staying[var].replace(|out| intersect_all(lists, out));
+        self.staying[var].replace(|out| intersect_all(lists, out, meter), meter)
     }
 
     /// Puts the candidates of a variable, given those before it, into their place.
-    fn find_candidates(&mut self, var: usize) {
+    fn find_candidates(&mut self, var: usize, meter: &Meter) -> Result<(), QueryError> {
         let limits = self.limits;
         let mut candidates = std::mem::take(&mut self.candidates[var]);
         candidates.clear();
@@ -227,89 +241,158 @@ impl<'j> Search<'j> {
             [] => candidates.extend_from_slice(&self.staying[var].list),
             [Limit::Of(adjacency, other)] if !limits.staying[var].is_empty() => {
                 let list = self.adjacencies[*adjacency].of(self.bound[*other]);
-                self.staying[var].common(list, &mut candidates);
+                self.staying[var].common(list, &mut candidates, meter)?;
             }
             moving => {
-                intersect_all(self.lists(moving), &mut candidates);
+                intersect_all(self.lists(moving), &mut candidates, meter)?;
                 if !limits.staying[var].is_empty() {
-                    candidates.retain(|number| self.staying[var].has(*number));
+                    keep(&mut candidates, |number| self.staying[var].has(number), meter)?;
                 }
             }
         }
         self.candidates[var] = candidates;
+        Ok(())
     }
 
     /// Binds the variables from one on in every way, and hands each block of ways to bind the last
-    /// one to `take`.
-    fn run(
-        &mut self,
-        var: usize,
-        take: &mut impl FnMut(&[u32], &[u32]) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
+    /// one to `found`.
+    fn run(&mut self, var: usize, found: &mut FoundRows<'_>) -> Result<(), QueryError> {
         for settled in &self.limits.settled_at[var] {
-            self.settle(*settled);
+            self.settle(*settled, found.meter)?;
         }
-        self.find_candidates(var);
+        self.find_candidates(var, found.meter)?;
         if var + 1 == self.candidates.len() {
             let last = &self.candidates[var];
-            return last.chunks(BLOCK as usize).try_for_each(|block| take(&self.bound, block));
+            let mut blocks = last.chunks(BLOCK as usize);
+            return blocks.try_for_each(|block| found.take(&self.bound, block));
         }
         let candidates = std::mem::take(&mut self.candidates[var]);
         for candidate in &candidates {
             self.bound[var] = *candidate;
-            self.run(var + 1, take)?;
+            self.run(var + 1, found)?;
         }
         self.candidates[var] = candidates;
         // A branch that finds nothing has still been walked.
-        take(&self.bound, &[])
+        found.take(&self.bound, &[])
+    }
+}
+
+/// Where the ways to bind all variables go.
+struct FoundRows<'f> {
+    codes: &'f Codes,
+    /// The variables that are columns of the matches.
+    kept: Vec<usize>,
+    /// How many rows each way continues.
+    n_rows: usize,
+    out: Matches,
+    pace: Pace,
+    meter: &'f mut Meter,
+}
+
+impl FoundRows<'_> {
+    /// Takes ways that differ in the last variable alone.
+    fn take(&mut self, bound: &[u32], last: &[u32]) -> Result<(), QueryError> {
+        let mut n_read = last.len() as u64 + 1;
+        for row in 0..self.n_rows as u32 {
+            self.out.from.extend(std::iter::repeat_n(row, last.len()));
+            for (column, var) in self.out.cells.iter_mut().zip(&self.kept) {
+                if *var + 1 == bound.len() {
+                    column.extend(last.iter().map(|code| self.codes.cell(*code)));
+                } else {
+                    column.extend(std::iter::repeat_n(self.codes.cell(bound[*var]), last.len()));
+                }
+            }
+            self.pace.read(std::mem::take(&mut n_read), &self.out, self.meter)?;
+        }
+        Ok(())
     }
 }
 
 /// The numbers that all of some ascending lists hold.
-fn intersect_all(mut lists: Vec<&[u32]>, out: &mut Vec<u32>) {
+fn intersect_all(
+    mut lists: Vec<&[u32]>,
+    out: &mut Vec<u32>,
+    meter: &Meter,
+) -> Result<(), QueryError> {
     lists.sort_unstable_by_key(|list| list.len());
     match &lists[..] {
         [] => {}
         [only] => out.extend_from_slice(only),
         [first, second, rest @ ..] => {
-            intersect(first, second, out);
-            rest.iter().for_each(|list| keep_common(out, list));
+            intersect(first, second, out, meter)?;
+            rest.iter().try_for_each(|list| keep_common(out, list, meter))?;
         }
     }
+    Ok(())
 }
 
 /// The numbers that both ascending lists hold; the first is the shorter one.
-fn intersect(short: &[u32], long: &[u32], out: &mut Vec<u32>) {
+fn intersect(
+    short: &[u32],
+    long: &[u32],
+    out: &mut Vec<u32>,
+    meter: &Meter,
+) -> Result<(), QueryError> {
     if long.len() / MUCH_LONGER >= short.len().max(1) {
         let mut rest = long;
-        for number in short {
-            rest = &rest[gallop(rest, *number)..];
-            match rest.first() {
-                Some(first) if first == number => out.push(*number),
-                Some(_) => {}
-                None => break,
+        return meter.in_blocks(short.len(), |block| {
+            for number in &short[block] {
+                rest = &rest[gallop(rest, *number)..];
+                if rest.first() == Some(number) {
+                    out.push(*number);
+                }
             }
-        }
-        return;
+        });
     }
     let (mut a, mut b) = (0, 0);
+    // A step moves at least one of the two, and a block of either is not left within a block.
     while a < short.len() && b < long.len() {
-        let (left, right) = (short[a], long[b]);
-        if left == right {
-            out.push(left);
+        let (a_end, b_end) =
+            (short.len().min(a + BLOCK as usize), long.len().min(b + BLOCK as usize));
+        let (short, long) = (&short[..a_end], &long[..b_end]);
+        while a < short.len() && b < long.len() {
+            let (left, right) = (short[a], long[b]);
+            if left == right {
+                out.push(left);
+            }
+            a += usize::from(left <= right);
+            b += usize::from(right <= left);
         }
-        a += usize::from(left <= right);
-        b += usize::from(right <= left);
+        if a_end.max(b_end) >= BLOCK as usize {
+            meter.check()?;
+        }
     }
+    Ok(())
 }
 
 /// Drops the numbers that a list does not hold.
-fn keep_common(numbers: &mut Vec<u32>, list: &[u32]) {
+fn keep_common(numbers: &mut Vec<u32>, list: &[u32], meter: &Meter) -> Result<(), QueryError> {
     let mut rest = list;
-    numbers.retain(|number| {
-        rest = &rest[gallop(rest, *number)..];
-        rest.first() == Some(number)
-    });
+    let is_common = |number| {
+        rest = &rest[gallop(rest, number)..];
+        rest.first() == Some(&number)
+    };
+    keep(numbers, is_common, meter)
+}
+
+/// Drops the numbers that are not wanted.
+fn keep(
+    numbers: &mut Vec<u32>,
+    mut is_wanted: impl FnMut(u32) -> bool,
+    meter: &Meter,
+) -> Result<(), QueryError> {
+    let (kept, mut n_kept) = (numbers.as_mut_slice(), 0);
+    meter.in_blocks(kept.len(), |block| {
+        let mut n = n_kept;
+        for index in block {
+            let number = kept[index];
+            kept[n] = number;
+            n += usize::from(is_wanted(number));
+        }
+        n_kept = n;
+    })?;
+    numbers.truncate(n_kept);
+    Ok(())
 }
 
 /// The position of the first number that is not below `number`, by doubling steps.
@@ -336,7 +419,7 @@ impl Evaluator<'_> {
             Slot::Free(var) => Some(*var),
             _ => None,
         }));
-        let mut out = emit.matches();
+        let out = emit.matches();
         let mut ids = Vec::with_capacity(edges.len());
         for (attribute, ..) in edges {
             match self.attribute_id(attribute) {
@@ -351,25 +434,13 @@ impl Evaluator<'_> {
         self.meter.hold(held)?;
         let kept: Vec<usize> =
             (0..vars.len()).filter(|var| matches!(vars[*var], Slot::Free(_))).collect();
-        let n_rows = rows.len();
-        let mut pace = Pace::default();
+        let pace = Pace::default();
         let meter = &mut self.meter;
-        let mut take = |bound: &[u32], last: &[u32]| {
-            for row in 0..n_rows as u32 {
-                out.from.extend(std::iter::repeat_n(row, last.len()));
-                for (column, var) in out.cells.iter_mut().zip(&kept) {
-                    if *var + 1 == bound.len() {
-                        column.extend(last.iter().map(|code| codes.cell(*code)));
-                    } else {
-                        column.extend(std::iter::repeat_n(codes.cell(bound[*var]), last.len()));
-                    }
-                }
-            }
-            pace.read(last.len() as u64 + 1, &out, meter)
-        };
-        Search::new(&limits, &adjacencies, vars.len()).run(0, &mut take)?;
-        pace.tell(&out, &mut self.meter)?;
-        self.meter.release(held);
+        let mut found = FoundRows { codes: &codes, kept, n_rows: rows.len(), out, pace, meter };
+        Search::new(&limits, &adjacencies, vars.len()).run(0, &mut found)?;
+        let FoundRows { out, mut pace, meter, .. } = found;
+        pace.tell(&out, meter)?;
+        meter.release(held);
         Ok(out)
     }
 
@@ -380,12 +451,12 @@ impl Evaluator<'_> {
         distinct.sort_unstable();
         distinct.dedup();
         let snapshot = self.snapshot;
-        let all_refer = distinct.iter().all(|id| {
-            let no_others = snapshot
-                .for_each_between(*id, Cell::MIN, Cell::REFS, |_, _| ControlFlow::Break(()));
-            no_others.is_continue()
+        let n_facts: u64 = distinct.iter().map(|id| snapshot.count(*id)).sum();
+        let are_dense = distinct.iter().all(|id| {
+            let n_slots = snapshot.symbols_end(*id).map(u64::from);
+            n_slots.is_some_and(|n_slots| n_slots <= n_facts * SLOTS_PER_FACT)
         });
-        if all_refer {
+        if are_dense {
             return Ok(Codes::Refs);
         }
         for id in distinct {
@@ -397,8 +468,7 @@ impl Evaluator<'_> {
         }
         let cells = sort_distinct(cells, u64::BITS, &self.meter)?;
         let cells: Vec<Cell> = cells.into_iter().map(Cell).collect();
-        let mut ranks = FxHashMap::default();
-        ranks.reserve(cells.len());
+        let mut ranks = CellMap::with_capacity_and_hasher(cells.len(), self.cell_hash());
         for (rank, cell) in (0..).zip(&cells) {
             ranks.insert(*cell, rank);
             self.meter.check_at(rank as usize)?;
@@ -442,6 +512,9 @@ impl Evaluator<'_> {
     ) -> Result<Adjacency, QueryError> {
         let n_facts = self.snapshot.count(id);
         self.meter.room_for(n_facts * 16)?;
+        if order == Order::ByValue && matches!(codes, Codes::Ranks { .. }) {
+            return self.turned(id, codes);
+        }
         let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(n_facts as usize);
         let mut failure = Ok(());
         let meter: &mut Meter = &mut self.meter;
@@ -456,6 +529,18 @@ impl Evaluator<'_> {
         debug_assert!(pairs.is_sorted(), "numbers are in the order of cells");
         Adjacency::new(&pairs, &self.meter)
     }
+
+    /// From values to entities, sorted here: an index by value would be built and kept up for it.
+    fn turned(&mut self, id: AttributeId, codes: &Codes) -> Result<Adjacency, QueryError> {
+        let mut words: Vec<u64> = Vec::with_capacity(self.snapshot.count(id) as usize);
+        for (entity, value) in self.snapshot.facts(id) {
+            words.push(u64::from(codes.code(value)) << 32 | u64::from(codes.code(entity)));
+            self.meter.read_facts(1)?;
+        }
+        let words = sort_distinct(words, u64::BITS, &self.meter)?;
+        let pairs = self.meter.map(&words, |word| ((word >> 32) as u32, *word as u32))?;
+        Adjacency::new(&pairs, &self.meter)
+    }
 }
 
 #[cfg(test)]
@@ -464,6 +549,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::eval::meter::tests::n_looks;
+    use crate::limits::Budget;
+
+    fn meter() -> Meter {
+        Meter::new(&Budget::unlimited())
+    }
 
     #[test]
     fn lists_are_intersected_however_long_they_are() {
@@ -479,11 +570,40 @@ mod tests {
                 (short.iter().copied().collect(), long.iter().copied().collect());
             let expected: Vec<u32> = a.intersection(&b).copied().collect();
             let mut found = Vec::new();
-            intersect(&short, &long, &mut found);
+            intersect(&short, &long, &mut found, &meter()).unwrap();
             assert_eq!(found, expected);
             let mut kept = short.clone();
-            keep_common(&mut kept, &long);
+            keep_common(&mut kept, &long, &meter()).unwrap();
             assert_eq!(kept, expected);
+        }
+    }
+
+    /// Whether lists are walked side by side or searched, and whatever they have in common.
+    #[test]
+    fn limits_are_looked_at_within_one_intersection() {
+        let block = BLOCK as u32;
+        let list = |n_blocks: u32, step: u32| -> Vec<u32> {
+            (0..n_blocks * block).map(|number| number * step).collect()
+        };
+        let cases = [
+            (list(50, 1), list(50, 2)),
+            (list(50, 2), list(50, 1)),
+            (list(50, 5), list(900, 1)),
+            (list(50, 1), (0..50 * block).map(|number| number + 50 * block).collect()),
+        ];
+        for (short, long) in &cases {
+            let found = n_looks(|meter| intersect(short, long, &mut Vec::new(), meter));
+            assert!(found >= 50, "{found} looks");
+            let kept = n_looks(|meter| keep_common(&mut short.clone(), long, meter));
+            assert!(kept >= 50, "{kept} looks");
+            let mut set = NumberSet::default();
+            let fill = |list: &mut Vec<u32>| {
+                list.extend_from_slice(short);
+                Ok(())
+            };
+            assert!(n_looks(|meter| set.replace(fill, meter)) >= 50, "filled");
+            assert!(n_looks(|meter| set.common(long, &mut Vec::new(), meter)) >= 50, "searched");
+            assert!(n_looks(|meter| set.replace(|_| Ok(()), meter)) >= 50, "emptied");
         }
     }
 
@@ -491,12 +611,16 @@ mod tests {
     fn a_set_of_numbers_forgets_what_it_held() {
         let mut set = NumberSet::default();
         for numbers in [vec![1, 64, 200], vec![2, 65], vec![]] {
-            set.replace(|list| list.extend_from_slice(&numbers));
+            let fill = |list: &mut Vec<u32>| {
+                list.extend_from_slice(&numbers);
+                Ok(())
+            };
+            set.replace(fill, &meter()).unwrap();
             let held: Vec<u32> = (0..300).filter(|number| set.has(*number)).collect();
             assert_eq!(held, numbers);
             for list in [(0..300).collect::<Vec<u32>>(), vec![2, 64], vec![]] {
                 let mut common = vec![];
-                set.common(&list, &mut common);
+                set.common(&list, &mut common, &meter()).unwrap();
                 let expected: Vec<u32> =
                     list.iter().copied().filter(|number| numbers.contains(number)).collect();
                 assert_eq!(common, expected);
@@ -506,8 +630,7 @@ mod tests {
 
     #[test]
     fn an_adjacency_leads_from_each_number_to_its_list() {
-        let meter = Meter::new(&crate::limits::Budget::unlimited());
-        let adjacency = Adjacency::new(&[(1, 0), (1, 7), (4, 2)], &meter).unwrap();
+        let adjacency = Adjacency::new(&[(1, 0), (1, 7), (4, 2)], &meter()).unwrap();
         let lists: Vec<&[u32]> = (0..7).map(|number| adjacency.of(number)).collect();
         let expected: [&[u32]; 7] = [&[], &[0, 7], &[], &[], &[2], &[], &[]];
         assert_eq!(lists, expected);

@@ -36,11 +36,11 @@ impl Evaluator<'_> {
         self.meter.hold(n_bytes)?;
         let by: Vec<By> = (0..vars.len()).map(|source| By { source, descending: false }).collect();
         let key = &by[..keys.len()];
-        let (members, starts) = if is_set || found.is_distinct() {
+        let (members, starts) = if is_set || found.is_distinct(&self.meter)? {
             found.group(key, &self.scratch, &self.meter)?
         } else {
             let ordered = found.order(&by, &self.scratch, &self.meter)?;
-            let starts = ordered.starts(key);
+            let starts = ordered.starts(key, &self.meter)?;
             (ordered, starts)
         };
         self.meter.made_rows(members.len() as u64)?;
@@ -85,7 +85,8 @@ impl Evaluator<'_> {
             sources = vec![Source::Outputs(vec![Output::Value(Value::int(0))])];
             n_rows = 1;
         }
-        let sources = sources.into_iter().map(Source::narrow).collect();
+        let sources = sources.into_iter().map(|source| source.narrow(&self.meter));
+        let sources = sources.collect::<Result<_, _>>()?;
         Ok(Found { n_rows, sources, elements: (0..width).collect() })
     }
 }
@@ -103,7 +104,7 @@ fn results(
         let FindElement::Aggregate { function, n, .. } = element else { continue };
         meter.room_for(values_bytes(function.n_values_max(*n, n_members)))?;
         meter.went_through(values_bytes(n_members))?;
-        let Some(result) = column.aggregate(*function, *n, group.clone()) else {
+        let Some(result) = column.aggregate(*function, *n, group.clone(), meter)? else {
             return Ok(None);
         };
         if let Output::List(values) = &result {

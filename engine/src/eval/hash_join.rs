@@ -4,17 +4,14 @@
 //! smaller than that, it is evaluated once, its rows are put into a hash table by the variables
 //! that both sides have, and each row looks there.
 
-use std::hash::Hasher;
-
 use hashbrown::HashTable;
-use rustc_hash::FxHasher;
 
 use super::Evaluator;
 use super::access::Pace;
 use super::batch::{Matches, Rows};
 use super::meter::Meter;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash};
 use crate::plan::{Plan, Slot};
 use crate::program::Var;
 
@@ -24,22 +21,22 @@ const NONE: u32 = u32::MAX;
 /// Rows by some of their columns: a chain of rows for each key.
 struct ByKey<'r> {
     columns: Vec<&'r [Cell]>,
+    hash: CellHash,
     /// The last row of each chain.
     heads: HashTable<u32>,
     /// The row before in the chain of each row.
     before: Vec<u32>,
 }
 
-fn hash(columns: &[&[Cell]], row: usize) -> u64 {
-    let mut hasher = FxHasher::default();
-    columns.iter().for_each(|column| hasher.write_u64(column[row].0));
-    hasher.finish()
+fn hash_of(hash: CellHash, columns: &[&[Cell]], row: usize) -> u64 {
+    hash.of(columns.iter().map(|column| column[row]))
 }
 
 impl<'r> ByKey<'r> {
     fn new(
         columns: Vec<&'r [Cell]>,
         n_rows: usize,
+        hash: CellHash,
         meter: &Meter,
     ) -> Result<ByKey<'r>, QueryError> {
         let mut heads: HashTable<u32> = HashTable::new();
@@ -47,8 +44,8 @@ impl<'r> ByKey<'r> {
         for row in 0..n_rows {
             meter.check_at(row)?;
             let equal = |other: &u32| columns.iter().all(|c| c[*other as usize] == c[row]);
-            let hash_of = |other: &u32| hash(&columns, *other as usize);
-            match heads.entry(hash(&columns, row), equal, hash_of) {
+            let hash_of = |other: &u32| hash_of(hash, &columns, *other as usize);
+            match heads.entry(hash_of(&(row as u32)), equal, hash_of) {
                 hashbrown::hash_table::Entry::Occupied(mut head) => {
                     before[row] = std::mem::replace(head.get_mut(), row as u32);
                 }
@@ -57,7 +54,7 @@ impl<'r> ByKey<'r> {
                 }
             }
         }
-        Ok(ByKey { columns, heads, before })
+        Ok(ByKey { columns, hash, heads, before })
     }
 
     /// The rows whose key is that of a row of other columns.
@@ -65,7 +62,7 @@ impl<'r> ByKey<'r> {
         let equal = |other: &u32| {
             self.columns.iter().zip(columns).all(|(ours, c)| ours[*other as usize] == c[row])
         };
-        let head = self.heads.find(hash(columns, row), equal).copied();
+        let head = self.heads.find(hash_of(self.hash, columns, row), equal).copied();
         let next = |other: &u32| Some(self.before[*other as usize]).filter(|row| *row != NONE);
         std::iter::successors(head, next).map(|row| row as usize)
     }
@@ -95,7 +92,7 @@ impl Evaluator<'_> {
             .collect();
         let columns =
             |of| -> Vec<&[Cell]> { on.iter().map(|var| Rows::column(of, *var)).collect() };
-        let by_key = ByKey::new(columns(&side), side.len(), &self.meter)?;
+        let by_key = ByKey::new(columns(&side), side.len(), self.cell_hash(), &self.meter)?;
         let found: Vec<&[Cell]> = added.iter().map(|var| side.column(*var)).collect();
         let probes = columns(rows);
         let held = side.n_bytes() + by_key.n_bytes();

@@ -9,13 +9,11 @@
 //! Levels of few nodes cost a search of the index for each of them, so long chains are given up
 //! when reading the whole attribute would have cost less: see `closure`.
 
-use rustc_hash::FxHashSet;
-
 use super::Evaluator;
 use super::arcs::{Toll, Way, Ways, result};
 use super::reads::Key;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellSet};
 use crate::store::Order;
 
 /// Up to so many nodes are looked through.
@@ -30,7 +28,7 @@ struct Met {
     /// A bit for each entity symbol; of use once there are more than [`SCANNED_MAX`] cells.
     by_symbol: Vec<u64>,
     /// Cells that are no references, likewise.
-    others: FxHashSet<Cell>,
+    others: CellSet,
 }
 
 impl Met {
@@ -88,7 +86,8 @@ impl Evaluator<'_> {
         source: Cell,
         n_levels_max: u64,
     ) -> Result<Option<Vec<Cell>>, QueryError> {
-        let mut met = Met::default();
+        let others = CellSet::with_hasher(self.cell_hash());
+        let mut met = Met { others, ..Met::default() };
         let (mut ways, mut level, mut n_levels) = (first, vec![source], 0);
         while !level.is_empty() {
             if n_levels == n_levels_max {
@@ -123,11 +122,11 @@ impl Evaluator<'_> {
         let mut cursor = (level.len() >= CURSOR_MIN).then(|| snapshot.cursor_of_refs(id, order));
         let mut toll = Toll { meter: &mut self.meter, n_unpaid: 0 };
         for cell in level {
-            let mut flow = toll.pass();
+            let mut flow = toll.pass(|| met.n_bytes());
             if flow.is_continue() {
                 let take = |to: Cell| {
                     met.insert(to);
-                    toll.pass()
+                    toll.pass(|| met.n_bytes())
                 };
                 flow = match (&mut cursor, order) {
                     (Some(cursor), _) if cell.is_ref() => cursor.for_each_second(*cell, take),

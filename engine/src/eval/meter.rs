@@ -4,14 +4,16 @@
 //! the rule and clause that was being evaluated and with what had been done. What that is, steps
 //! note by number; a text is made of it only for an error.
 
+use std::ops::Range;
+
 use crate::answer::Work;
 use crate::error::QueryError;
-use crate::limits::Budget;
+use crate::limits::{self, Budget};
 use crate::program::RuleId;
 use crate::program::raw::PullId;
 
 /// The most rows and facts that a step makes before it tells the meter.
-pub(crate) const BLOCK: u64 = 1_024;
+pub(crate) const BLOCK: u64 = limits::BLOCK as u64;
 
 /// Rows between two looks at the interrupt.
 const CHECK_EVERY: u64 = BLOCK;
@@ -172,6 +174,47 @@ impl Meter {
         if (index as u64 + 1).is_multiple_of(BLOCK) { self.check() } else { Ok(()) }
     }
 
+    /// Hands over the positions below `n` in blocks, and looks at the limits after each full one.
+    #[inline]
+    pub(crate) fn in_blocks(
+        &self,
+        n: usize,
+        visit: impl FnMut(Range<usize>),
+    ) -> Result<(), QueryError> {
+        self.in_blocks_of(0..n, visit)
+    }
+
+    /// The same for a range of positions.
+    #[inline]
+    pub(crate) fn in_blocks_of(
+        &self,
+        positions: Range<usize>,
+        mut visit: impl FnMut(Range<usize>),
+    ) -> Result<(), QueryError> {
+        let Range { mut start, end: last } = positions;
+        while start < last {
+            let end = last.min(start + limits::BLOCK);
+            visit(start..end);
+            if end - start == limits::BLOCK {
+                self.check()?;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// A vector of what is made of each of some items, with a look at the limits for each block.
+    #[inline]
+    pub(crate) fn map<Item, Made>(
+        &self,
+        items: &[Item],
+        mut make: impl FnMut(&Item) -> Made,
+    ) -> Result<Vec<Made>, QueryError> {
+        let mut made = Vec::with_capacity(items.len());
+        self.in_blocks(items.len(), |block| made.extend(items[block].iter().map(&mut make)))?;
+        Ok(made)
+    }
+
     /// Takes note of one round of a fixpoint, the `n_rounds`th of its run.
     pub(crate) fn made_round(&mut self, n_rounds: u64) -> Result<(), QueryError> {
         self.work.n_rounds += 1;
@@ -226,5 +269,39 @@ impl Unpaid {
         meter.made_rows((n_rows - self.n_rows_before) as u64)?;
         *self = Unpaid::since(n_rows);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// How often the limits are looked at while something is done.
+    pub(in crate::eval) fn n_looks<T>(
+        act: impl FnOnce(&mut Meter) -> Result<T, QueryError>,
+    ) -> usize {
+        let n_looks = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&n_looks);
+        let interrupt = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let budget = Budget { interrupt: Some(Arc::new(interrupt)), ..Budget::unlimited() };
+        act(&mut Meter::new(&budget)).unwrap();
+        n_looks.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn blocks_cover_all_and_each_is_followed_by_a_look() {
+        for n in [0, 1, 1_023, 1_024, 1_025, 5_000] {
+            let mut seen = Vec::new();
+            let looks = n_looks(|meter| meter.in_blocks(n, |block| seen.extend(block)));
+            assert!(seen.into_iter().eq(0..n));
+            assert_eq!(looks, n / 1_024);
+        }
     }
 }

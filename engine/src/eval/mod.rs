@@ -48,11 +48,9 @@ mod warnings;
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
-
 use crate::error::QueryError;
 use crate::ids::Attribute;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash, CellMap};
 use crate::plan::{Adornment, Counts, Planner};
 use crate::program::RuleId;
 use crate::program::lower::Stratified;
@@ -79,7 +77,7 @@ pub(crate) struct Evaluator<'s> {
     /// What is done, where somebody wants to know.
     measure: Option<Measure<'s>>,
     /// Attributes by the cell of their text.
-    attributes: FxHashMap<Cell, Option<AttributeId>>,
+    attributes: CellMap<Option<AttributeId>>,
     /// Regular expressions, the constant ones compiled before.
     patterns: Patterns,
 }
@@ -102,7 +100,7 @@ impl<'s> Evaluator<'s> {
             meter,
             reads: records_reads.then(Recorder::default),
             measure: None,
-            attributes: FxHashMap::default(),
+            attributes: CellMap::with_hasher(snapshot.dictionary().cell_hash()),
             patterns: Patterns::default(),
         }
     }
@@ -158,6 +156,11 @@ impl<'s> Evaluator<'s> {
         self.scratch.cell(&Value::String(text))
     }
 
+    /// How cells are hashed.
+    fn cell_hash(&self) -> CellHash {
+        self.scratch.cell_hash()
+    }
+
     fn check(&self) -> Result<(), QueryError> {
         self.meter.check()
     }
@@ -174,7 +177,7 @@ impl Counts for Snapshot {
 
     fn of_value(&self, attribute: &Attribute, value: &Value) -> u64 {
         let found = self.find_attribute(attribute).zip(self.dictionary().find(value));
-        found.map_or(0, |(id, cell)| self.count_entities(id, cell))
+        found.map_or(0, |(id, cell)| self.n_holders(id, cell))
     }
 
     fn n_entities(&self, attribute: &Attribute) -> u64 {

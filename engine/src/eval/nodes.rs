@@ -4,9 +4,7 @@
 //! the entities has been met, a plain vector by entity symbol takes over, because a search over a
 //! whole attribute would spend its time hashing. Numbers never change.
 
-use rustc_hash::FxHashMap;
-
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash, CellMap};
 
 /// How many slots by symbol are allowed for each node met.
 const SLOTS_PER_NODE: usize = 8;
@@ -15,13 +13,13 @@ const HASHED_MAX: usize = 1_024;
 const NONE: u32 = u32::MAX;
 
 /// The nodes of one graph.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Nodes {
     cells: Vec<Cell>,
     /// Numbers of references by symbol; those with symbols beyond it, and all other cells, are
     /// hashed.
     by_symbol: Vec<u32>,
-    hashed: FxHashMap<Cell, u32>,
+    hashed: CellMap<u32>,
     /// One more than the greatest symbol met.
     n_symbols: usize,
     /// When to look again whether hashing is still right.
@@ -29,6 +27,17 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
+    /// None yet.
+    pub(super) fn new(hash: CellHash) -> Nodes {
+        Nodes {
+            cells: Vec::new(),
+            by_symbol: Vec::new(),
+            hashed: CellMap::with_hasher(hash),
+            n_symbols: 0,
+            n_nodes_checked: 0,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.cells.len()
     }
@@ -119,7 +128,7 @@ mod tests {
 
     #[test]
     fn numbers_stay_when_hashing_gives_way_to_symbols() {
-        let mut nodes = Nodes::default();
+        let mut nodes = Nodes::new(CellHash::default());
         // Dense symbols, a few far away, and cells that are no references.
         let cells: Vec<Cell> = (0..5_000_u32)
             .flat_map(|i| {

@@ -9,11 +9,11 @@ use super::batch::Rows;
 use super::find::is_aggregate;
 use super::meter::Meter;
 use super::query::{Query, asked_vars};
-use crate::answer::{AnswerRows, Output};
+use crate::answer::AnswerRows;
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::plan::{Choice, Planner};
-use crate::program::raw::{Input, PullId};
+use crate::program::raw::Input;
 use crate::program::{FindElement, Program, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
@@ -40,19 +40,8 @@ impl Query {
 }
 
 impl Parts<'_, '_> {
-    /// The rows that `program`, the query's own or one that differs in what is made of its rows,
-    /// has where some variables have the given values.
-    pub(crate) fn rows(
-        &mut self,
-        program: &Program,
-        vars: &[Var],
-        bindings: &[Vec<Value>],
-    ) -> Result<AnswerRows, QueryError> {
-        let bound = self.bound(vars, bindings)?;
-        self.evaluator.rows_of(program, bound)
-    }
-
-    /// The distinct bindings of the variables that the answer is made of, likewise.
+    /// The distinct bindings of the variables that the answer is made of, where some variables have
+    /// the given values.
     pub(crate) fn tuples(
         &mut self,
         program: &Program,
@@ -88,26 +77,6 @@ impl Parts<'_, '_> {
         self.evaluator.answer_located(program, inputs)
     }
 
-    /// What is shown for an entity; another value is shown as it is.
-    pub(crate) fn pulled(
-        &mut self,
-        program: &Program,
-        pattern: PullId,
-        value: Value,
-    ) -> Result<Output, QueryError> {
-        match value {
-            Value::Ref(entity) => {
-                Ok(Output::Tree(self.evaluator.pull(&program.raw, pattern, &entity)?))
-            }
-            value => Ok(Output::Value(value)),
-        }
-    }
-
-    /// Rows made so far.
-    pub(crate) fn n_rows_made(&self) -> u64 {
-        self.evaluator.meter.work.n_rows_made
-    }
-
     fn bound(&mut self, vars: &[Var], bindings: &[Vec<Value>]) -> Result<Rows, QueryError> {
         let mut distinct: Vec<Var> = Vec::with_capacity(vars.len());
         for var in vars {
@@ -131,18 +100,6 @@ impl Parts<'_, '_> {
         }
         Ok(rows.maybe_repeated())
     }
-}
-
-/// The program without what picks rows of its result: `:having`, the order, the window.
-pub(crate) fn unpicked(program: &Program) -> Program {
-    let mut program = program.clone();
-    program.having.clear();
-    program.having_functions.clear();
-    program.raw.having.clear();
-    windowed(&mut program, None);
-    program.raw.order_by.clear();
-    program.raw.after.clear();
-    program
 }
 
 /// Makes a program's window the first rows, or all.

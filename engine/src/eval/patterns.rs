@@ -47,11 +47,14 @@ impl Evaluator<'_> {
     ) -> Result<Matches, QueryError> {
         let present = self.pattern(entity, attribute, value, rows)?;
         let mut is_present = vec![false; rows.len()];
-        for row in present.from {
-            is_present[row as usize] = true;
-        }
+        let meter = &self.meter;
+        meter.in_blocks(present.from.len(), |block| {
+            present.from[block].iter().for_each(|row| is_present[*row as usize] = true);
+        })?;
         let mut out = Matches::new(Vec::new());
-        out.from.extend((0..rows.len() as u32).filter(|row| !is_present[*row as usize]));
+        meter.in_blocks(rows.len(), |block| {
+            out.from.extend(block.filter(|row| !is_present[*row]).map(|row| row as u32));
+        })?;
         Ok(out)
     }
 

@@ -326,7 +326,7 @@ impl Evaluator<'_> {
                 }
             }
             let live = [rows.vars(), &vars].concat();
-            rows = rows.continued(out, &live);
+            rows = rows.continued(out, &live, &self.meter)?;
         }
         // A string and the id that it stands for may both have been given.
         Ok(if rows.len() > 1 { rows.maybe_repeated() } else { rows })

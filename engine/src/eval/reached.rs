@@ -6,14 +6,12 @@
 
 use std::ops::ControlFlow;
 
-use rustc_hash::FxHashMap;
-
 use super::Evaluator;
 use super::batch::{Matches, Rows};
 use super::meter::BLOCK;
 use super::steps::Emit;
 use crate::error::QueryError;
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash, CellMap};
 use crate::plan::Call;
 
 /// Pairs grouped by one of their columns.
@@ -26,17 +24,17 @@ pub(crate) struct Reached {
     starts: Vec<usize>,
     members: Vec<Cell>,
     /// Reached by key, of the first so many groups.
-    by_key: FxHashMap<Cell, u32>,
+    by_key: CellMap<u32>,
 }
 
 impl Reached {
-    pub(super) fn new(key_column: usize) -> Reached {
+    pub(super) fn new(key_column: usize, hash: CellHash) -> Reached {
         Reached {
             key_column,
             keys: Vec::new(),
             starts: vec![0],
             members: Vec::new(),
-            by_key: FxHashMap::default(),
+            by_key: CellMap::with_hasher(hash),
         }
     }
 
@@ -192,7 +190,7 @@ mod tests {
 
     #[test]
     fn pairs_are_found_by_what_they_share() {
-        let mut groups = Reached::new(1);
+        let mut groups = Reached::new(1, CellHash::default());
         groups.members_mut().extend([Cell(5), Cell(6)]);
         groups.close(Cell(1), true);
         groups.close(Cell(2), true);

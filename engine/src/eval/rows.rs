@@ -15,19 +15,16 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use rustc_hash::FxBuildHasher;
 
-use crate::intern::Cell;
+use super::meter::Meter;
+use crate::error::QueryError;
+use crate::intern::{Cell, CellHash};
 
 /// The bytes of one cell.
 pub(crate) const CELL_BYTES: u64 = 8;
 
 /// The end of a chain.
 const END: u32 = u32::MAX;
-
-fn hash<Key: Hash + ?Sized>(key: &Key) -> u64 {
-    FxBuildHasher.hash_one(key)
-}
 
 /// A set of rows of one width, in order of arrival.
 #[derive(Debug)]
@@ -36,6 +33,7 @@ pub(crate) struct RowSet {
     n_rows: usize,
     cells: Vec<Cell>,
     known: Known,
+    hash: CellHash,
 }
 
 /// What tells whether a row is known.
@@ -60,8 +58,8 @@ impl Known {
 }
 
 /// Adds a key; whether it is new.
-fn insert_key<Key: Copy + Eq + Hash>(keys: &mut HashTable<Key>, key: Key) -> bool {
-    match keys.entry(hash(&key), |other| *other == key, hash) {
+fn insert_key<Key: Copy + Eq + Hash>(keys: &mut HashTable<Key>, key: Key, hash: CellHash) -> bool {
+    match keys.entry(hash.hash_one(key), |other| *other == key, |other| hash.hash_one(other)) {
         Entry::Occupied(_) => false,
         Entry::Vacant(vacant) => {
             vacant.insert(key);
@@ -71,7 +69,14 @@ fn insert_key<Key: Copy + Eq + Hash>(keys: &mut HashTable<Key>, key: Key) -> boo
 }
 
 /// Adds the position of a row to come; whether there is no such row yet.
-fn insert_row(positions: &mut HashTable<u32>, cells: &[Cell], row: &[Cell], n_rows: usize) -> bool {
+fn insert_row(
+    positions: &mut HashTable<u32>,
+    cells: &[Cell],
+    row: &[Cell],
+    n_rows: usize,
+    hash: CellHash,
+) -> bool {
+    let hash = |row: &[Cell]| hash.of(row.iter().copied());
     let at = |position: &u32| {
         let start = *position as usize * row.len();
         &cells[start..start + row.len()]
@@ -86,8 +91,13 @@ fn insert_row(positions: &mut HashTable<u32>, cells: &[Cell], row: &[Cell], n_ro
 }
 
 impl RowSet {
-    pub(crate) fn new(width: usize) -> RowSet {
-        RowSet { width, n_rows: 0, cells: Vec::new(), known: Known::for_width(width) }
+    pub(crate) fn new(width: usize, hash: CellHash) -> RowSet {
+        RowSet { width, n_rows: 0, cells: Vec::new(), known: Known::for_width(width), hash }
+    }
+
+    /// How its rows are hashed.
+    pub(crate) fn hash(&self) -> CellHash {
+        self.hash
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,13 +129,15 @@ impl RowSet {
         let is_new = match &mut self.known {
             Known::One(keys) => {
                 let key = row.iter().fold(0, |key: u64, cell| key << 32 | u64::from(lower(cell)));
-                insert_key(keys, key)
+                insert_key(keys, key, self.hash)
             }
             Known::Two(keys) => {
                 let key = row.iter().fold(0, |key: u128, cell| key << 32 | u128::from(lower(cell)));
-                insert_key(keys, key)
+                insert_key(keys, key, self.hash)
             }
-            Known::Rows(positions) => insert_row(positions, &self.cells, row, self.n_rows),
+            Known::Rows(positions) => {
+                insert_row(positions, &self.cells, row, self.n_rows, self.hash)
+            }
         };
         if is_new {
             self.cells.extend_from_slice(row);
@@ -144,7 +156,8 @@ impl RowSet {
     fn widen(&mut self) {
         let mut positions = HashTable::with_capacity(self.n_rows + 1);
         for position in 0..self.n_rows as u32 {
-            let row_hash = |position: &u32| hash(self.row(*position as usize));
+            let row_hash =
+                |position: &u32| self.hash.of(self.row(*position as usize).iter().copied());
             positions.insert_unique(row_hash(&position), position, row_hash);
         }
         self.known = Known::Rows(positions);
@@ -158,6 +171,7 @@ pub(crate) struct KeyIndex {
     chains: HashTable<Chain>,
     /// For each row the next one of its chain.
     next: Vec<u32>,
+    hash: CellHash,
 }
 
 #[derive(Debug)]
@@ -169,8 +183,8 @@ struct Chain {
 }
 
 impl KeyIndex {
-    pub(crate) fn new(columns: &[usize]) -> KeyIndex {
-        KeyIndex { columns: columns.to_vec(), chains: HashTable::new(), next: Vec::new() }
+    pub(crate) fn new(columns: &[usize], hash: CellHash) -> KeyIndex {
+        KeyIndex { columns: columns.to_vec(), chains: HashTable::new(), next: Vec::new(), hash }
     }
 
     pub(crate) fn columns(&self) -> &[usize] {
@@ -183,28 +197,27 @@ impl KeyIndex {
     }
 
     /// The key of cells, and its hash.
-    fn key_of(cells: impl ExactSizeIterator<Item = Cell>) -> (u64, u64) {
+    fn key_of(cells: impl ExactSizeIterator<Item = Cell> + Clone, hash: CellHash) -> (u64, u64) {
+        let hashed = hash.of(cells.clone());
         if cells.len() == 1 {
-            let key = cells.fold(0, |_, cell| cell.0);
-            return (key, hash(&key));
+            return (cells.fold(0, |_, cell| cell.0), hashed);
         }
-        let key = cells.fold(0, |key: u64, cell| hash(&(key, cell)));
-        (key, key)
+        (hashed, hashed)
     }
 
     /// How a chain's key is hashed.
     fn rehash(&self) -> impl Fn(&Chain) -> u64 + use<> {
-        let is_cell = self.columns.len() == 1;
-        move |chain| if is_cell { hash(&chain.key) } else { chain.key }
+        let (is_cell, hash) = (self.columns.len() == 1, self.hash);
+        move |chain| if is_cell { hash.of([Cell(chain.key)]) } else { chain.key }
     }
 
     /// Takes in the rows that have arrived since.
-    pub(crate) fn extend(&mut self, set: &RowSet) {
+    pub(crate) fn extend(&mut self, set: &RowSet, meter: &Meter) -> Result<(), QueryError> {
         let rehash = self.rehash();
-        let KeyIndex { columns, chains, next } = self;
+        let KeyIndex { columns, chains, next, hash } = self;
         for position in next.len()..set.len() {
             let row = set.row(position);
-            let (key, hashed) = KeyIndex::key_of(columns.iter().map(|column| row[*column]));
+            let (key, hashed) = KeyIndex::key_of(columns.iter().map(|column| row[*column]), *hash);
             let is_same = |chain: &Chain| {
                 let first = set.row(chain.first as usize);
                 chain.key == key
@@ -222,7 +235,9 @@ impl KeyIndex {
                 }
             }
             next.push(END);
+            meter.check_at(position as usize)?;
         }
+        Ok(())
     }
 
     /// The positions below `end` of the rows with this key, ascending.
@@ -232,7 +247,7 @@ impl KeyIndex {
         set: &RowSet,
         end: usize,
     ) -> impl Iterator<Item = usize> + use<'_> {
-        let (wanted, hashed) = KeyIndex::key_of(key.iter().copied());
+        let (wanted, hashed) = KeyIndex::key_of(key.iter().copied(), self.hash);
         let is_same = |chain: &Chain| {
             let first = set.row(chain.first as usize);
             let mut columns = self.columns.iter().zip(key);
@@ -252,11 +267,14 @@ impl KeyIndex {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::eval::meter::tests::n_looks;
+    use crate::limits::{BLOCK, Budget};
 
     #[test]
     fn a_set_keeps_each_row_once_in_order_of_arrival() {
-        let mut set = RowSet::new(2);
+        let mut set = RowSet::new(2, CellHash::default());
         assert!(set.insert(&[Cell(2), Cell(1)]));
         assert!(set.insert(&[Cell(1), Cell(1)]));
         assert!(!set.insert(&[Cell(2), Cell(1)]));
@@ -265,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_set_of_empty_rows_has_at_most_one() {
-        let mut set = RowSet::new(0);
+        let mut set = RowSet::new(0, CellHash::default());
         assert!(set.insert(&[]) && !set.insert(&[]));
         assert_eq!(set.len(), 1);
     }
@@ -274,7 +292,7 @@ mod tests {
     #[test]
     fn a_set_of_any_width_tells_halves_apart() {
         for width in 1..6 {
-            let mut set = RowSet::new(width);
+            let mut set = RowSet::new(width, CellHash::default());
             let row = |number: u64, upper: u64| {
                 let mut row = vec![Cell(7); width];
                 row[0] = Cell(number / 10);
@@ -293,13 +311,25 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_looked_at_while_rows_are_indexed() {
+        let mut set = RowSet::new(2, CellHash::default());
+        for row in 0..20 * BLOCK as u64 {
+            set.insert(&[Cell(row), Cell(row % 7)]);
+        }
+        assert!(
+            n_looks(|meter| KeyIndex::new(&[1], CellHash::default()).extend(&set, meter)) >= 20
+        );
+    }
+
+    #[test]
     fn an_index_finds_what_arrived_before_and_after_it_was_made() {
+        let meter = Meter::new(&Budget::unlimited());
         for columns in [vec![1], vec![1, 2], vec![2, 1]] {
-            let mut set = RowSet::new(3);
-            let mut index = KeyIndex::new(&columns);
+            let mut set = RowSet::new(3, CellHash::default());
+            let mut index = KeyIndex::new(&columns, CellHash::default());
             for row in 0..100 {
                 set.insert(&[Cell(row), Cell(row % 7), Cell(row % 7)]);
-                index.extend(&set);
+                index.extend(&set, &meter).unwrap();
             }
             let find = |cell: u64, end| -> Vec<usize> {
                 index.find(&vec![Cell(cell); columns.len()], &set, end).collect()

@@ -9,9 +9,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
-use crate::intern::{Cell, Dictionary, Ranks};
+use super::meter::Meter;
+use crate::error::QueryError;
+use crate::intern::{Cell, CellHash, Dictionary, KeyedMap, Ranks};
 use crate::value::Value;
 
 /// What a value takes in both directions, besides its text.
@@ -21,13 +21,14 @@ const ENTRY_BYTES: u64 = (2 * size_of::<Value>() + size_of::<Cell>()) as u64;
 pub(crate) struct Scratch<'s> {
     dictionary: &'s Dictionary,
     values: Vec<Value>,
-    cells: FxHashMap<Value, Cell>,
+    cells: KeyedMap<Value, Cell>,
     n_bytes: u64,
 }
 
 impl<'s> Scratch<'s> {
     pub(crate) fn new(dictionary: &'s Dictionary) -> Scratch<'s> {
-        Scratch { dictionary, values: Vec::new(), cells: FxHashMap::default(), n_bytes: 0 }
+        let cells = KeyedMap::with_hasher(dictionary.cell_hash());
+        Scratch { dictionary, values: Vec::new(), cells, n_bytes: 0 }
     }
 
     /// The cell of a value.
@@ -46,6 +47,11 @@ impl<'s> Scratch<'s> {
         cell
     }
 
+    /// How cells are hashed.
+    pub(crate) fn cell_hash(&self) -> CellHash {
+        self.dictionary.cell_hash()
+    }
+
     /// What the values take that only this evaluation knows.
     pub(crate) fn n_bytes(&self) -> u64 {
         self.n_bytes
@@ -61,8 +67,12 @@ impl<'s> Scratch<'s> {
 
     /// Integers to sort so many cells of the dictionary by, where that is cheaper than comparing
     /// their texts.
-    pub(crate) fn ranks_for(&self, n_cells: usize) -> Option<Arc<Ranks>> {
-        self.dictionary.ranks_for(n_cells)
+    pub(crate) fn ranks_for(
+        &self,
+        n_cells: usize,
+        meter: &Meter,
+    ) -> Result<Option<Arc<Ranks>>, QueryError> {
+        self.dictionary.ranks_for(n_cells, &|| meter.check())
     }
 
     /// Whether a cell's value is a reference.

@@ -258,16 +258,17 @@ impl Search {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::intern::CellHash;
     use crate::limits::Budget;
 
     /// What each node of a graph reaches, by one of the ways to search it.
     fn reached(n_nodes: u32, pairs: &[(u32, u32)], with_matrix: bool) -> Vec<Vec<Cell>> {
         let mut meter = Meter::new(&Budget::unlimited());
-        let mut nodes = Nodes::default();
+        let mut nodes = Nodes::new(CellHash::default());
         for node in 0..n_nodes {
             nodes.number(Cell::from_narrow(node));
         }
-        let arcs = Arcs::of_pairs(n_nodes as usize, pairs);
+        let arcs = Arcs::of_pairs(n_nodes as usize, pairs, &meter).unwrap();
         let components = Components::of(&arcs, n_nodes as usize, &mut meter).unwrap();
         let mut search = Search::new(arcs, nodes, Graph::Components(components), None);
         if with_matrix {

@@ -154,12 +154,12 @@ impl Evaluator<'_> {
             };
             let n_bytes_found = matches.n_bytes();
             self.meter.room_for(n_bytes_found)?;
-            rows = before.continued(matches, &step.live);
+            rows = before.continued(matches, &step.live, &self.meter)?;
             if step.repeats {
                 rows = rows.maybe_repeated();
             }
             if step.merges {
-                rows = rows.merge_equal(&self.meter)?;
+                rows = rows.merge_equal(self.cell_hash(), &self.meter)?;
             }
             self.end_step(mark, rows.len(), n_bytes_found);
             self.meter.hold(rows.n_bytes())?;

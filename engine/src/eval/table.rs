@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use super::meter::Meter;
 use super::reached::Reached;
 use super::rows::{KeyIndex, RowSet};
-use crate::intern::Cell;
+use crate::error::QueryError;
+use crate::intern::{Cell, CellHash};
 use crate::plan::{Adornment, Plan};
 use crate::program::RuleId;
 
@@ -25,8 +27,9 @@ pub(crate) struct AgedSet {
 }
 
 impl AgedSet {
-    pub(crate) fn new(width: usize) -> AgedSet {
-        AgedSet { rows: RowSet::new(width), stable_end: 0, recent_end: 0, indexes: Vec::new() }
+    pub(crate) fn new(width: usize, hash: CellHash) -> AgedSet {
+        let rows = RowSet::new(width, hash);
+        AgedSet { rows, stable_end: 0, recent_end: 0, indexes: Vec::new() }
     }
 
     pub(crate) fn insert(&mut self, row: &[Cell]) -> bool {
@@ -62,15 +65,19 @@ impl AgedSet {
     }
 
     /// Brings the index over these columns up to date; gives its number and the bytes it grew by.
-    pub(crate) fn prepare_index(&mut self, columns: &[usize]) -> (usize, u64) {
+    pub(crate) fn prepare_index(
+        &mut self,
+        columns: &[usize],
+        meter: &Meter,
+    ) -> Result<(usize, u64), QueryError> {
         let number = self.index_over(columns).unwrap_or_else(|| {
-            self.indexes.push(KeyIndex::new(columns));
+            self.indexes.push(KeyIndex::new(columns, self.rows.hash()));
             self.indexes.len() - 1
         });
         let index = &mut self.indexes[number];
         let n_bytes_before = index.n_bytes();
-        index.extend(&self.rows);
-        (number, index.n_bytes() - n_bytes_before)
+        index.extend(&self.rows, meter)?;
+        Ok((number, index.n_bytes() - n_bytes_before))
     }
 
     fn index_over(&self, columns: &[usize]) -> Option<usize> {
@@ -112,12 +119,13 @@ impl Table {
         arity: usize,
         adornment: Adornment,
         plans: Arc<Vec<Plan>>,
+        hash: CellHash,
     ) -> Table {
         Table {
             rule,
-            demand: AgedSet::new(adornment.columns().len()),
+            demand: AgedSet::new(adornment.columns().len(), hash),
             adornment,
-            answers: AgedSet::new(arity),
+            answers: AgedSet::new(arity, hash),
             reached: None,
             plans,
             waiting: BTreeMap::new(),
@@ -132,10 +140,10 @@ impl Table {
     }
 
     /// To be called before [`Table::try_for_each`] for these columns; the bytes that it took.
-    pub(crate) fn prepare(&mut self, columns: &[usize]) -> u64 {
+    pub(crate) fn prepare(&mut self, columns: &[usize], meter: &Meter) -> Result<u64, QueryError> {
         match self.reached.is_none() && !columns.is_empty() {
-            true => self.answers.prepare_index(columns).1,
-            false => 0,
+            true => Ok(self.answers.prepare_index(columns, meter)?.1),
+            false => Ok(0),
         }
     }
 

@@ -294,6 +294,7 @@ impl Evaluator<'_> {
                 self.meter.made_row_in(bound.n_bytes())?;
             }
         }
-        Ok(bound)
+        // Facts are a set; inputs need not be one.
+        Ok(if inputs.is_set() { bound } else { bound.maybe_repeated() })
     }
 }

@@ -7,9 +7,11 @@
 //! are dense from 0 and never renumbered; a scratch cell equals no dictionary cell. What the
 //! values mean, and when one is no longer needed, is left out: the tables only grow.
 //!
-//! `symbols` is the table of one kind of item, `hash` what finds items in it, `pending` interns
+//! `symbols` is the table of one kind of item, `hash` what finds items in it, `cell_hash` what
+//! finds cells anywhere else, `pending` interns
 //! many values together, `ranks` is what sorts by the order of texts.
 
+mod cell_hash;
 mod hash;
 mod pending;
 mod ranks;
@@ -28,6 +30,8 @@ use parking_lot::Mutex;
 use crate::ids::EntityId;
 use crate::value::{Date, Number, Value, ValueType};
 
+pub use cell_hash::HashKey;
+pub(crate) use cell_hash::{CellHash, CellMap, CellSet, KeyedMap, KeyedSet};
 pub(crate) use pending::{Pending, PendingCell};
 pub use ranks::Ranks;
 use symbols::Symbols;
@@ -221,10 +225,14 @@ struct Tables {
     strings: Symbols<Arc<str>>,
     entities: Symbols<EntityId>,
     numbers: Symbols<Number>,
-    /// Those made last.
+    /// Those made last; locked only to take or replace them.
     ranks: Mutex<Arc<Ranks>>,
+    /// Locked by whoever makes new ones.
+    ranks_making: Mutex<()>,
     /// How many cells have been sorted without ranks since.
     n_sorted_without: AtomicUsize,
+    /// How evaluations hash cells.
+    cell_hash: CellHash,
 }
 
 impl Tables {
@@ -297,6 +305,17 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
+    /// An empty one whose cells are hashed under this key.
+    pub(crate) fn with_hash_key(key: HashKey) -> Dictionary {
+        let tables = Tables { cell_hash: CellHash::new(key), ..Tables::default() };
+        Dictionary { tables: Arc::new(tables) }
+    }
+
+    /// How its cells are hashed.
+    pub(crate) fn cell_hash(&self) -> CellHash {
+        self.tables.cell_hash
+    }
+
     /// The cell of a value, made if it is new.
     pub fn intern(&self, value: &Value) -> Cell {
         Cell::inline(value).unwrap_or_else(|| self.tables.intern(value))
@@ -351,35 +370,43 @@ impl Dictionary {
         self.read().compare(a, b)
     }
 
-    /// Ranks of all texts there are: integers to sort cells by instead of texts. Made when first
-    /// asked for, in O(n log n) of the whole dictionary, and again when it has grown.
-    pub fn ranks(&self) -> Arc<Ranks> {
-        let mut ranks = self.tables.ranks.lock();
-        if ranks.len() < self.tables.n_texts() {
-            *ranks = Arc::new(ranks.extended(&self.tables.strings, &self.tables.entities));
-        }
-        Arc::clone(&ranks)
-    }
-
-    /// The same, for who wants to sort so many cells: none when comparing them by texts is
-    /// cheaper than making the ranks, even if those who came before are counted. So a small sort
-    /// that is done again and again has ranks in the end, at a cost that is never more than about
-    /// that of the sorts without.
-    pub fn ranks_for(&self, n_cells: usize) -> Option<Arc<Ranks>> {
+    /// Ranks of all texts there are, integers to sort cells by instead of texts, for who wants to
+    /// sort so many cells. Made when first asked for, in O(n log n) of the whole dictionary, and
+    /// again when it has grown.
+    ///
+    /// None when comparing the cells by texts is cheaper than making the ranks, even if those who
+    /// came before are counted: so a small sort that is done again and again has ranks in the end,
+    /// at a cost that is never more than about that of the sorts without. None also while somebody
+    /// else makes them: nobody waits for another's work.
+    ///
+    /// # Errors
+    /// What `check` gives, which is asked for each block of texts while ranks are made.
+    pub(crate) fn ranks_for<Error>(
+        &self,
+        n_cells: usize,
+        check: &impl Fn() -> Result<(), Error>,
+    ) -> Result<Option<Arc<Ranks>>, Error> {
         /// So many cells must be sorted for each text that has no rank yet. A sort looks at each
         /// cell some ten times, the ranks' merge at each of all texts once.
         const TEXTS_A_CELL: usize = 4;
         let n_texts = self.tables.n_texts();
-        if n_texts > 0 && self.tables.ranks.lock().len() == n_texts {
-            return Some(self.ranks());
+        let made = Arc::clone(&self.tables.ranks.lock());
+        if n_texts > 0 && made.len() >= n_texts {
+            return Ok(Some(made));
         }
         let n_sorted_without = &self.tables.n_sorted_without;
         let n_sorted = n_sorted_without.fetch_add(n_cells, atomic::Ordering::Relaxed);
         if n_texts / TEXTS_A_CELL >= n_sorted.saturating_add(n_cells) {
-            return None;
+            return Ok(None);
         }
+        let Some(_making) = self.tables.ranks_making.try_lock() else { return Ok(None) };
+        // They may have been made between the look above and the lock.
+        let made = Arc::clone(&self.tables.ranks.lock());
+        let ranks = made.extended(&self.tables.strings, &self.tables.entities, check)?;
+        let ranks = Arc::new(ranks);
+        *self.tables.ranks.lock() = Arc::clone(&ranks);
         n_sorted_without.store(0, atomic::Ordering::Relaxed);
-        Some(self.ranks())
+        Ok(Some(ranks))
     }
 }
 

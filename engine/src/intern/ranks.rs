@@ -11,6 +11,8 @@
 use std::sync::Arc;
 
 use crate::ids::EntityId;
+use crate::limits::BLOCK;
+use crate::sort::sort_by;
 
 use super::symbols::Symbols;
 use super::{Cell, TAG_BOOLEAN, TAG_DATE, TAG_INT, TAG_REF, TAG_STRING};
@@ -66,18 +68,20 @@ impl Ranks {
         self.strings.ranks.len() + self.entities.ranks.len()
     }
 
-    /// The ranks once all texts of these tables have one.
-    pub(super) fn extended(
+    /// The ranks once all texts of these tables have one. What `check` gives stops it; it is
+    /// asked for each block of texts.
+    pub(super) fn extended<Error>(
         &self,
         strings: &Symbols<Arc<str>>,
         entities: &Symbols<EntityId>,
-    ) -> Ranks {
-        Ranks {
-            strings: self.strings.extended(strings.len(), |symbol| strings.get(symbol)),
-            entities: self
-                .entities
-                .extended(entities.len(), |symbol| entities.get(symbol).as_str()),
-        }
+        check: &impl Fn() -> Result<(), Error>,
+    ) -> Result<Ranks, Error> {
+        let string = |symbol| &**strings.get(symbol);
+        let entity = |symbol| entities.get(symbol).as_str();
+        Ok(Ranks {
+            strings: self.strings.extended(strings.len(), string, check)?,
+            entities: self.entities.extended(entities.len(), entity, check)?,
+        })
     }
 }
 
@@ -92,41 +96,73 @@ fn head(text: &str) -> u128 {
 
 impl Places {
     /// Those of the symbols `0..n`, given those of the first ones.
-    fn extended<'t>(&self, n: usize, text: impl Fn(u32) -> &'t str) -> Places {
+    fn extended<'t, Error>(
+        &self,
+        n: usize,
+        text: impl Fn(u32) -> &'t str,
+        check: &impl Fn() -> Result<(), Error>,
+    ) -> Result<Places, Error> {
         let n_old = self.ranks.len();
         let symbol = |index: usize| u32::try_from(index).expect("symbols have 32 bits");
-        let mut new: Vec<(u128, u32)> =
-            (n_old..n).map(symbol).map(|symbol| (head(text(symbol)), symbol)).collect();
-        new.sort_unstable_by(|(a_head, a), (b_head, b)| {
+        let mut new: Vec<(u128, u32)> = Vec::with_capacity(n - n_old);
+        for start in (n_old..n).step_by(BLOCK) {
+            check()?;
+            let block = (start..n.min(start + BLOCK)).map(symbol);
+            new.extend(block.map(|symbol| (head(text(symbol)), symbol)));
+        }
+        let by_text = |(a_head, a): &(u128, u32), (b_head, b): &(u128, u32)| {
             a_head.cmp(b_head).then_with(|| text(*a).cmp(text(*b)))
-        });
+        };
+        let new = sort_by(new, by_text, check)?;
         // Where each new text goes among the old ones is searched, so that those are not all
         // looked at.
         let mut symbols = Vec::with_capacity(n_old + new.len());
         let mut rest = self.symbols.as_slice();
-        for (_, symbol) in new {
-            let (before, after) =
-                rest.split_at(rest.partition_point(|other| text(*other) < text(symbol)));
-            symbols.extend_from_slice(before);
-            symbols.push(symbol);
-            rest = after;
+        for block in new.chunks(BLOCK) {
+            check()?;
+            for (_, symbol) in block {
+                let (before, after) =
+                    rest.split_at(rest.partition_point(|other| text(*other) < text(*symbol)));
+                symbols.extend_from_slice(before);
+                symbols.push(*symbol);
+                rest = after;
+            }
         }
         symbols.extend_from_slice(rest);
         let mut ranks = vec![0; symbols.len()];
-        for (rank, symbol) in (0..).zip(&symbols) {
-            ranks[*symbol as usize] = rank;
+        for (block, first) in symbols.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            check()?;
+            for (rank, symbol) in (first..).zip(block) {
+                ranks[*symbol as usize] = rank;
+            }
         }
-        Places { ranks, symbols }
+        Ok(Places { ranks, symbols })
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::cell;
+
     use proptest::prelude::*;
 
-    use crate::intern::{Cell, Dictionary};
+    use super::*;
+    use crate::intern::Dictionary;
     use crate::value::{Date, Value};
+
+    fn never() -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// For a sort so large that ranks are made for it.
+    fn ranks(dictionary: &Dictionary) -> Arc<Ranks> {
+        dictionary.ranks_for(1 << 40, &never).unwrap().expect("nobody else makes them")
+    }
+
+    fn ranks_for(dictionary: &Dictionary, n_cells: usize) -> Option<Arc<Ranks>> {
+        dictionary.ranks_for(n_cells, &never).unwrap()
+    }
 
     fn any_value() -> impl Strategy<Value = Value> {
         prop_oneof![
@@ -148,7 +184,7 @@ mod tests {
             let mut cells = Vec::new();
             for values in rounds {
                 cells.extend(values.iter().map(|value| dictionary.intern(value)));
-                let ranks = dictionary.ranks();
+                let ranks = ranks(&dictionary);
                 let is_inline = |value: &Value| !matches!(value, Value::Number(n) if n.as_i64().is_none());
                 for &a in &cells {
                     prop_assert_eq!(ranks.key(a).is_some(), is_inline(&dictionary.value(a)));
@@ -169,18 +205,38 @@ mod tests {
     #[test]
     fn ranks_are_kept_until_outgrown() {
         let dictionary = Dictionary::default();
-        assert!(dictionary.ranks_for(0).is_none());
+        assert!(ranks_for(&dictionary, 0).is_none());
         let cells: Vec<_> =
             (0..100).map(|i| dictionary.intern(&Value::from(format!("{i}")))).collect();
-        assert!(dictionary.ranks_for(1).is_none(), "two rows are no reason to sort a dictionary");
-        let ranks = dictionary.ranks_for(100).unwrap();
-        assert!(cells.iter().all(|cell| ranks.key(*cell).is_some()));
-        assert!(dictionary.ranks_for(1).is_some(), "they are there");
+        assert!(ranks_for(&dictionary, 1).is_none(), "two rows are no reason to sort a dictionary");
+        let made = ranks_for(&dictionary, 100).unwrap();
+        assert!(cells.iter().all(|cell| made.key(*cell).is_some()));
+        assert!(ranks_for(&dictionary, 1).is_some(), "they are there");
         let new = dictionary.intern(&Value::from("new"));
-        assert_eq!(ranks.key(new), None);
-        assert!(dictionary.ranks_for(1).is_none());
-        let n_asked = (0..1_000).take_while(|_| dictionary.ranks_for(1).is_none()).count();
+        assert_eq!(made.key(new), None);
+        assert!(ranks_for(&dictionary, 1).is_none());
+        let n_asked = (0..1_000).take_while(|_| ranks_for(&dictionary, 1).is_none()).count();
         assert!((1..1_000).contains(&n_asked), "many small sorts are a reason: {n_asked}");
-        assert!(dictionary.ranks().key(new).is_some());
+        assert!(ranks(&dictionary).key(new).is_some());
+    }
+
+    #[test]
+    fn who_makes_ranks_can_be_stopped_and_is_never_waited_for() {
+        let dictionary = Dictionary::default();
+        let n_texts = 20_000;
+        for index in 0..n_texts {
+            dictionary.intern(&Value::from(format!("{}", index * 7_919 % n_texts)));
+        }
+        let n_checks = cell::Cell::new(0);
+        let check = || {
+            n_checks.set(n_checks.get() + 1);
+            // Who sorts meanwhile sorts without, instead of waiting.
+            assert!(ranks_for(&dictionary, n_texts).is_none());
+            if n_checks.get() == 60 { Err("stopped") } else { Ok(()) }
+        };
+        assert_eq!(dictionary.ranks_for(n_texts, &check).map(|_| ()), Err("stopped"));
+        n_checks.set(61);
+        assert!(dictionary.ranks_for(n_texts, &check).unwrap().is_some(), "made at the next try");
+        assert!(n_checks.get() - 61 >= 8 * n_texts / 1_024, "{}", n_checks.get());
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::answer::{Output, Row};
-use crate::eval::exact::{ExactSum, variance};
+use crate::eval::exact::{ExactSum, Spread};
 use crate::program::{Aggregate, FindElement, Program};
 use crate::value::{Number, Value};
 
@@ -57,6 +57,10 @@ impl Group {
             _ => 1,
         };
         self.columns.iter().map(kept).sum()
+    }
+
+    pub(super) fn n_members(&self) -> u64 {
+        self.n_members
     }
 
     /// A member comes, or goes; `values` are those of the find elements.
@@ -141,10 +145,8 @@ fn of_values(
             return Some(Output::List(values.iter().rev().flat_map(repeated).take(n).collect()));
         }
         (Aggregate::Median, _) => Value::Number(median(values, n_members)?),
-        (Aggregate::Variance, _) => Value::Number(variance(&numbers(values)?)?),
-        (Aggregate::Stddev, _) => {
-            Value::double(variance(&numbers(values)?)?.to_f64().sqrt()).ok()?
-        }
+        (Aggregate::Variance, _) => Value::Number(variance(values)?),
+        (Aggregate::Stddev, _) => Value::double(variance(values)?.to_f64().sqrt()).ok()?,
         _ => return None,
     };
     Some(Output::Value(value))
@@ -154,14 +156,14 @@ fn count(n: u64) -> Value {
     Value::int(i64::try_from(n).expect("fewer than 2^63 values fit memory"))
 }
 
-/// All of them as numbers, if they are.
-fn numbers(values: &BTreeMap<Value, u64>) -> Option<Vec<Number>> {
-    let mut numbers = Vec::new();
+/// The variance of all of them, if they are numbers.
+fn variance(values: &BTreeMap<Value, u64>) -> Option<Number> {
+    let mut spread = Spread::default();
     for (value, n) in values {
         let Value::Number(number) = value else { return None };
-        numbers.extend((0..*n).map(|_| *number));
+        (0..*n).for_each(|_| spread.add(*number));
     }
-    Some(numbers)
+    spread.variance()
 }
 
 fn median(values: &BTreeMap<Value, u64>, n_members: u64) -> Option<Number> {

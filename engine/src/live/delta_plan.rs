@@ -115,6 +115,8 @@ pub(super) struct DerivedFind {
     pub(super) relation: RelationId,
     /// The index, and what its columns are looked up by; none where nothing is known.
     pub(super) index: Option<(usize, Vec<Src>)>,
+    /// All columns, as they are told of.
+    pub(super) args: Vec<Place>,
     /// The other columns that matter.
     pub(super) rest: Vec<(u8, Place)>,
     /// It is derived together with what the plan derives, so that ranks count.
@@ -490,7 +492,8 @@ impl Compiler<'_> {
         }
         let index = (!key.is_empty()).then(|| (self.tables.index_by(relation, &columns), key));
         let is_inner = self.inner.contains(&relation);
-        DerivedFind { relation, index, rest, is_inner }
+        let args = args.iter().map(|arg| self.place(arg, bound)).collect();
+        DerivedFind { relation, index, args, rest, is_inner }
     }
 
     fn params_step(&mut self, bound: &mut BTreeSet<Var>, others: &[Task]) -> OpKind {

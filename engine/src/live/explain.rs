@@ -21,7 +21,7 @@ pub struct LiveProfile {
     pub parameters: Vec<String>,
     /// How many instances share the plans.
     pub n_instances: u64,
-    /// One for each place that reads facts.
+    /// One for each place that reads facts, or rows of a rule that recurses.
     pub deltas: Vec<DeltaProfile>,
     /// How a row is looked up on the other side.
     pub verified_by: Vec<String>,
@@ -29,7 +29,7 @@ pub struct LiveProfile {
     pub result: String,
 }
 
-/// What follows a change of a fact.
+/// What follows a change of a fact, or of a row of a rule that recurses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeltaProfile {
     /// The fact.
@@ -86,25 +86,22 @@ pub(super) fn of_shape(
     let text = Text { shape, attributes, dictionary };
     let plans = shape.plans.as_ref().expect("planned before it is told of");
     let deltas = shape.occurrences.iter().zip(&plans.deltas).map(|(occurrence, plan)| {
+        let fact = match (&plan.start, &occurrence.start) {
+            (PlanStart::Fact { attribute, places }, _) => {
+                let [entity, value] = places.map(|place| text.place(place));
+                format!("[{entity} {} {value}]", text.attribute(*attribute))
+            }
+            (PlanStart::Derived(places), Start::Derived { relation, .. }) => {
+                format!("({} {})", text.rule(*relation), text.places(places))
+            }
+            _ => unreachable!("plans begin as their occurrences do"),
+        };
         let effect = match (occurrence.polarity, occurrence.flip) {
             (Polarity::Both, _) => "rows may come and go",
             (Polarity::Positive, false) | (Polarity::Negative, true) => "rows may come",
             (Polarity::Positive, true) | (Polarity::Negative, false) => "rows may go",
         };
-        DeltaProfile {
-            fact: match (&plan.start, &occurrence.start) {
-                (PlanStart::Fact { attribute, places: [entity, value] }, _) => {
-                    let attribute = text.attribute(*attribute);
-                    format!("[{} {attribute} {}]", text.place(*entity), text.place(*value))
-                }
-                (PlanStart::Derived(places), Start::Derived { relation, .. }) => {
-                    text.row(*relation, &text.places(places))
-                }
-                (PlanStart::Derived(_), Start::Fact { .. }) => unreachable!("they are of a kind"),
-            },
-            effect: effect.to_owned(),
-            steps: text.steps(&plan.ops),
-        }
+        DeltaProfile { fact, effect: effect.to_owned(), steps: text.steps(&plan.ops) }
     });
     LiveProfile {
         tier: shape.tier(),
@@ -156,9 +153,11 @@ impl Text<'_> {
         }
     }
 
-    /// A row of a kept relation.
-    fn row(&self, relation: RelationId, places: &str) -> String {
-        format!("row {} of ({places})", relation.0)
+    /// The name of the rule that a relation keeps.
+    fn rule(&self, relation: RelationId) -> &str {
+        let seed = self.shape.seeds.iter().find(|seed| seed.answers == relation);
+        let rule = seed.expect("every relation that a query reads is one it asked for").rule;
+        &self.shape.query.stratified().rules[rule.index()].name
     }
 
     fn srcs(&self, srcs: &[Src]) -> String {
@@ -208,10 +207,7 @@ impl Text<'_> {
             OpKind::NoneOf(branches) => format!("none of {}", self.branches(branches)),
             OpKind::Derived { find, negated } => {
                 let not = if *negated { "no " } else { "" };
-                let (_, key) = find.index.clone().unwrap_or_default();
-                let rest: Vec<Place> = find.rest.iter().map(|(_, place)| *place).collect();
-                let places = format!("{} → {}", self.srcs(&key), self.places(&rest));
-                format!("{not}{}", self.row(find.relation, &places))
+                format!("{not}row ({} {})", self.rule(find.relation), self.places(&find.args))
             }
             OpKind::Params { find, .. } => match find {
                 Find::Index { key, .. } => format!("parameters by {}", self.srcs(key)),

@@ -112,13 +112,24 @@ impl LiveQueries {
         }
     }
 
+    /// Whether all tables that are filled keep their invariant: every tuple is supported by tuples
+    /// below it, or asked for.
+    pub(crate) fn are_tables_sound(&mut self, snapshot: &Snapshot) -> bool {
+        let shapes = self.shapes.iter().flatten();
+        let all: BTreeSet<TablesId> = shapes.flat_map(Shape::tables).collect();
+        let all: Vec<(TablesId, Vec<Cell>)> = all.into_iter().map(|id| (id, Vec::new())).collect();
+        self.on_bench(&all, snapshot, |tables, bench| {
+            all.iter().all(|(id, _)| !tables.is_filled(*id) || tables.is_sound(*id, bench))
+        })
+    }
+
     /// Notes where a shape reads tables.
     pub(super) fn enter_tables(&mut self, number: u32, shape: &Shape) {
         for seed in &shape.seeds {
             let readers = self.table_readers.entry(seed.tables).or_default();
-            let reads = |occurrence: &Occurrence| {
-                let answers = self.tables.answers(seed.tables);
-                matches!(&occurrence.start, Start::Derived { relation, .. } if *relation == answers)
+            let reads = |occurrence: &Occurrence| match occurrence.start {
+                Start::Derived { relation, .. } => relation == seed.answers,
+                Start::Fact { .. } => false,
             };
             let places = (0..).zip(&shape.occurrences).filter(|(_, it)| reads(it));
             readers.extend(places.map(|(place, _)| (number, place)));

@@ -11,7 +11,7 @@ use super::delta_plan::{AttributePlace, Polarity};
 use super::goals::RelationId;
 use super::join::{Flow, Machine, Ranks, Side, States, Stop};
 use super::params::RowIndex;
-use super::shape::{DeltaPlan, PlanStart, Shape};
+use super::shape::{Counts, DeltaPlan, PlanStart, Shape};
 use super::tables::Tables;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
@@ -60,11 +60,11 @@ pub(super) struct OwnedRows {
 }
 
 impl OwnedRows {
-    fn new(width: usize) -> OwnedRows {
+    pub(super) fn new(width: usize) -> OwnedRows {
         OwnedRows { width: width + 1, cells: Vec::new() }
     }
 
-    fn push(&mut self, owner: u32, cells: impl Iterator<Item = Cell>) {
+    pub(super) fn push(&mut self, owner: u32, cells: impl Iterator<Item = Cell>) {
         self.cells.push(Cell(u64::from(owner)));
         self.cells.extend(cells);
     }
@@ -91,7 +91,7 @@ impl OwnedRows {
     }
 
     /// Sorts by owner and leaves every row once.
-    fn dedup(&mut self) {
+    pub(super) fn dedup(&mut self) {
         if self.len() < 2 {
             return;
         }
@@ -131,37 +131,47 @@ pub(super) struct Workbench<'s> {
     pub(super) regs: Vec<Cell>,
 }
 
+impl<'s> Workbench<'s> {
+    /// A machine for the plans of a shape.
+    pub(super) fn machine<'m>(
+        &'m mut self,
+        shape: &'m Shape,
+        tables: &'m Tables,
+        patterns: &'m mut Patterns,
+        fuel: &'m mut u64,
+    ) -> Machine<'m, 's> {
+        self.regs.resize(self.regs.len().max(shape.tree.n_vars), Cell::MIN);
+        Machine {
+            states: &self.states,
+            tables,
+            params: &shape.params,
+            scratch: &mut self.scratch,
+            patterns,
+            regs: &mut self.regs,
+            row: 0,
+            ranks: Ranks::default(),
+            fuel,
+        }
+    }
+}
+
 /// The rows that came and went by some changes, given with the number of the occurrence that each
 /// is to be joined at. `roots` are pulled variables and entities whose trees may differ.
-pub(super) fn step<'s>(
-    shape: &mut Shape,
-    changes: &[(u32, Change)],
+pub(super) fn step(
+    shape: &Shape,
+    changes: impl Iterator<Item = (u32, Change)>,
     roots: &BTreeSet<(Var, Cell)>,
-    tables: &Tables,
-    bench: &mut Workbench<'s>,
-    fuel: &mut u64,
+    machine: &mut Machine<'_, '_>,
+    counts: &mut Counts,
 ) -> ControlFlow<Stop, ShapeDelta> {
     let plans = shape.plans.as_ref().expect("planned before a step");
     let width = shape.row_vars.len();
     let (mut gained, mut lost) = (OwnedRows::new(width), OwnedRows::new(width));
     let mut touched = OwnedRows::new(width);
-    bench.regs.resize(bench.regs.len().max(shape.tree.n_vars), Cell::MIN);
-    let mut patterns: Patterns = shape.query.program().patterns.clone();
-    let mut machine = Machine {
-        states: &bench.states,
-        tables,
-        params: &shape.params,
-        scratch: &mut bench.scratch,
-        patterns: &mut patterns,
-        regs: &mut bench.regs,
-        row: 0,
-        ranks: Ranks::default(),
-        fuel,
-    };
     for (number, change) in changes {
-        let occurrence = &shape.occurrences[*number as usize];
-        let plan = &plans.deltas[*number as usize];
-        if !machine.starts(plan, change) {
+        let occurrence = &shape.occurrences[number as usize];
+        let plan = &plans.deltas[number as usize];
+        if !machine.starts(plan, &change) {
             continue;
         }
         let own = change.side().flipped(occurrence.flip);
@@ -196,7 +206,10 @@ pub(super) fn step<'s>(
     ];
     for (rows, side, is_on_both) in kinds {
         rows.dedup();
-        shape.counts.candidates += rows.len() as u64;
+        if rows.len() == 0 {
+            continue;
+        }
+        counts.candidates += rows.len() as u64;
         let candidates = std::mem::replace(rows, OwnedRows::new(width));
         for (owner, cells) in candidates.iter() {
             let instance = shape.instances[owner as usize].as_ref();
@@ -204,7 +217,7 @@ pub(super) fn step<'s>(
             if instance.is_stale {
                 continue;
             }
-            shape.counts.verified += 1;
+            counts.verified += 1;
             let is_there = machine.is_there_for(shape, instance.rows(), cells, side.other())?;
             if is_there == is_on_both {
                 rows.push(owner, cells.iter().copied());

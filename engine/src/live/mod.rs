@@ -58,14 +58,14 @@ use crate::value::Value;
 use attributes::{Attributes, Ids};
 use delta_plan::Start;
 pub use explain::{DeltaProfile, LiveProfile};
-use join::{Side, States, Stop};
+use join::{Machine, Side, States};
 use kept::Work;
 pub use list_delta::{ListDelta, Moved, Placed};
-use maintain::{Change, FactDelta, ShapeDelta, Workbench};
-use output::Hot;
+use maintain::{Change, FactDelta, Workbench};
+use output::{Halt, Hot};
 use rerun::Reruns;
 pub use result::LiveResult;
-use shape::{Budgets, Instance, Many, Shape};
+use shape::{Budgets, Counts, Instance, Many, Shape};
 use tables::{Tables, TablesId};
 pub use update::{LiveUpdate, RowsDelta, UnreadDeltas};
 
@@ -134,7 +134,7 @@ pub struct LiveLimits {
     pub lookups: u64,
     /// The most instances of a shape that are then evaluated at once; more become stale.
     pub reruns: usize,
-    /// Members of a group are kept when its evaluation made so many rows.
+    /// A group's aggregates are kept when it has so many members.
     pub hot_rows: u64,
     /// The most rows kept behind a window.
     pub margin: usize,
@@ -142,7 +142,7 @@ pub struct LiveLimits {
 
 impl Default for LiveLimits {
     fn default() -> LiveLimits {
-        LiveLimits { lookups: 400_000, reruns: 16, hot_rows: 128, margin: 1_000 }
+        LiveLimits { lookups: 400_000, reruns: 16, hot_rows: 32, margin: 1_000 }
     }
 }
 
@@ -154,6 +154,7 @@ enum At {
 }
 
 /// All live queries over one store.
+#[derive(Default)]
 pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
     /// What is kept of instances that change often, by shape.
@@ -178,30 +179,6 @@ pub(crate) struct LiveQueries {
     /// Of the states before and after the last step.
     ids: [Ids; 2],
     limits: LiveLimits,
-}
-
-impl Default for LiveQueries {
-    fn default() -> LiveQueries {
-        LiveQueries {
-            shapes: Vec::new(),
-            hot: Vec::new(),
-            by_key: FixedHashMap::default(),
-            keys: Vec::new(),
-            instances: FxHashMap::default(),
-            tables: Tables::default(),
-            reruns: Reruns::default(),
-            rerun_keys: BTreeMap::new(),
-            rerun_of: BTreeMap::new(),
-            budgets: Budgets::default(),
-            next: 0,
-            attributes: Attributes::default(),
-            readers: Vec::new(),
-            any_readers: Vec::new(),
-            table_readers: BTreeMap::new(),
-            ids: [Ids::default(), Ids::default()],
-            limits: LiveLimits::default(),
-        }
-    }
 }
 
 impl LiveQueries {
@@ -644,38 +621,26 @@ impl LiveQueries {
                 continue;
             }
             let number = changes[0].0 as usize;
-            let shape = self.shapes[number].as_mut().expect("readers are shapes");
-            let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
-            let joined: Vec<(u32, Change)> =
-                joined.map(|(_, occurrence, change)| (*occurrence, *change)).collect();
-            let shown = changes.iter().filter_map(|(_, occurrence, change)| match change {
-                Change::Fact(delta) if *occurrence == PULLED => Some(delta),
-                _ => None,
-            });
-            let roots = match &shape.pulls {
-                Some(pulls) => pulls.roots(
-                    shown,
-                    |change| delta.facts[change.index as usize].fact.attribute.clone(),
-                    &bench.states,
-                ),
-                None => Some(BTreeSet::new()),
-            };
+            let (shapes, hot) = (&mut self.shapes[number], &mut self.hot[number]);
+            let shape = shapes.as_mut().expect("readers are shapes");
             let mut fuel = self.limits.lookups;
-            let changed = match roots {
-                Some(roots) => {
-                    let tables = &self.tables;
-                    maintain::step(shape, &joined, &roots, tables, &mut bench, &mut fuel)
+            let mut patterns = shape.query.program().patterns.clone();
+            let mut machine = bench.machine(shape, &self.tables, &mut patterns, &mut fuel);
+            let mut counts = Counts::default();
+            let told =
+                step(shape, hot, changes, delta, &mut machine, &mut counts, &self.budgets, updates);
+            counts.lookups = self.limits.lookups - fuel;
+            shape.counts.add(counts);
+            match told {
+                Ok(stale) => {
+                    for owner in stale {
+                        hot.remove(owner);
+                        let instance = shape.instances[owner as usize].as_mut();
+                        instance.expect("owners are instances").is_stale = true;
+                    }
                 }
-                None => ControlFlow::Break(Stop::OverBudget),
-            };
-            shape.counts.lookups += self.limits.lookups - fuel;
-            let hot = &mut self.hot[number];
-            match changed {
-                ControlFlow::Continue(delta) => {
-                    let step = output::Step { states: &bench.states, scratch: &bench.scratch };
-                    tell(shape, hot, &delta, &step, &self.budgets, updates);
-                }
-                ControlFlow::Break(_) => {
+                Err(told_before) => {
+                    updates.truncate(told_before);
                     hot.clear();
                     fall_back(shape, before, after, true, &self.budgets, &self.limits, updates);
                 }
@@ -687,29 +652,57 @@ impl LiveQueries {
     }
 }
 
-/// The updates that rows gained and lost amount to.
-fn tell(
-    shape: &mut Shape,
+/// Tells what changes do to the instances of a shape; which of them became stale. Where it is too
+/// much work for a delta, how many updates had been told before.
+#[expect(clippy::too_many_arguments, reason = "each is borrowed from another place")]
+fn step(
+    shape: &Shape,
     hot: &mut Hot,
-    delta: &ShapeDelta,
-    step: &output::Step<'_, '_>,
+    changes: &[(u32, u32, Change)],
+    delta: &StoreDelta,
+    machine: &mut Machine<'_, '_>,
+    counts: &mut Counts,
     budgets: &Budgets,
     updates: &mut Vec<LiveUpdate>,
-) {
+) -> Result<Vec<u32>, usize> {
+    let n_told_before = updates.len();
+    let shown = changes.iter().filter_map(|(_, occurrence, change)| match change {
+        Change::Fact(delta) if *occurrence == PULLED => Some(delta),
+        _ => None,
+    });
+    let roots = match &shape.pulls {
+        Some(pulls) => pulls
+            .roots(
+                shown,
+                |change| delta.facts[change.index as usize].fact.attribute.clone(),
+                machine.states,
+            )
+            .ok_or(n_told_before)?,
+        None => BTreeSet::new(),
+    };
+    let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
+    let joined = joined.map(|(_, occurrence, change)| (*occurrence, *change));
+    let ControlFlow::Continue(delta) = maintain::step(shape, joined, &roots, machine, counts)
+    else {
+        return Err(n_told_before);
+    };
+    let mut stale = Vec::new();
     for owner in delta.owners() {
         let instance = shape.instances[owner as usize].as_ref().expect("owners are instances");
-        let (id, budget) = (instance.id, budgets.get(instance.budget));
-        let change = output::change(shape, hot, owner, delta, budget, step);
-        if let Some(change) = change.transpose() {
-            if change.is_err() {
-                hot.remove(owner);
-                let instance = shape.instances[owner as usize].as_mut();
-                instance.expect("owners are instances").is_stale = true;
+        let (instance, budget) = (instance.id, budgets.get(instance.budget));
+        let change = match output::change(shape, hot, owner, &delta, budget, machine) {
+            Ok(None) => continue,
+            Ok(Some(rows)) => Ok(rows),
+            Err(Halt::OverBudget) => return Err(n_told_before),
+            Err(Halt::Failed(error)) => {
+                stale.push(owner);
+                Err(error)
             }
-            updates.push(LiveUpdate { instance: id, change });
-            shape.counts.emitted += 1;
-        }
+        };
+        updates.push(LiveUpdate { instance, change });
+        counts.emitted += 1;
     }
+    Ok(stale)
 }
 
 fn over_budget(what: &str) -> QueryError {

@@ -7,13 +7,16 @@
 //! ([`accumulate`](super::accumulate)), first rows ([`window`](super::window)). Both can be dropped
 //! at any time, because the state before a step tells them again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::LiveLimits;
 use super::accumulate::Group;
-use super::join::{Side, States};
+use super::delta_plan::Op;
+use super::join::{Machine, Side, Stop};
 use super::maintain::{OwnedRows, ShapeDelta};
-use super::shape::Shape;
+use super::params::RowIndex;
+use super::shape::{Instance, Shape};
 use super::update::RowsDelta;
 use super::window::{Changes, Extent, Window};
 use crate::answer::{Output, Row};
@@ -21,18 +24,20 @@ use crate::error::QueryError;
 use crate::eval::find::{compare_keys, is_aggregate, is_pull};
 use crate::eval::functions;
 use crate::eval::groups::gives_zero;
-use crate::eval::parts::{Parts, group_vars, unpicked, windowed};
-use crate::eval::scratch::Scratch;
-use crate::intern::{Cell, Dictionary};
+use crate::eval::meter::Meter;
+use crate::eval::parts::{Parts, group_vars, windowed};
+use crate::eval::pull::Puller;
+use crate::intern::Cell;
 use crate::limits::Budget;
-use crate::program::raw::{Input, PullId, RawHavingTerm};
+use crate::program::raw::{PullId, RawHavingTerm};
 use crate::program::{FindElement, Program, Var};
 use crate::value::Value;
 
-/// The most groups of an instance that are evaluated one by one in a step.
-const GROUPS_MAX: usize = 8;
+/// The most look-ups for the members of one group, or the rows of one instance, before they are
+/// evaluated in batches instead.
+const LOOKUPS_MAX: u64 = 4_096;
 
-/// Values and rows kept for all instances of a shape before they are dropped.
+/// Values and rows kept for a shape's instances before all are dropped.
 const KEPT_MAX: usize = 4_000_000;
 
 /// What a shape makes of bindings.
@@ -42,8 +47,6 @@ pub(super) struct Finish {
     pulls: Vec<(usize, PullId)>,
     /// The variables of the groups, and where they are; none where nothing is aggregated.
     groups: Option<(Vec<Var>, Vec<usize>)>,
-    /// Where only some rows are picked, the program without that.
-    unpicked: Program,
     extent: Option<Extent>,
     /// The program that gives the rows a window keeps.
     first: Program,
@@ -82,11 +85,15 @@ impl Finish {
                 && raw.after.is_empty(),
             pulls,
             groups,
-            unpicked: unpicked(program),
             extent,
             first,
             hot_rows: limits.hot_rows,
         }
+    }
+
+    /// The variables of groups.
+    pub(super) fn group_vars(&self) -> &[Var] {
+        self.groups.as_ref().map_or(&[], |(vars, _)| vars)
     }
 
     /// What is made of rows, and what is kept for it.
@@ -114,14 +121,45 @@ impl Finish {
 pub(super) struct Hot {
     groups: BTreeMap<u32, BTreeMap<Vec<Value>, Group>>,
     windows: BTreeMap<u32, Window>,
+    /// Values of groups and rows of windows.
     n_kept: usize,
 }
 
 impl Hot {
     /// Forgets what is kept of an instance.
     pub(super) fn remove(&mut self, owner: u32) {
-        self.groups.remove(&owner);
-        self.windows.remove(&owner);
+        let groups = self.groups.remove(&owner).into_iter().flat_map(BTreeMap::into_values);
+        self.n_kept -= groups.map(|group| group.n_kept()).sum::<usize>();
+        self.take_window(owner);
+    }
+
+    fn take_group(&mut self, owner: u32, key: &[Value]) -> Option<Group> {
+        let group = self.groups.get_mut(&owner)?.remove(key)?;
+        self.n_kept -= group.n_kept();
+        Some(group)
+    }
+
+    fn keep_group(&mut self, owner: u32, key: Vec<Value>, group: Group) {
+        self.n_kept += group.n_kept();
+        self.groups.entry(owner).or_default().insert(key, group);
+    }
+
+    fn take_window(&mut self, owner: u32) -> Option<Window> {
+        let window = self.windows.remove(&owner)?;
+        self.n_kept -= window.n_rows();
+        Some(window)
+    }
+
+    fn keep_window(&mut self, owner: u32, window: Window) {
+        self.n_kept += window.n_rows();
+        self.windows.insert(owner, window);
+    }
+
+    /// Forgets everything when it has become too much.
+    fn trim(&mut self) {
+        if self.n_kept > KEPT_MAX {
+            self.clear();
+        }
     }
 
     /// Forgets everything.
@@ -130,10 +168,18 @@ impl Hot {
     }
 }
 
-/// One step of one shape, as its output sees it.
-pub(super) struct Step<'a, 's> {
-    pub(super) states: &'a States<'s>,
-    pub(super) scratch: &'a Scratch<'s>,
+/// Why a step of an instance ends early.
+pub(super) enum Halt {
+    /// It is more work than a delta may be.
+    OverBudget,
+    /// A tree or an evaluation is over the budget of the instance.
+    Failed(QueryError),
+}
+
+impl From<QueryError> for Halt {
+    fn from(error: QueryError) -> Halt {
+        Halt::Failed(error)
+    }
 }
 
 /// The change of one instance, none where its rows are the same.
@@ -143,11 +189,13 @@ pub(super) fn change(
     owner: u32,
     delta: &ShapeDelta,
     budget: &Budget,
-    step: &Step<'_, '_>,
-) -> Result<Option<RowsDelta>, QueryError> {
-    let mut instance = InstanceStep { shape, owner, delta, budget, step };
-    let changes =
-        if shape.finish.groups.is_some() { instance.groups(hot)? } else { instance.rows()? };
+    machine: &mut Machine<'_, '_>,
+) -> Result<Option<RowsDelta>, Halt> {
+    let mut instance = InstanceStep { shape, owner, delta, budget, machine };
+    let changes = match &shape.finish.groups {
+        Some((_, places)) => instance.groups(hot, places)?,
+        None => instance.rows()?,
+    };
     if shape.finish.is_plain {
         return Ok(netted(changes));
     }
@@ -157,25 +205,29 @@ pub(super) fn change(
     if changes.is_empty() {
         return Ok(None);
     }
-    instance.window(hot, extent, changes).map(netted)
+    Ok(netted(instance.window(hot, extent, changes)?))
 }
 
-struct InstanceStep<'a, 's> {
+struct InstanceStep<'a, 'm, 's> {
     shape: &'a Shape,
     owner: u32,
     delta: &'a ShapeDelta,
     budget: &'a Budget,
-    step: &'a Step<'a, 's>,
+    machine: &'a mut Machine<'m, 's>,
 }
 
-impl InstanceStep<'_, '_> {
-    fn program(&self) -> &Program {
+impl<'a> InstanceStep<'a, '_, '_> {
+    fn program(&self) -> &'a Program {
         self.shape.query.program()
     }
 
     /// The cells of this instance's rows.
-    fn own<'r>(&self, rows: &'r OwnedRows) -> impl Iterator<Item = &'r [Cell]> {
+    fn own<'r>(&self, rows: &'r OwnedRows) -> impl Iterator<Item = &'r [Cell]> + use<'r> {
         rows.of(self.owner)
+    }
+
+    fn instance(&self) -> &'a Instance {
+        self.shape.instances[self.owner as usize].as_ref().expect("owners are instances")
     }
 
     fn parts<Found>(
@@ -183,160 +235,168 @@ impl InstanceStep<'_, '_> {
         side: Side,
         ask: impl FnOnce(&mut Parts<'_, '_>) -> Result<Found, QueryError>,
     ) -> Result<Found, QueryError> {
-        let snapshot = self.step.states.snapshots[side as usize];
+        let snapshot = self.machine.states.snapshots[side as usize];
         self.shape.query.parts(snapshot, self.budget, ask)
     }
 
-    fn inputs(&self) -> Vec<Input> {
-        let instance = self.shape.instances[self.owner as usize].as_ref();
-        let dictionary: &Dictionary = self.step.states.snapshots[1].dictionary();
-        self.shape.inputs(instance.expect("owners are instances"), dictionary)
-    }
-
     /// Rows that came and went, trees included.
-    fn rows(&mut self) -> Result<Changes, QueryError> {
+    fn rows(&mut self) -> Result<Changes, Halt> {
         let delta = self.delta;
         let mut changes = Changes::new();
+        let (lost, gained) = (self.own(&delta.lost), self.own(&delta.gained));
         if self.shape.finish.pulls.is_empty() {
-            changes.extend(self.own(&delta.gained).map(|cells| (self.plain(cells), 1)));
-            changes.extend(self.own(&delta.lost).map(|cells| (self.plain(cells), -1)));
+            changes.extend(gained.map(|cells| (self.plain(cells), 1)));
+            changes.extend(lost.map(|cells| (self.plain(cells), -1)));
             return Ok(changes);
         }
-        for (side, rows, sign) in [(Side::Before, &delta.lost, -1), (Side::After, &delta.gained, 1)]
-        {
-            let cells: Vec<&[Cell]> = self.own(rows).chain(self.own(&delta.touched)).collect();
-            if cells.is_empty() {
-                continue;
-            }
-            self.parts(side, |parts| {
-                for cells in cells {
-                    changes.push((self.pulled(parts, cells)?, sign));
-                }
-                Ok(())
-            })?;
+        let mut meter = Meter::new(self.budget);
+        for cells in lost.chain(self.own(&delta.touched)) {
+            changes.push((self.pulled(&mut meter, Side::Before, cells)?, -1));
+        }
+        for cells in gained.chain(self.own(&delta.touched)) {
+            changes.push((self.pulled(&mut meter, Side::After, cells)?, 1));
         }
         Ok(changes)
     }
 
     fn plain(&self, cells: &[Cell]) -> Row {
         let places = self.shape.finish.places.iter();
-        places.map(|place| Output::Value(self.step.scratch.value(cells[*place]))).collect()
+        places.map(|place| Output::Value(self.machine.scratch.value(cells[*place]))).collect()
     }
 
-    fn pulled(&self, parts: &mut Parts<'_, '_>, cells: &[Cell]) -> Result<Row, QueryError> {
+    fn pulled(&self, meter: &mut Meter, side: Side, cells: &[Cell]) -> Result<Row, QueryError> {
         let mut row = self.plain(cells);
+        let snapshot = self.machine.states.snapshots[side as usize];
         for (element, pattern) in &self.shape.finish.pulls {
-            let value = self.step.scratch.value(cells[self.shape.finish.places[*element]]);
-            row[*element] = parts.pulled(self.program(), *pattern, value)?;
+            let cell = cells[self.shape.finish.places[*element]];
+            if self.machine.scratch.is_ref(cell) {
+                let (scratch, reads) = (&*self.machine.scratch, None);
+                let mut puller = Puller { snapshot, scratch, meter: &mut *meter, reads };
+                let tree = puller.pull(&self.program().raw, *pattern, cell)?;
+                row[*element] = Output::Tree(tree);
+            }
         }
         Ok(row)
     }
 
     /// The rows of groups that have changed members.
-    fn groups(&mut self, hot: &mut Hot) -> Result<Changes, QueryError> {
-        let (vars, places) = self.shape.finish.groups.as_ref().expect("it has groups");
+    fn groups(&mut self, hot: &mut Hot, places: &[usize]) -> Result<Changes, Halt> {
         let delta = self.delta;
-        let key = |cells: &[Cell]| -> Vec<Value> {
-            places.iter().map(|place| self.step.scratch.value(cells[*place])).collect()
-        };
-        let mut changes = Changes::new();
-        let mut cold: BTreeSet<Vec<Value>> = BTreeSet::new();
-        let mut kept: BTreeMap<Vec<Value>, Option<Row>> = BTreeMap::new();
-        let groups = hot.groups.entry(self.owner).or_default();
+        let mut touched: BTreeMap<Vec<Value>, Vec<(&[Cell], bool)>> = BTreeMap::new();
         for (rows, comes) in [(&delta.gained, true), (&delta.lost, false)] {
             for cells in self.own(rows) {
-                let key = key(cells);
-                match groups.get_mut(&key) {
-                    None => drop(cold.insert(key)),
-                    Some(group) => {
-                        if !kept.contains_key(&key) {
-                            kept.insert(key.clone(), self.group_row(group, &key));
-                        }
-                        group.change(self.values(cells).iter(), comes);
+                let key = places.iter().map(|place| self.machine.scratch.value(cells[*place]));
+                touched.entry(key.collect()).or_default().push((cells, comes));
+            }
+        }
+        let mut changes = Changes::new();
+        for (key, members) in touched {
+            let mut group = match hot.take_group(self.owner, &key) {
+                Some(group) => group,
+                None => {
+                    // As it is after the step, without what came and with what went.
+                    let cells: Vec<Cell> = places.iter().map(|at| members[0].0[*at]).collect();
+                    let mut group = self.members(&key, &cells)?;
+                    for (cells, comes) in &members {
+                        group.change(self.values(cells).iter(), !comes);
                     }
+                    group
                 }
+            };
+            changes.extend(self.group_row(&group, &key).map(|row| (row, -1)));
+            for (cells, comes) in &members {
+                group.change(self.values(cells).iter(), *comes);
+            }
+            changes.extend(self.group_row(&group, &key).map(|row| (row, 1)));
+            if !group.is_empty() && group.n_members() >= self.shape.finish.hot_rows {
+                hot.keep_group(self.owner, key, group);
             }
         }
-        for (key, before) in kept {
-            let group = &groups[&key];
-            changes.extend(before.map(|row| (row, -1)));
-            changes.extend(self.group_row(group, &key).map(|row| (row, 1)));
-            if group.is_empty() {
-                groups.remove(&key);
-            }
-        }
-        self.cold_groups(vars, &cold, groups, &mut hot.n_kept, &mut changes)?;
-        if groups.is_empty() {
-            hot.groups.remove(&self.owner);
-        }
+        hot.trim();
         Ok(changes)
     }
 
-    /// Evaluates groups on both sides of the step; keeps the members of those that are large.
-    fn cold_groups(
-        &self,
-        vars: &[Var],
-        keys: &BTreeSet<Vec<Value>>,
-        groups: &mut BTreeMap<Vec<Value>, Group>,
-        n_kept: &mut usize,
-        changes: &mut Changes,
-    ) -> Result<(), QueryError> {
-        let unpicked = &self.shape.finish.unpicked;
-        let all_vars: Vec<Var> = self.shape.param_vars.iter().chain(vars).copied().collect();
-        let list: Vec<&Vec<Value>> = keys.iter().collect();
-        let chunk = if list.len() <= GROUPS_MAX { 1 } else { list.len() };
-        for keys in list.chunks(chunk) {
-            let bindings = self.bindings(keys);
-            let mut n_rows = 0;
-            for (side, sign) in [(Side::Before, -1), (Side::After, 1)] {
-                self.parts(side, |parts| {
-                    let rows = parts.rows(unpicked, &all_vars, &bindings)?;
-                    changes.extend(rows.iter().map(|row| (row.to_row(), sign)));
-                    n_rows = parts.n_rows_made();
-                    Ok(())
-                })?;
+    /// A group as it is after the step: looked up member by member, or evaluated if it is large.
+    fn members(&mut self, key: &[Value], cells: &[Cell]) -> Result<Group, Halt> {
+        let (vars, _) = self.shape.finish.groups.as_ref().expect("it has groups");
+        let plans = self.shape.plans.as_ref().expect("planned before a step");
+        let mut group = Group::new(self.program());
+        let given = vars.iter().copied().zip(cells.iter().copied()).collect::<Vec<_>>();
+        if let Some(members) = self.look_up(&plans.members, &given, Side::After)? {
+            for cells in members.iter().map(|(_, cells)| cells) {
+                group.change(self.values(cells).iter(), true);
             }
-            if let [key] = keys
-                && n_rows >= self.shape.finish.hot_rows
-            {
-                let group = self.members(&all_vars, &bindings)?;
-                *n_kept += group.n_kept();
-                groups.insert((*key).clone(), group);
-            }
+            return Ok(group);
         }
-        Ok(())
-    }
-
-    fn members(&self, vars: &[Var], bindings: &[Vec<Value>]) -> Result<Group, QueryError> {
-        let unpicked = &self.shape.finish.unpicked;
-        let mut group = Group::new(unpicked);
+        let program = self.program();
+        let vars: Vec<Var> = self.shape.param_vars.iter().chain(vars).copied().collect();
         let places = &self.shape.finish.places;
         self.parts(Side::After, |parts| {
             let asked = &self.shape.row_vars;
-            parts.tuples(unpicked, vars, bindings, asked, |tuple| {
+            parts.tuples(program, &vars, &self.bindings(key), asked, |tuple| {
                 group.change(places.iter().map(|place| &tuple[*place]), true);
             })
         })?;
         Ok(group)
     }
 
-    /// Parameters and key, for each row of parameters and each key.
-    fn bindings(&self, keys: &[&Vec<Value>]) -> Vec<Vec<Value>> {
-        let instance = self.shape.instances[self.owner as usize].as_ref();
-        let rows = instance.expect("owners are instances").rows();
-        let mut bindings = Vec::with_capacity(rows.len() * keys.len());
-        for row in rows {
-            let params = self.shape.params.row(*row).iter();
-            let params: Vec<Value> = params.map(|cell| self.step.scratch.value(*cell)).collect();
-            bindings.extend(keys.iter().map(|key| [&params[..], &key[..]].concat()));
+    /// The distinct rows that steps find for this instance's parameters and what else is given;
+    /// none when there are many.
+    fn look_up(
+        &mut self,
+        ops: &[Op],
+        given: &[(Var, Cell)],
+        side: Side,
+    ) -> Result<Option<OwnedRows>, Halt> {
+        let shape = self.shape;
+        let mut rows = OwnedRows::new(shape.row_vars.len());
+        let left = self.machine.fuel.saturating_sub(LOOKUPS_MAX);
+        let all = std::mem::replace(self.machine.fuel, (*self.machine.fuel).min(LOOKUPS_MAX));
+        let mut flow = ControlFlow::Continue(());
+        for row in self.instance().rows() {
+            let params = shape.param_vars.iter().copied().zip(shape.params.row(*row).to_vec());
+            for (var, cell) in params.clone().chain(given.iter().copied()) {
+                self.machine.regs[var.column()] = cell;
+            }
+            // What is given may be a parameter too.
+            let agrees = |(var, cell): (Var, Cell)| {
+                given.iter().all(|(other, given)| *other != var || *given == cell)
+            };
+            if params.clone().all(agrees) {
+                flow = self.machine.run(ops, side, &mut |machine| {
+                    rows.push(0, shape.row_vars.iter().map(|var| machine.regs[var.column()]));
+                    ControlFlow::Continue(())
+                });
+            }
+            if flow.is_break() {
+                break;
+            }
         }
-        bindings
+        *self.machine.fuel += left;
+        match flow {
+            ControlFlow::Continue(()) => {
+                rows.dedup();
+                Ok(Some(rows))
+            }
+            ControlFlow::Break(Stop::OverBudget) if all > LOOKUPS_MAX => Ok(None),
+            ControlFlow::Break(_) => Err(Halt::OverBudget),
+        }
+    }
+
+    /// Parameters and key, for each row of parameters.
+    fn bindings(&self, key: &[Value]) -> Vec<Vec<Value>> {
+        let binding = |row: &RowIndex| {
+            let params = self.shape.params.row(*row).iter();
+            let params: Vec<Value> = params.map(|cell| self.machine.scratch.value(*cell)).collect();
+            [&params[..], key].concat()
+        };
+        self.instance().rows().iter().map(binding).collect()
     }
 
     /// The values of a binding by find element.
     fn values(&self, cells: &[Cell]) -> Vec<Value> {
         let places = self.shape.finish.places.iter();
-        places.map(|place| self.step.scratch.value(cells[*place])).collect()
+        places.map(|place| self.machine.scratch.value(cells[*place])).collect()
     }
 
     fn group_row(&self, group: &Group, key: &[Value]) -> Option<Row> {
@@ -380,37 +440,46 @@ impl InstanceStep<'_, '_> {
 
     /// What becomes of the rows shown.
     fn window(
-        &self,
+        &mut self,
         hot: &mut Hot,
         extent: &Extent,
         changes: Changes,
-    ) -> Result<Changes, QueryError> {
-        let first = |side: Side| {
-            let inputs = self.inputs();
-            let rows = self.parts(side, |parts| parts.answer(&self.shape.finish.first, &inputs))?;
-            Ok::<_, QueryError>(Window::new(rows.to_vec(), extent))
-        };
-        let mut window = match hot.windows.remove(&self.owner) {
+    ) -> Result<Changes, Halt> {
+        let mut window = match hot.take_window(self.owner) {
             Some(window) => window,
-            None => {
-                let window = first(Side::Before)?;
-                hot.n_kept += window.n_rows();
-                window
-            }
+            None => self.first(extent, Side::Before)?,
         };
         let program = self.program();
         let compare = |a: &Row, b: &Row| compare_keys(program, a, b).then_with(|| a.cmp(b));
         let mut shown = window.follow(changes, extent, compare);
         if !window.is_enough(extent) {
             shown.extend(window.shown(extent).iter().map(|row| (row.clone(), -1)));
-            window = first(Side::After)?;
+            window = self.first(extent, Side::After)?;
             shown.extend(window.shown(extent).iter().map(|row| (row.clone(), 1)));
         }
-        hot.windows.insert(self.owner, window);
-        if hot.n_kept > KEPT_MAX {
-            hot.clear();
-        }
+        hot.keep_window(self.owner, window);
+        hot.trim();
         Ok(shown)
+    }
+
+    /// The first rows: all are looked up where they are few, or the query is evaluated.
+    fn first(&mut self, extent: &Extent, side: Side) -> Result<Window, Halt> {
+        let plans = self.shape.plans.as_ref().expect("planned before a step");
+        let finish = &self.shape.finish;
+        if finish.groups.is_none()
+            && finish.pulls.is_empty()
+            && let Some(rows) = self.look_up(&plans.rows, &[], side)?
+        {
+            let rows = rows.iter().map(|(_, cells)| (self.plain(cells), 1)).collect();
+            let mut rows: Vec<Row> = self.picked(rows).into_iter().map(|(row, _)| row).collect();
+            let program = self.program();
+            rows.sort_unstable_by(|a, b| compare_keys(program, a, b).then_with(|| a.cmp(b)));
+            return Ok(Window::all(rows));
+        }
+        let dictionary = self.machine.states.snapshots[1].dictionary();
+        let inputs = self.shape.inputs(self.instance(), dictionary);
+        let rows = self.parts(side, |parts| parts.answer(&finish.first, &inputs))?;
+        Ok(Window::new(rows.to_vec(), extent))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::eval::query::{Query, asked_vars};
 use crate::intern::{Cell, Dictionary};
 use crate::limits::Budget;
 use crate::program::raw::Input;
-use crate::program::{FindElement, InputShape, Term, Var};
+use crate::program::{FindElement, InputShape, RuleId, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
 
@@ -48,6 +48,16 @@ pub(super) struct Counts {
     pub(super) emitted: u64,
     pub(super) fallbacks: u64,
     pub(super) lookups: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: Counts) {
+        self.candidates += other.candidates;
+        self.verified += other.verified;
+        self.emitted += other.emitted;
+        self.fallbacks += other.fallbacks;
+        self.lookups += other.lookups;
+    }
 }
 
 /// The parameters bound.
@@ -84,6 +94,10 @@ pub(super) struct Plans {
     pub(super) deltas: Vec<DeltaPlan>,
     /// Whether a row is there, its variables and the parameters given.
     pub(super) exists: Vec<Op>,
+    /// All rows for some parameters.
+    pub(super) rows: Vec<Op>,
+    /// All members of a group.
+    pub(super) members: Vec<Op>,
     /// The rows in which a pulled variable is a given entity.
     pub(super) rows_of: BTreeMap<Var, Vec<Op>>,
 }
@@ -272,6 +286,10 @@ impl Shape {
         let deltas = self.occurrences.iter().map(|occurrence| compiler.delta(occurrence)).collect();
         let given = self.param_vars.iter().chain(&self.row_vars).copied().collect();
         let exists = compiler.exists(&self.tree.nodes, given);
+        let params: BTreeSet<Var> = self.param_vars.iter().copied().collect();
+        let groups = params.iter().chain(self.finish.group_vars()).copied().collect();
+        let members = compiler.exists(&self.tree.nodes, groups);
+        let rows = compiler.exists(&self.tree.nodes, params);
         let pulled = self.query.program().find.iter().filter_map(|element| match element {
             FindElement::Pull { var, .. } => Some(*var),
             _ => None,
@@ -279,7 +297,7 @@ impl Shape {
         let rows_of =
             pulled.map(|var| (var, compiler.rows(&self.tree.nodes, BTreeSet::from([var]))));
         let rows_of = rows_of.collect();
-        self.plans = Some(Plans { magnitude, deltas, exists, rows_of });
+        self.plans = Some(Plans { magnitude, deltas, exists, rows, members, rows_of });
     }
 }
 
@@ -312,18 +330,18 @@ fn keep_calls(
                 columns.map(|it| column(&args[usize::from(*it)]).expect("it is bound")).collect()
             };
             let columns = ruleset.as_ref().map(asked);
-            calls.push(ruleset.zip(columns));
+            calls.push(ruleset.zip(columns).map(|(ruleset, columns)| (rule, ruleset, columns)));
         });
     }
     // Nothing is acquired unless everything can be.
-    let calls = calls.into_iter().collect::<Option<Vec<(Ruleset, Vec<SeedColumn>)>>>()?;
+    let calls = calls.into_iter().collect::<Option<Vec<(RuleId, Ruleset, Vec<SeedColumn>)>>>()?;
     let patterns = &query.program().patterns;
-    let seeds = calls.into_iter().map(|(ruleset, columns)| Seed {
-        tables: tables.acquire(ruleset, patterns, attributes),
-        columns,
+    let seeds = calls.into_iter().map(|(rule, ruleset, columns)| {
+        let id = tables.acquire(ruleset, patterns, attributes);
+        Seed { rule, tables: id, answers: tables.answers(id), columns }
     });
     let seeds: Vec<Seed> = seeds.collect();
-    let mut answers = seeds.iter().map(|seed| tables.answers(seed.tables));
+    let mut answers = seeds.iter().map(|seed| seed.answers);
     for node in &mut tree.nodes {
         node.visit_calls(&mut |callee, _, _| {
             *callee = Callee::Relation(answers.next().expect("one for each call"));

@@ -51,6 +51,11 @@ impl Window {
         self.rows.len()
     }
 
+    /// Of all rows there are.
+    pub(super) fn all(rows: Vec<Row>) -> Window {
+        Window { rows, is_all: true }
+    }
+
     /// Whether it can be told what is shown.
     pub(super) fn is_enough(&self, extent: &Extent) -> bool {
         self.is_all || self.rows.len() >= extent.shown.end

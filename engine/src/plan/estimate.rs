@@ -1,7 +1,8 @@
 //! How many rows a goal makes of each row that arrives, by the counts of a snapshot.
 //!
-//! Counts of constants are exact; how many facts a bound variable has is the average. Nothing but
-//! the order and the kind of steps may depend on what is said here.
+//! Counts of constants are exact, once their attribute has been asked by value; before that, and for
+//! bound variables, they are what a sample tells. Nothing but the order and the kind of steps may
+//! depend on what is said here.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ pub(crate) trait Counts {
     fn total(&self) -> u64;
     /// Facts of an attribute.
     fn of_attribute(&self, attribute: &Attribute) -> u64;
-    /// Facts of an attribute that have this value.
+    /// Facts of an attribute that have this value; roughly, where counting takes an index that
+    /// nobody has asked for.
     fn of_value(&self, attribute: &Attribute, value: &Value) -> u64;
     /// Different entities of an attribute, roughly.
     fn n_entities(&self, attribute: &Attribute) -> u64;

@@ -1,6 +1,6 @@
 //! The order of a body: always the cheapest goal that is ready, by counts.
 //!
-//! Greedy ordering with exact counts of constants finds the same order however the body was
+//! Greedy ordering by the counts of constants finds the same order however the body was
 //! written (ties go to the clause that comes first). Goals that only filter run as soon as they
 //! are ready. Where the goal that comes next would be asked row by row for more than it takes to
 //! evaluate its whole star apart, the star is evaluated once and joined by hash; a cyclic core that
@@ -376,14 +376,15 @@ impl<'g> Ordering<'g> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::cell::Cell;
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::ids::{Attribute, Name};
     use crate::plan::AttributeSlot;
-    use crate::program::Scope;
     use crate::program::lower::FlatDefinition;
     use crate::program::raw::ClauseId;
+    use crate::program::{CLAUSES_MAX, Scope};
     use crate::value::Value;
 
     /// Facts of `a/few` are few, of all other attributes many.
@@ -488,6 +489,76 @@ mod tests {
         let rules = [small, through];
         let goals = [pattern(0, "a/many", 2), call(1, false)];
         assert_eq!(attributes(&goals, &rules), ["1", "a/many"]);
+    }
+
+    /// Facts that are many, and how often somebody has asked for a count.
+    #[derive(Default)]
+    struct Asked(Cell<usize>);
+
+    impl Asked {
+        fn count(&self) -> u64 {
+            self.0.set(self.0.get() + 1);
+            10_000
+        }
+    }
+
+    impl Counts for Asked {
+        fn total(&self) -> u64 {
+            self.count()
+        }
+
+        fn of_attribute(&self, _: &Attribute) -> u64 {
+            self.count()
+        }
+
+        fn of_value(&self, _: &Attribute, _: &Value) -> u64 {
+            self.count()
+        }
+
+        fn n_entities(&self, _: &Attribute) -> u64 {
+            self.count()
+        }
+
+        fn n_values(&self, _: &Attribute) -> u64 {
+            self.count()
+        }
+    }
+
+    /// Planning is not interrupted, so the largest body that there may be must not take long: each
+    /// step looks at what is left a fixed number of times. A part of it shows that as well.
+    #[test]
+    fn large_bodies_are_planned_in_quadratic_time() {
+        let n = CLAUSES_MAX as u32 / 4;
+        let less = |var: u32| {
+            let args = vec![Term::Var(Var(var)), Term::Const(Value::int(i64::from(var)))];
+            goal(GoalKind::Predicate { function: Function::Less, args })
+        };
+        let bodies: [Vec<Goal>; 5] = [
+            (0..n).map(|i| pattern(0, "a/many", i + 1)).collect(),
+            (0..n).map(|i| pattern(i, "a/many", i + 1)).collect(),
+            (0..n).map(|i| pattern(i, "a/many", (i + 1) % n)).collect(),
+            (0..n)
+                .map(|i| pattern(i / 3, "a/many", if i % 3 == 0 { i / 3 + 1 } else { n + i }))
+                .collect(),
+            (0..n / 2)
+                .flat_map(|i| [pattern(2 * i, "a/many", 2 * i + 1), less(2 * i + 1)])
+                .collect(),
+        ];
+        for (number, body) in bodies.iter().enumerate() {
+            let counts = Asked::default();
+            let sizes = RuleSizes::of_rules(&[], &counts);
+            let context = Context {
+                rules: &[],
+                counts: &counts,
+                sizes: &sizes,
+                stratum: &[],
+                asks_nothing: false,
+                choice: Choice::Cheapest,
+            };
+            body_plan(body, &[], &[], context);
+            let n_asked = counts.0.get();
+            assert!(n_asked <= 2 * body.len() * body.len(), "body {number}: {n_asked} questions");
+        }
     }
 
     /// Guards against estimates that look into the callees of every call: this program took them

@@ -334,6 +334,21 @@ impl Snapshot {
         trees.map(|tree| tree.count(begin, end) as u64).sum()
     }
 
+    /// One more than the greatest symbol of the entities and values of an attribute's facts, where
+    /// all of the values refer. O(log n); builds no order.
+    pub(crate) fn symbols_end(&self, a: AttributeId) -> Option<u32> {
+        let index = self.index(a);
+        let refs = index.refs_by_value();
+        if refs.len() < index.len() {
+            return None;
+        }
+        let Some(last) = index.len().checked_sub(1) else { return Some(0) };
+        let symbol = |pair: Option<Pair>| pair.and_then(|pair| pair.first().narrow());
+        let entity = symbol(index.visible().at(last).key());
+        let value = symbol(refs.at(last).key());
+        Some(entity.max(value).map_or(0, |symbol| symbol.saturating_add(1)))
+    }
+
     /// The value of the fact that has so many others before it by value; none where it refers, or
     /// where there are not so many. O(log n).
     pub(crate) fn nth_value(&self, a: AttributeId, n_before: u64) -> Option<Cell> {

@@ -78,6 +78,23 @@ pub(super) fn distinct_others<I: Entries>(tree: &Tree<Pairs, I>, n: usize) -> u6
     estimate.clamp(n_distinct as u64, n as u64)
 }
 
+/// How many keys of a tree have this second cell, of which they have `n_different`: as many as a
+/// sample tells, if it has enough of them, else as many as second cells have on average.
+pub(super) fn holders<I: Entries>(tree: &Tree<Pairs, I>, second: Cell, n_different: u64) -> u64 {
+    /// Fewer may be in a sample by chance.
+    const ENOUGH: usize = 4;
+    let keys = sample(tree);
+    let n_found = keys.iter().filter(|(_, pair)| pair.second() == second).count();
+    if tree.len() <= SAMPLE {
+        return n_found as u64;
+    }
+    let average = tree.len() as u64 / n_different.max(1);
+    match n_found < ENOUGH {
+        true => average.min(scaled(tree.len(), ENOUGH, keys.len())).max(1),
+        false => scaled(tree.len(), n_found, keys.len()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +115,21 @@ mod tests {
                 tree.iter().map(|(pair, ())| pair.second()).collect();
             assert_eq!(distinct_others(&tree, n as usize), values.len() as u64);
         }
+    }
+
+    #[test]
+    fn frequent_values_are_told_from_rare_ones() {
+        let small = tree(1_000, |i| i % 7 * 10, 1);
+        for value in 0..70 {
+            let expected = (0..1_000).filter(|i| i % 7 * 10 == value).count();
+            assert_eq!(holders(&small, Cell(value), 7), expected as u64);
+        }
+        // Half of the facts have one value, the others one each.
+        let large = tree(100_000, |i| if i % 2 == 0 { 0 } else { i }, 1);
+        assert!(holders(&large, Cell(0), 50_000).abs_diff(50_000) < 10_000);
+        assert!(holders(&large, Cell(501), 50_000) <= 2);
+        let even = tree(100_000, |i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 8, 1);
+        assert!(holders(&even, Cell(5), 8).abs_diff(12_500) < 4_000);
     }
 
     #[test]

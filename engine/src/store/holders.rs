@@ -44,6 +44,14 @@ impl Holders {
         Holders { refs, ..Holders::default() }
     }
 
+    /// The tree that has the entities of this value, if it need not be built for that.
+    pub(super) fn if_built(&self, value: Cell) -> Option<&PairSet> {
+        match value.is_ref() || value.as_scratch().is_some() {
+            true => Some(&self.refs),
+            false => self.others.get(),
+        }
+    }
+
     /// The trees of the values that do not refer, and of those that do.
     pub(super) fn both(&self, visible: &Facts) -> [&PairSet; 2] {
         let others = self.others.get_or_init(|| {

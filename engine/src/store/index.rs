@@ -158,6 +158,15 @@ impl AttributeIndex {
         self.distinct().1
     }
 
+    /// How many facts have this value: exactly where that is known or they are few, else roughly.
+    /// Builds no order.
+    pub(super) fn n_holders(&self, value: Cell) -> u64 {
+        match self.holders.if_built(value) {
+            Some(tree) => group_len(tree, value) as u64,
+            None => estimate::holders(&self.visible, value, self.n_values()),
+        }
+    }
+
     /// Estimates of entities and values; made once for each version of the attribute.
     fn distinct(&self) -> (u64, u64) {
         *self.distinct.get_or_init(|| {
@@ -373,6 +382,12 @@ impl AttributeIndex {
         if self.hidden.remove(pair).is_some() && pair.second().is_ref() {
             self.hidden_targets.remove(pair.swap());
         }
+    }
+
+    /// Whether the order by value is there.
+    #[cfg(test)]
+    pub(super) fn is_built_by_value(&self) -> bool {
+        self.holders.if_built(Cell::MIN).is_some()
     }
 
     /// Asserts the invariants at the top of this file, but for the floors.

@@ -38,7 +38,7 @@ pub use snapshot::{AttributeId, Snapshot};
 use crate::fact::{Effect, Install, Op, Transaction};
 use crate::hlc::{Hlc, Stamp};
 use crate::ids::{Attribute, EntityId};
-use crate::intern::Cell;
+use crate::intern::{Cell, Dictionary, HashKey};
 use crate::merge::Life;
 use crate::value::Value;
 
@@ -70,6 +70,13 @@ impl Store {
     /// An empty store with a dictionary of its own.
     pub fn new() -> Store {
         Store::default()
+    }
+
+    /// The same, for values and queries of strangers: evaluations hash under this key, so that
+    /// nobody can choose integers that collide. No answer depends on it.
+    pub fn with_hash_key(key: HashKey) -> Store {
+        let view = Snapshot { dictionary: Dictionary::with_hash_key(key), ..Snapshot::default() };
+        Store { view, ..Store::default() }
     }
 
     /// Merges a transaction as it stands: log, replay, overlay. A cover that is missing is the

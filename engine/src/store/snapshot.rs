@@ -219,6 +219,12 @@ impl Snapshot {
         self.index(a).holders_len(v) as u64
     }
 
+    /// How many entities have this value in the field, roughly where the order by value has not
+    /// been asked for yet. For planners: no answer may depend on it.
+    pub(crate) fn n_holders(&self, a: AttributeId, v: Cell) -> u64 {
+        self.index(a).n_holders(v)
+    }
+
     /// Roughly how many different entities have facts of the attribute; exact for small ones. For
     /// planners: no answer may depend on it.
     pub fn n_entities(&self, a: AttributeId) -> u64 {

@@ -310,3 +310,24 @@ fn installed_deletions_hide_what_they_bury_and_newer_facts_clear_them() {
     store.apply(&tx(8, [add("x", 8)]));
     assert_eq!(values(&store, "x"), []);
 }
+
+#[test]
+fn counting_for_a_planner_builds_no_order() {
+    let mut store = Store::new();
+    let names = ["few", "many"].map(Value::from);
+    let ops: Vec<Op> =
+        (0..3_000).map(|i| set(&format!("e{i}"), names[usize::from(i > 0)].clone())).collect();
+    store.apply(&tx(1, ops));
+    let snapshot = store.snapshot();
+    let attribute = snapshot.find_attribute(&a("t/f")).unwrap();
+    let is_built = || snapshot.index(attribute).is_built_by_value();
+    let [few, many] = names.map(|name| snapshot.dictionary().find(&name).unwrap());
+    let n_many = snapshot.n_holders(attribute, many);
+    assert!(n_many.abs_diff(2_999) < 100, "{n_many}");
+    assert!(snapshot.n_holders(attribute, few) < 1_500, "next to none in a sample");
+    assert!(snapshot.n_values(attribute) <= 2 && snapshot.symbols_end(attribute).is_none());
+    assert!(!is_built());
+    assert_eq!(snapshot.count_entities(attribute, few), 1);
+    assert!(is_built(), "an exact count needs it");
+    assert_eq!(snapshot.n_holders(attribute, few), 1);
+}

@@ -17,8 +17,8 @@ pub struct TenantConfig {
     pub epoch: Epoch,
     /// The server's own clock for this tenant: fresh and random at every opening.
     pub replica: ReplicaId,
-    /// Fresh and random at every opening: the identity of transactions that came without one is
-    /// made from it.
+    /// Fresh and random at every opening, and told to nobody: the identity of transactions that
+    /// came without one is made from it, and how values are hashed.
     pub seed: [u8; 32],
     /// How far ahead of the server's time a stamp may be.
     pub drift_ms_max: u64,

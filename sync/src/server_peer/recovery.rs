@@ -7,6 +7,7 @@ use tercet_engine::commit::LogRecord;
 use tercet_engine::db::Db;
 use tercet_engine::fact::Transaction;
 use tercet_engine::ids::Seq;
+use tercet_engine::intern::HashKey;
 use tercet_engine::store::Store;
 
 use super::Tenant;
@@ -27,7 +28,8 @@ pub struct Recovery {
 impl Recovery {
     /// Starts from nothing.
     pub fn new(config: TenantConfig) -> Recovery {
-        Recovery { config, store: Store::new(), seq: Seq(0), records: Records::default() }
+        let store = Store::with_hash_key(HashKey::of_secret(&config.seed));
+        Recovery { config, store, seq: Seq(0), records: Records::default() }
     }
 
     /// Takes the next record of the log.

@@ -15,6 +15,7 @@ use crate::random::Random;
 use crate::subject::visible;
 use changes::Changes;
 use sibling::sibling;
+use tercet_engine::db::LiveLimits;
 use tercet_engine::fact::Transaction;
 use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::ReplicaId;
@@ -71,14 +72,20 @@ fn has_answer(case: &Case, facts: &Facts) -> bool {
 /// How often a question is drawn again until it has an answer.
 const N_TRIES: usize = 6;
 
-/// Mostly none.
+/// Drawn so that what is kept only of large results is kept of small ones; now and then so low
+/// that deltas are given up and results become stale.
 fn limits(random: &mut Random) -> Limits {
-    let lookups = random.chance(8).then(|| random.skewed(60) as u64);
+    let mut live = LiveLimits {
+        hot_rows: if random.chance(60) { random.below(4) as u64 } else { 128 },
+        margin: if random.chance(80) { random.skewed(12) } else { 1_000 },
+        ..LiveLimits::default()
+    };
+    if random.chance(8) {
+        live.lookups = random.skewed(60) as u64;
+        live.reruns = if random.chance(40) { random.below(3) } else { live.reruns };
+    }
     let rows = random.chance(6).then(|| 1 + random.skewed(80) as u64);
-    // Groups and windows are small here: what is kept of large ones is mostly kept of these too.
-    let hot_rows = random.chance(60).then(|| random.below(4) as u64);
-    let margin = random.chance(60).then(|| random.below(4) as u64);
-    Limits { lookups, hot_rows, margin, rows }
+    Limits { live, rows }
 }
 
 /// Milliseconds between transactions: late ones fit in between.
@@ -143,7 +150,7 @@ fn steps(
         match random.below(100) {
             0..4 => steps.push(Step::Unsubscribe(question)),
             4..11 => steps.push(Step::Subscribe(question)),
-            11..40 if limits.rows.is_some() => steps.push(Step::Refresh(question)),
+            11..40 if limits.are_low() => steps.push(Step::Refresh(question)),
             _ => {}
         }
         steps.push(match is_client && random.chance(45) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tercet_engine::db::LiveLimits;
 use tercet_engine::fact::Op;
 use tercet_engine::program::raw::{RawFindElement, RawInput, RawPullItem, RawPullNested, RawTerm};
 
@@ -254,7 +255,7 @@ pub fn of_history(trial: &Trial) -> Features {
     if (0..questions.len()).any(is_alike) {
         found.insert("history: several of one shape");
     }
-    if trial.limits.lookups.is_some() {
+    if trial.limits.live.lookups != LiveLimits::default().lookups {
         found.insert("history: little work in one step");
     }
     if trial.limits.rows.is_some() {

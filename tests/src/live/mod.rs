@@ -21,6 +21,7 @@ mod world;
 pub use judge::{Report, Verdict, Watch, What, Wrong};
 pub use ways::Kept;
 
+use tercet_engine::db::LiveLimits;
 use tercet_engine::fact::Transaction;
 
 use crate::generate::live::live;
@@ -41,17 +42,21 @@ pub struct Trial {
     pub steps: Vec<Step>,
 }
 
-/// What the engine may do at most; none is as much as it wants.
+/// What the engine may do, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Look-ups for one shape in one step, beyond which it must evaluate instead.
-    pub lookups: Option<u64>,
-    /// Rows of a group from which on its members are kept.
-    pub hot_rows: Option<u64>,
-    /// Rows kept behind a window.
-    pub margin: Option<u64>,
-    /// Rows made by one evaluation. Results over it are told to be stale, which is right then.
+    /// When it keeps what, and when it gives up on deltas.
+    pub live: LiveLimits,
+    /// Rows made by one evaluation at most. Results over it are told to be stale, which is right
+    /// then.
     pub rows: Option<u64>,
+}
+
+impl Limits {
+    /// Whether a step or an evaluation may be more work than is allowed.
+    pub fn are_low(&self) -> bool {
+        self.rows.is_some() || self.live.lookups != LiveLimits::default().lookups
+    }
 }
 
 /// One thing that happens.

@@ -23,10 +23,12 @@
 //! line goes on with the query. `at` begins a transaction and says its stamp: the millisecond, and
 //! where they are not 0 and 1 also the counter and the replica, `at 20.1.2`. What an operation
 //! covers stands behind its verb, `remove@20.0.1.0`: stamp and operation. Arguments are EDN, one
-//! line for each. `lookups 20` and `rows 50`, before `start`, are limits. Blank lines and those that begin with `;` say nothing.
+//! line for each. `lookups 20`, `reruns 1`,
+//! `hot 0`, `margin 3` and `rows 50`, before `start`, are limits. Blank lines and those that begin with `;` say nothing.
 
 use std::fmt::Write;
 
+use tercet_engine::db::LiveLimits;
 use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::hlc::{Hlc, Stamp};
 use tercet_engine::ids::ReplicaId;
@@ -43,15 +45,7 @@ use crate::tree::lift;
 /// Writes a trial.
 pub fn print(trial: &Trial) -> String {
     let mut text = String::new();
-    let limits = [
-        ("lookups", trial.limits.lookups),
-        ("hot", trial.limits.hot_rows),
-        ("margin", trial.limits.margin),
-        ("rows", trial.limits.rows),
-    ];
-    for (what, limit) in limits {
-        text += &limit.map_or(String::new(), |limit| format!("{what} {limit}\n"));
-    }
+    print_limits(&mut text, trial.limits);
     text += "start\n";
     print_transactions(&mut text, &trial.start);
     for (index, Case { program, inputs }) in trial.questions.iter().enumerate() {
@@ -81,6 +75,21 @@ pub fn print(trial: &Trial) -> String {
         }
     }
     text
+}
+
+/// Those that are not as usual.
+fn print_limits(text: &mut String, limits: Limits) {
+    let (live, usual) = (limits.live, LiveLimits::default());
+    let numbers = [
+        ("lookups", live.lookups, usual.lookups),
+        ("reruns", live.reruns as u64, usual.reruns as u64),
+        ("hot", live.hot_rows, usual.hot_rows),
+        ("margin", live.margin as u64, usual.margin as u64),
+    ];
+    for (what, number, _) in numbers.iter().filter(|(_, number, usual)| number != usual) {
+        *text += &format!("{what} {number}\n");
+    }
+    *text += &limits.rows.map_or(String::new(), |rows| format!("rows {rows}\n"));
 }
 
 fn print_transactions(text: &mut String, transactions: &[Transaction]) {
@@ -164,9 +173,10 @@ impl Reader {
             "subscribe" => self.steps.push(Step::Subscribe(number(rest) as usize)),
             "unsubscribe" => self.steps.push(Step::Unsubscribe(number(rest) as usize)),
             "refresh" => self.steps.push(Step::Refresh(number(rest) as usize)),
-            "lookups" => self.limits.lookups = Some(number(rest)),
-            "hot" => self.limits.hot_rows = Some(number(rest)),
-            "margin" => self.limits.margin = Some(number(rest)),
+            "lookups" => self.limits.live.lookups = number(rest),
+            "reruns" => self.limits.live.reruns = number(rest) as usize,
+            "hot" => self.limits.live.hot_rows = number(rest),
+            "margin" => self.limits.live.margin = number(rest) as usize,
             "rows" => self.limits.rows = Some(number(rest)),
             "publish" => {
                 self.steps.push(Step::Publish { arrived: Vec::new(), left: Vec::new() });
@@ -226,8 +236,9 @@ impl Reader {
 }
 
 fn is_keyword(word: &str) -> bool {
-    const KEYWORDS: [&str; 14] = [
+    const KEYWORDS: [&str; 15] = [
         "lookups",
+        "reruns",
         "hot",
         "margin",
         "rows",

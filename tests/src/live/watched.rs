@@ -31,8 +31,7 @@ pub(super) struct Watched {
 
 /// Whether an error says that a limit was reached, which only limits can bring about.
 pub(super) fn is_over(error: &QueryError, limits: Limits) -> bool {
-    let is_limited = limits != Limits::default();
-    is_limited && matches!(error, QueryError::Budget { .. })
+    limits.are_low() && matches!(error, QueryError::Budget { .. })
 }
 
 impl Watched {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::answer::Row;
-use tercet_engine::db::{Db, InstanceId, LiveLimits, Query};
+use tercet_engine::db::{Db, InstanceId, Query};
 use tercet_engine::fact::Transaction;
 use tercet_engine::limits::Budget;
 use tercet_engine::store::{Store, StoreDelta};
@@ -42,13 +42,7 @@ impl<'a> World<'a> {
     pub(super) fn new(trial: &'a Trial) -> World<'a> {
         let confirmed = subject::store(&trial.start);
         let mut db = Db::with_store(confirmed.clone());
-        let (limits, usual) = (trial.limits, LiveLimits::default());
-        db.set_live_limits(LiveLimits {
-            lookups: limits.lookups.unwrap_or(usual.lookups),
-            hot_rows: limits.hot_rows.unwrap_or(usual.hot_rows),
-            margin: limits.margin.map_or(usual.margin, |n_rows| n_rows as usize),
-            ..usual
-        });
+        db.set_live_limits(trial.limits.live);
         let mut world = World {
             trial,
             db,

@@ -10,11 +10,13 @@ use std::cmp::Ordering;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::BLOCK;
 use crate::answer::Output;
+use crate::error::QueryError;
+use crate::eval::meter::Meter;
 use crate::eval::scratch::Scratch;
-use crate::intern::{Cell, Ranks};
+use crate::intern::{Cell, CellMap, Ranks};
+use crate::sort::sort_by;
 use crate::value::{Value, ValueType};
 
 /// A column of rows that are not ordered yet.
@@ -34,17 +36,17 @@ impl Source {
     }
 
     /// Cells instead of outputs, where each is a value that needs no table.
-    pub(crate) fn narrow(self) -> Source {
-        let cell = |output: &Output| match output {
-            Output::Value(value) => Cell::inline(value),
-            Output::List(_) | Output::Tree(_) => None,
-        };
-        match &self {
-            Source::Outputs(outputs) => {
-                outputs.iter().map(cell).collect::<Option<_>>().map_or(self, Source::Cells)
+    pub(crate) fn narrow(self, meter: &Meter) -> Result<Source, QueryError> {
+        let Source::Outputs(outputs) = &self else { return Ok(self) };
+        let mut cells = Vec::new();
+        for (index, output) in outputs.iter().enumerate() {
+            meter.check_at(index)?;
+            match output {
+                Output::Value(value) if let Some(cell) = Cell::inline(value) => cells.push(cell),
+                _ => return Ok(self),
             }
-            Source::Cells(_) => self,
         }
+        Ok(Source::Cells(cells))
     }
 }
 
@@ -88,12 +90,17 @@ enum Table {
 }
 
 impl Coding {
-    pub(crate) fn of(source: &Source, scratch: &Scratch<'_>) -> Coding {
+    pub(crate) fn of(
+        source: &Source,
+        scratch: &Scratch<'_>,
+        meter: &Meter,
+    ) -> Result<Coding, QueryError> {
         match source {
-            Source::Cells(cells) => {
-                of_one_kind(cells, scratch).unwrap_or_else(|| own_of_cells(cells, scratch))
-            }
-            Source::Outputs(outputs) => own_of_outputs(outputs),
+            Source::Cells(cells) => match of_one_kind(cells, scratch, meter)? {
+                Some(coding) => Ok(coding),
+                None => own_of_cells(cells, scratch, meter),
+            },
+            Source::Outputs(outputs) => own_of_outputs(outputs, meter),
         }
     }
 
@@ -157,8 +164,12 @@ impl Coding {
     }
 
     /// How codes become the column of an answer that has so many rows.
-    pub(crate) fn decoding(&self, n_rows: usize) -> Decoding<'_> {
-        match &self.kind {
+    pub(crate) fn decoding(
+        &self,
+        n_rows: usize,
+        meter: &Meter,
+    ) -> Result<Decoding<'_>, QueryError> {
+        Ok(match &self.kind {
             Kind::Distance { least } if self.last <= u64::from(u32::MAX) => {
                 Decoding::Distances(*least)
             }
@@ -168,14 +179,14 @@ impl Coding {
                 Decoding::Narrow(base, Cow::Borrowed(symbols))
             }
             Kind::Own { table: Table::Cells(cells), .. }
-                if cells.iter().all(|cell| cell.as_scratch().is_none()) =>
+                if let Some(decoding) = of_table(cells, meter)? =>
             {
-                narrow(cells).unwrap_or(Decoding::Cells)
+                decoding
             }
             // Outputs that rows share are kept once.
             Kind::Own { .. } if self.last < n_rows as u64 => Decoding::Shared,
             Kind::Own { .. } => Decoding::Outputs,
-        }
+        })
     }
 
     /// The cell that has a code; the source is of cells.
@@ -240,75 +251,117 @@ fn symbols(ranks: &Ranks, least: u64) -> (Cell, &[u32]) {
     ranks.symbols_from(least).expect("the least key is that of a text")
 }
 
-/// The distances of the cells of a table from the least of them, where they are narrow.
-fn narrow(table: &[Cell]) -> Option<Decoding<'_>> {
-    let (least, greatest) = (table.iter().min()?, table.iter().max()?);
-    let is_narrow = greatest.0 - least.0 <= u64::from(u32::MAX);
-    let distance = |cell: &Cell| (cell.0 - least.0) as u32;
-    is_narrow.then(|| Decoding::Narrow(*least, table.iter().map(distance).collect()))
+/// How the cells of a table become a column of cells; none where only the evaluation knows one.
+fn of_table<'t>(table: &[Cell], meter: &Meter) -> Result<Option<Decoding<'t>>, QueryError> {
+    let Some((least, greatest)) = extremes(table, meter)? else { return Ok(None) };
+    // Their cells are above all others.
+    if greatest.as_scratch().is_some() {
+        return Ok(None);
+    }
+    if greatest.0 - least.0 > u64::from(u32::MAX) {
+        return Ok(Some(Decoding::Cells));
+    }
+    let distances = meter.map(table, |cell| (cell.0 - least.0) as u32)?;
+    Ok(Some(Decoding::Narrow(least, Cow::Owned(distances))))
+}
+
+/// The least and the greatest of some cells.
+fn extremes(cells: &[Cell], meter: &Meter) -> Result<Option<(Cell, Cell)>, QueryError> {
+    let Some(first) = cells.first() else { return Ok(None) };
+    let (mut least, mut greatest) = (*first, *first);
+    meter.in_blocks(cells.len(), |block| {
+        let block = &cells[block];
+        least = block.iter().copied().fold(least, Cell::min);
+        greatest = block.iter().copied().fold(greatest, Cell::max);
+    })?;
+    Ok(Some((least, greatest)))
 }
 
 /// Where all cells are of one kind that cells or ranks order.
-fn of_one_kind(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
-    let (mut least, mut greatest) = (*cells.first()?, *cells.first()?);
-    for cell in cells {
-        least = least.min(*cell);
-        greatest = greatest.max(*cell);
-    }
+fn of_one_kind(
+    cells: &[Cell],
+    scratch: &Scratch<'_>,
+    meter: &Meter,
+) -> Result<Option<Coding>, QueryError> {
+    let Some((least, greatest)) = extremes(cells, meter)? else { return Ok(None) };
     if least.tag() != greatest.tag() {
-        return None;
+        return Ok(None);
     }
     let is_one = least == greatest && least.as_scratch().is_none();
     if is_one || least.to_inline().is_some() {
-        return Some(Coding { kind: Kind::Distance { least }, last: greatest.0 - least.0 });
+        let last = greatest.0 - least.0;
+        return Ok(Some(Coding { kind: Kind::Distance { least }, last }));
     }
-    let is_text = matches!(least.value_type()?, ValueType::String | ValueType::Ref);
-    is_text.then(|| ranks(cells, scratch)).flatten()
+    match least.value_type() {
+        Some(ValueType::String | ValueType::Ref) => ranks(cells, scratch, meter),
+        _ => Ok(None),
+    }
 }
 
 /// Where all cells, which are of one kind of text, have a rank: the distance from the least.
-fn ranks(cells: &[Cell], scratch: &Scratch<'_>) -> Option<Coding> {
-    let ranks = scratch.ranks_for(cells.len())?;
-    let first = ranks.key(*cells.first()?)?;
-    let (mut least, mut greatest) = (first, first);
+fn ranks(
+    cells: &[Cell],
+    scratch: &Scratch<'_>,
+    meter: &Meter,
+) -> Result<Option<Coding>, QueryError> {
+    let Some(ranks) = scratch.ranks_for(cells.len(), meter)? else { return Ok(None) };
+    let (mut least, mut greatest) = (u64::MAX, 0);
     // Keys of cells with one tag differ in the ranks alone.
     let mut codes = Vec::with_capacity(cells.len());
-    for cell in cells {
-        let key = ranks.key(*cell)?;
-        least = least.min(key);
-        greatest = greatest.max(key);
-        codes.push(key as u32);
+    for block in cells.chunks(BLOCK) {
+        for cell in block {
+            let Some(key) = ranks.key(*cell) else { return Ok(None) };
+            least = least.min(key);
+            greatest = greatest.max(key);
+            codes.push(key as u32);
+        }
+        meter.check()?;
     }
-    codes.iter_mut().for_each(|code| *code -= least as u32);
-    Some(Coding { kind: Kind::Ranked { codes, least, ranks }, last: greatest - least })
+    for block in codes.chunks_mut(BLOCK) {
+        block.iter_mut().for_each(|code| *code -= least as u32);
+        meter.check()?;
+    }
+    let last = greatest - least;
+    Ok(Some(Coding { kind: Kind::Ranked { codes, least, ranks }, last }))
 }
 
 /// Each different cell is compared by value only here.
-fn own_of_cells(cells: &[Cell], scratch: &Scratch<'_>) -> Coding {
-    let mut codes_of: FxHashMap<Cell, u32> = FxHashMap::default();
+fn own_of_cells(
+    cells: &[Cell],
+    scratch: &Scratch<'_>,
+    meter: &Meter,
+) -> Result<Coding, QueryError> {
+    let mut codes_of: CellMap<u32> = CellMap::with_hasher(scratch.cell_hash());
     let mut distinct: Vec<Cell> = Vec::new();
-    let mut codes = Vec::with_capacity(cells.len());
-    for cell in cells {
-        let code = *codes_of.entry(*cell).or_insert_with(|| {
+    let mut codes = meter.map(cells, |cell| {
+        *codes_of.entry(*cell).or_insert_with(|| {
             distinct.push(*cell);
             distinct.len() as u32 - 1
-        });
-        codes.push(code);
-    }
-    let values: Vec<Value> = distinct.iter().map(|cell| scratch.value(*cell)).collect();
-    let mut order: Vec<(u64, u32)> = values.iter().map(prefix).zip(0..).collect();
+        })
+    })?;
+    let values: Vec<Value> = meter.map(&distinct, |cell| scratch.value(*cell))?;
+    let mut n_values = 0;
+    let order: Vec<(u64, u32)> = meter.map(&values, |value| {
+        n_values += 1;
+        (prefix(value), n_values - 1)
+    })?;
     let value = |index: u32| &values[index as usize];
-    order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| value(a.1).cmp(value(b.1))));
+    let by_value =
+        |a: &(u64, u32), b: &(u64, u32)| a.0.cmp(&b.0).then_with(|| value(a.1).cmp(value(b.1)));
+    let order = sort_by(order, by_value, || meter.check())?;
     let mut places = vec![0_u32; order.len()];
-    for (place, (_, index)) in (0..).zip(&order) {
-        places[*index as usize] = place;
+    meter.in_blocks(order.len(), |block| {
+        for (place, (_, index)) in block.clone().zip(&order[block]) {
+            places[*index as usize] = place as u32;
+        }
+    })?;
+    for block in codes.chunks_mut(BLOCK) {
+        block.iter_mut().for_each(|code| *code = places[*code as usize]);
+        meter.check()?;
     }
-    for code in &mut codes {
-        *code = places[*code as usize];
-    }
-    let table: Vec<Cell> = order.iter().map(|(_, index)| distinct[*index as usize]).collect();
+    let table: Vec<Cell> = meter.map(&order, |(_, index)| distinct[*index as usize])?;
     let last = table.len().saturating_sub(1) as u64;
-    Coding { kind: Kind::Own { codes, table: Table::Cells(table) }, last }
+    Ok(Coding { kind: Kind::Own { codes, table: Table::Cells(table) }, last })
 }
 
 /// A word that is ordered as values are, but for values that it cannot tell apart: most are told
@@ -331,17 +384,18 @@ fn prefix(value: &Value) -> u64 {
     kind << (u64::BITS - TYPE_BITS) | first >> TYPE_BITS
 }
 
-fn own_of_outputs(outputs: &[Output]) -> Coding {
-    let mut order: Vec<u32> = (0..outputs.len() as u32).collect();
+fn own_of_outputs(outputs: &[Output], meter: &Meter) -> Result<Coding, QueryError> {
     let output = |row: u32| &outputs[row as usize];
-    order.sort_unstable_by(|a, b| output(*a).cmp(output(*b)));
+    let order: Vec<u32> = (0..outputs.len() as u32).collect();
+    let order = sort_by(order, |a, b| output(*a).cmp(output(*b)), || meter.check())?;
     let (mut codes, mut rows) = (vec![0; outputs.len()], Vec::new());
-    for row in order {
+    for (index, row) in order.into_iter().enumerate() {
+        meter.check_at(index)?;
         if rows.last().is_none_or(|last| output(*last) != output(row)) {
             rows.push(row);
         }
         codes[row as usize] = rows.len() as u32 - 1;
     }
     let last = rows.len().saturating_sub(1) as u64;
-    Coding { kind: Kind::Own { codes, table: Table::Rows(rows) }, last }
+    Ok(Coding { kind: Kind::Own { codes, table: Table::Rows(rows) }, last })
 }

@@ -8,7 +8,7 @@
 use crate::error::QueryError;
 use crate::eval::meter::Meter;
 
-use super::BLOCK;
+use super::{BLOCK, ascends};
 
 /// Fewer words are sorted by comparing.
 const RADIX_MIN: usize = 1_024;
@@ -59,19 +59,33 @@ pub(in crate::eval) fn sort_distinct<Word: Key>(
     bits: u32,
     meter: &Meter,
 ) -> Result<Vec<Word>, QueryError> {
-    if keys.is_sorted_by(|a, b| a < b) {
+    if ascends(&keys, meter)? {
         return Ok(keys);
     }
     if keys.len() >= RADIX_MIN && bits <= BITMAP_BITS_MAX && 1 << bits <= 64 * keys.len() {
         return sort_by_bitmap(&keys, bits, meter);
     }
     keys = sort(keys, 0, bits, meter)?;
-    keys.dedup();
+    // As `dedup` does, with a look at the limits now and then. Each is written, and counted only
+    // where it is the last of its kind: a branch here would be a guess.
+    let (mut n_kept, n_keys) = (0, keys.len());
+    let kept = keys.as_mut_slice();
+    meter.in_blocks(n_keys, |block| {
+        // A count of its own for each block stays in a register.
+        let mut n = n_kept;
+        for index in block {
+            let key = kept[index];
+            kept[n] = key;
+            n += usize::from(index + 1 == n_keys || kept[index + 1] != key);
+        }
+        n_kept = n;
+    })?;
+    keys.truncate(n_kept);
     Ok(keys)
 }
 
 /// Sorts words of `shift + bits` bits whose last `shift` bits ascend already, or are none.
-pub(super) fn sort<Word: Key>(
+pub(in crate::eval) fn sort<Word: Key>(
     mut keys: Vec<Word>,
     shift: u32,
     bits: u32,
@@ -143,7 +157,11 @@ fn sort_by_bitmap<Word: Key>(
             marks[(code >> 6) as usize] |= 1 << (code & 63);
         }
     }
-    let n_distinct = marks.iter().map(|word| word.count_ones() as usize).sum();
+    let mut n_distinct = 0;
+    for block in marks.chunks(BLOCK) {
+        meter.check()?;
+        n_distinct += block.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+    }
     let mut sorted = Vec::with_capacity(n_distinct);
     for (index, word) in marks.into_iter().enumerate() {
         meter.check_at(index)?;

@@ -15,13 +15,14 @@ use std::ops::Range;
 
 use coding::Decoding;
 pub(super) use coding::{Coding, Source};
-pub(super) use keys::sort_distinct;
-use keys::{Key, Least, sort};
+use keys::{Key, Least};
+pub(super) use keys::{sort, sort_distinct};
 
 use super::meter::{self, Meter};
 use super::scratch::Scratch;
 use crate::answer::{Column, Output};
 use crate::error::QueryError;
+use crate::sort::sort_by;
 use crate::value::Value;
 
 /// Rows packed between two looks at the limits.
@@ -76,20 +77,15 @@ enum Packed {
 
 impl Found {
     /// These rows alone.
-    pub(super) fn keep(&self, rows: &[u32]) -> Found {
+    pub(super) fn keep(&self, rows: &[u32], meter: &Meter) -> Result<Found, QueryError> {
         let source = |source: &Source| match source {
-            Source::Cells(cells) => {
-                Source::Cells(rows.iter().map(|row| cells[*row as usize]).collect())
-            }
+            Source::Cells(cells) => meter.map(rows, |row| cells[*row as usize]).map(Source::Cells),
             Source::Outputs(outputs) => {
-                Source::Outputs(rows.iter().map(|row| outputs[*row as usize].clone()).collect())
+                meter.map(rows, |row| outputs[*row as usize].clone()).map(Source::Outputs)
             }
         };
-        Found {
-            n_rows: rows.len(),
-            sources: self.sources.iter().map(source).collect(),
-            elements: self.elements.clone(),
-        }
+        let sources = self.sources.iter().map(source).collect::<Result<_, _>>()?;
+        Ok(Found { n_rows: rows.len(), sources, elements: self.elements.clone() })
     }
 
     /// The output of a find element.
@@ -102,24 +98,39 @@ impl Found {
 
     /// Whether one of the columns shows that no two rows are the same. Rows that come out of an
     /// index mostly ascend in what it is by.
-    pub(super) fn is_distinct(&self) -> bool {
-        self.sources.iter().any(|source| match source {
-            Source::Cells(cells) => cells.is_sorted_by(|a, b| a < b),
-            Source::Outputs(_) => false,
-        })
+    pub(super) fn is_distinct(&self, meter: &Meter) -> Result<bool, QueryError> {
+        for source in &self.sources {
+            if let Source::Cells(cells) = source
+                && ascends(cells, meter)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The rows whose columns come after some values in the order of these columns.
-    pub(super) fn after(&self, by: &[(By, &Value)], scratch: &Scratch<'_>) -> Vec<u32> {
-        let bounds: Vec<Bound<'_>> = by
-            .iter()
-            .map(|(by, value)| Bound::new(&self.sources[by.source], *by, value, scratch))
-            .collect();
-        let is_after = |row: &u32| {
-            let mut orders = bounds.iter().map(|bound| bound.compare(*row as usize));
+    pub(super) fn after(
+        &self,
+        by: &[(By, &Value)],
+        scratch: &Scratch<'_>,
+        meter: &Meter,
+    ) -> Result<Vec<u32>, QueryError> {
+        let bounds = by.iter().map(|(by, value)| {
+            let source = &self.sources[by.source];
+            let coding = Coding::of(source, scratch, meter)?;
+            Ok(Bound::new(source, *by, value, coding, scratch))
+        });
+        let bounds: Vec<Bound<'_>> = bounds.collect::<Result<_, _>>()?;
+        let is_after = |row: &usize| {
+            let mut orders = bounds.iter().map(|bound| bound.compare(*row));
             orders.find(|order| order.is_ne()) == Some(Ordering::Greater)
         };
-        (0..self.n_rows as u32).filter(is_after).collect()
+        let mut rows = Vec::new();
+        meter.in_blocks(self.n_rows, |block| {
+            rows.extend(block.filter(is_after).map(|row| row as u32));
+        })?;
+        Ok(rows)
     }
 
     /// The rows in the order of all their columns, each once.
@@ -129,16 +140,15 @@ impl Found {
         scratch: &Scratch<'_>,
         meter: &Meter,
     ) -> Result<Ordered, QueryError> {
-        let codings = self.codings(scratch);
+        let codings = self.codings(scratch, meter)?;
         let (keyed, bits) = keyed(by, &self.sources, |source| &codings[source]);
         let rows = if bits <= u64::BITS {
             Packed::Narrow(sort_distinct(pack(self.n_rows, &keyed, meter)?, bits, meter)?)
         } else if bits <= u128::BITS {
             Packed::Wide(sort_distinct(pack(self.n_rows, &keyed, meter)?, bits, meter)?)
         } else {
-            let mut rows = sort_rows(self.n_rows, &keyed, meter)?;
-            rows.dedup_by(|a, b| compare(&keyed, *a, *b).is_eq());
-            Packed::Rows(rows)
+            let rows = sort_rows(self.n_rows, &keyed, meter)?;
+            Packed::Rows(distinct_rows(&rows, &keyed, meter)?)
         };
         let places = places(&keyed, by, self.sources.len());
         Ok(Ordered { found: self, codings, places, rows })
@@ -152,21 +162,24 @@ impl Found {
         scratch: &Scratch<'_>,
         meter: &Meter,
     ) -> Result<(Ordered, Vec<usize>), QueryError> {
-        let codings = self.codings(scratch);
+        let codings = self.codings(scratch, meter)?;
         let (keyed, bits) = keyed(by, &self.sources, |source| &codings[source]);
         let row_bits = usize::BITS - self.n_rows.leading_zeros();
         let (rows, starts) = if bits + row_bits <= u64::BITS {
             let mut keys: Vec<u64> = pack(self.n_rows, &keyed, meter)?;
-            for (row, key) in (0..).zip(&mut keys) {
-                *key = key.push(row, row_bits);
-            }
+            meter.in_blocks(self.n_rows, |block| {
+                for row in block {
+                    keys[row] = keys[row].push(row as u64, row_bits);
+                }
+            })?;
             let keys = sort(keys, row_bits, bits, meter)?;
-            let starts = starts(keys.len(), |a, b| keys[a] >> row_bits == keys[b] >> row_bits);
-            (keys.into_iter().map(|key| key.code(0, row_bits) as u32).collect(), starts)
+            let is_same = |a: usize, b: usize| keys[a] >> row_bits == keys[b] >> row_bits;
+            let starts = starts(keys.len(), is_same, meter)?;
+            (meter.map(&keys, |key| key.code(0, row_bits) as u32)?, starts)
         } else {
             let rows = sort_rows(self.n_rows, &keyed, meter)?;
             let is_same = |a: usize, b: usize| compare(&keyed, rows[a], rows[b]).is_eq();
-            let starts = starts(rows.len(), is_same);
+            let starts = starts(rows.len(), is_same, meter)?;
             (rows, starts)
         };
         let places = vec![Place::default(); self.sources.len()];
@@ -183,10 +196,10 @@ impl Found {
         scratch: &Scratch<'_>,
         meter: &Meter,
     ) -> Result<Ordered, QueryError> {
-        let codings: BTreeMap<usize, Coding> = by[..n_keys]
-            .iter()
-            .map(|by| (by.source, Coding::of(&self.sources[by.source], scratch)))
-            .collect();
+        let mut codings: BTreeMap<usize, Coding> = BTreeMap::new();
+        for By { source, .. } in &by[..n_keys] {
+            codings.insert(*source, Coding::of(&self.sources[*source], scratch, meter)?);
+        }
         let (keyed, bits) = keyed(&by[..n_keys], &self.sources, |source| &codings[&source]);
         if bits > u64::BITS {
             return self.order(by, scratch, meter);
@@ -200,9 +213,11 @@ impl Found {
                 block.iter().for_each(|word| least.push(*word));
             }
             let Some(bound) = least.bound() else { return self.order(by, scratch, meter) };
-            let rows = (0..).zip(&words).filter(|(_, word)| **word <= bound);
-            let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
-            let ordered = self.keep(&rows).order(by, scratch, meter)?;
+            let mut rows: Vec<u32> = Vec::new();
+            meter.in_blocks(words.len(), |block| {
+                rows.extend(block.filter(|row| words[*row] <= bound).map(|row| row as u32));
+            })?;
+            let ordered = self.keep(&rows, meter)?.order(by, scratch, meter)?;
             // Rows may have been found more than once.
             if ordered.len() >= n || rows.len() == self.n_rows {
                 return Ok(ordered);
@@ -211,9 +226,22 @@ impl Found {
         }
     }
 
-    fn codings(&self, scratch: &Scratch<'_>) -> Vec<Coding> {
-        self.sources.iter().map(|source| Coding::of(source, scratch)).collect()
+    fn codings(&self, scratch: &Scratch<'_>, meter: &Meter) -> Result<Vec<Coding>, QueryError> {
+        self.sources.iter().map(|source| Coding::of(source, scratch, meter)).collect()
     }
+}
+
+/// Whether each of some cells or words is above the one before.
+fn ascends<Item: Ord>(cells: &[Item], meter: &Meter) -> Result<bool, QueryError> {
+    // Blocks overlap by a cell, so that each is compared with the one before.
+    for start in (0..cells.len()).step_by(BLOCK) {
+        let end = cells.len().min(start + BLOCK + 1);
+        if !cells[start..end].is_sorted_by(|a, b| a < b) {
+            return Ok(false);
+        }
+        meter.check()?;
+    }
+    Ok(true)
 }
 
 /// A value that rows are compared with in one column.
@@ -228,8 +256,14 @@ struct Bound<'f> {
 }
 
 impl<'f> Bound<'f> {
-    fn new(source: &'f Source, by: By, value: &Value, scratch: &Scratch<'_>) -> Bound<'f> {
-        let coding = Coding::of(source, scratch);
+    /// `coding` is that of the source.
+    fn new(
+        source: &'f Source,
+        by: By,
+        value: &Value,
+        coding: Coding,
+        scratch: &Scratch<'_>,
+    ) -> Bound<'f> {
         let (n_below, is_there) = coding.place(source, value, scratch);
         Bound { source, coding, n_below, is_there, descending: by.descending }
     }
@@ -312,35 +346,28 @@ fn compare(keyed: &[Keyed<'_>], a: u32, b: u32) -> Ordering {
 
 /// Positions of rows too wide for a word.
 fn sort_rows(n_rows: usize, keyed: &[Keyed<'_>], meter: &Meter) -> Result<Vec<u32>, QueryError> {
-    let mut rows: Vec<u32> = (0..n_rows as u32).collect();
-    for block in rows.chunks_mut(BLOCK) {
-        meter.check()?;
-        block.sort_by(|a, b| compare(keyed, *a, *b));
-    }
-    // Sorted runs are merged in pairs, so that limits are looked at on the way.
-    let mut run = BLOCK;
-    while run < n_rows {
-        let mut merged = Vec::with_capacity(n_rows);
-        for pair in rows.chunks(2 * run) {
-            let (mut left, mut right) = pair.split_at(run.min(pair.len()));
-            while let (Some(a), Some(b)) = (left.first(), right.first()) {
-                let side = if compare(keyed, *a, *b).is_le() { &mut left } else { &mut right };
-                merged.push(side[0]);
-                *side = &side[1..];
-                meter.check_at(merged.len())?;
-            }
-            merged.extend_from_slice(left);
-            merged.extend_from_slice(right);
-        }
-        rows = merged;
-        run *= 2;
-    }
-    Ok(rows)
+    let rows: Vec<u32> = (0..n_rows as u32).collect();
+    sort_by(rows, |a, b| compare(keyed, *a, *b), || meter.check())
+}
+
+/// The rows of sorted ones, each once.
+fn distinct_rows(rows: &[u32], keyed: &[Keyed<'_>], meter: &Meter) -> Result<Vec<u32>, QueryError> {
+    let is_same = |a: usize, b: usize| compare(keyed, rows[a], rows[b]).is_eq();
+    let starts = starts(rows.len(), is_same, meter)?;
+    meter.map(&starts, |start| rows[*start])
 }
 
 /// Where runs of the same begin.
-fn starts(n: usize, is_same: impl Fn(usize, usize) -> bool) -> Vec<usize> {
-    (0..n).filter(|index| *index == 0 || !is_same(index - 1, *index)).collect()
+fn starts(
+    n: usize,
+    is_same: impl Fn(usize, usize) -> bool,
+    meter: &Meter,
+) -> Result<Vec<usize>, QueryError> {
+    let mut starts = Vec::new();
+    meter.in_blocks(n, |block| {
+        starts.extend(block.filter(|index| *index == 0 || !is_same(index - 1, *index)));
+    })?;
+    Ok(starts)
 }
 
 impl Ordered {
@@ -363,20 +390,23 @@ impl Ordered {
     }
 
     /// Where runs of rows begin that are the same in the first columns of the order.
-    pub(super) fn starts(&self, first: &[By]) -> Vec<usize> {
-        let Some(last) = first.last() else { return starts(self.len(), |_, _| true) };
+    pub(super) fn starts(&self, first: &[By], meter: &Meter) -> Result<Vec<usize>, QueryError> {
+        let Some(last) = first.last() else { return starts(self.len(), |_, _| true, meter) };
         let shift = self.places[last.source].shift;
         match &self.rows {
             // Without bits behind, a shift of a whole word would not be one.
             Packed::Narrow(keys) if shift < u64::BITS => {
-                starts(keys.len(), |a, b| keys[a] >> shift == keys[b] >> shift)
+                starts(keys.len(), |a, b| keys[a] >> shift == keys[b] >> shift, meter)
             }
             Packed::Wide(keys) if shift < u128::BITS => {
-                starts(keys.len(), |a, b| keys[a] >> shift == keys[b] >> shift)
+                starts(keys.len(), |a, b| keys[a] >> shift == keys[b] >> shift, meter)
             }
-            _ => starts(self.len(), |a, b| {
-                first.iter().all(|by| self.code(a, by.source) == self.code(b, by.source))
-            }),
+            _ => {
+                let is_same = |a, b| {
+                    first.iter().all(|by| self.code(a, by.source) == self.code(b, by.source))
+                };
+                starts(self.len(), is_same, meter)
+            }
         }
     }
 
@@ -433,25 +463,34 @@ impl Ordered {
         rows: Range<usize>,
         element: usize,
         scratch: &Scratch<'_>,
-    ) -> Column {
+        meter: &Meter,
+    ) -> Result<Column, QueryError> {
         let source = self.source_of(element);
         let (coding, found) = (self.coding(source), &self.found.sources[source]);
         let output = |code| coding.output(found, code, scratch);
-        match coding.decoding(rows.len()) {
+        Ok(match coding.decoding(rows.len(), meter)? {
             Decoding::Distances(base) => {
-                Column::Narrow { base, codes: self.gather(rows, source, |code| code as u32) }
-            }
-            Decoding::Narrow(base, distances) => {
-                let codes = self.gather(rows, source, |code| distances[code as usize]);
+                let codes = self.gather(rows, source, |code| code as u32, meter)?;
                 Column::Narrow { base, codes }
             }
-            Decoding::Cells => Column::Cells(self.gather(rows, source, |code| coding.cell(code))),
-            Decoding::Shared => Column::Coded {
-                outputs: coding.all().map(output).collect(),
-                codes: self.gather(rows, source, |code| code as u32),
-            },
-            Decoding::Outputs => Column::Outputs(self.gather(rows, source, output)),
-        }
+            Decoding::Narrow(base, distances) => {
+                let codes = self.gather(rows, source, |code| distances[code as usize], meter)?;
+                Column::Narrow { base, codes }
+            }
+            Decoding::Cells => {
+                Column::Cells(self.gather(rows, source, |code| coding.cell(code), meter)?)
+            }
+            Decoding::Shared => {
+                let mut outputs = Vec::new();
+                for (index, code) in coding.all().enumerate() {
+                    outputs.push(output(code));
+                    meter.check_at(index)?;
+                }
+                let codes = self.gather(rows, source, |code| code as u32, meter)?;
+                Column::Coded { outputs, codes }
+            }
+            Decoding::Outputs => Column::Outputs(self.gather(rows, source, output, meter)?),
+        })
     }
 
     /// What is made of the codes that rows have in a column.
@@ -460,10 +499,13 @@ impl Ordered {
         rows: Range<usize>,
         source: usize,
         mut make: impl FnMut(u64) -> Item,
-    ) -> Vec<Item> {
+        meter: &Meter,
+    ) -> Result<Vec<Item>, QueryError> {
         let mut items = Vec::with_capacity(rows.len());
-        self.for_each_code(rows, source, |code| items.push(make(code)));
-        items
+        meter.in_blocks_of(rows, |rows| {
+            self.for_each_code(rows, source, |code| items.push(make(code)));
+        })?;
+        Ok(items)
     }
 }
 

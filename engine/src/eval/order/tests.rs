@@ -6,12 +6,51 @@ use proptest::prelude::*;
 use super::keys::{Key, Least, sort, sort_distinct};
 use super::*;
 use crate::answer::Row;
+use crate::eval::meter::tests::n_looks;
 use crate::intern::{Cell, Dictionary};
 use crate::limits::Budget;
 use crate::value::Date;
 
 fn meter() -> Meter {
     Meter::new(&Budget::unlimited())
+}
+
+/// However a column is coded and whatever is done with it, limits are looked at for each block.
+#[test]
+fn limits_are_looked_at_for_each_block_of_rows() {
+    let n_rows = 20 * BLOCK;
+    let spread = |row: usize| row * 7_919 % n_rows;
+    let double = |row| Value::double(spread(row) as f64 + 0.5).unwrap();
+    let text = |row| Value::from(format!("text {}", spread(row)));
+    let number = |row| Value::int(spread(row) as i64);
+    let mixed = |row| if row % 2 == 0 { text(row) } else { number(row) };
+    let makes: [&dyn Fn(usize) -> Value; 4] = [&double, &text, &number, &mixed];
+    for (make, kind) in makes.iter().zip(["doubles", "texts", "integers", "mixed"]) {
+        let dictionary = Dictionary::default();
+        let values: Vec<Value> = (0..n_rows).map(make).collect();
+        let cells: Vec<Cell> = values.iter().map(|value| dictionary.intern(value)).collect();
+        let scratch = Scratch::new(&dictionary);
+        let outputs = values.iter().cloned().map(Output::Value).collect();
+        for source in [Source::Cells(cells), Source::Outputs(outputs)] {
+            let is_least = |n_looks: usize, of: usize, what: &str| {
+                let n_least = of / BLOCK;
+                assert!(n_looks >= n_least, "{kind}, {what}: {n_looks} looks for {n_least}");
+            };
+            let looks = n_looks(|meter| Coding::of(&source, &scratch, meter));
+            is_least(looks, n_rows, "codes");
+            let found = Found { n_rows, sources: vec![source], elements: vec![0] };
+            let by = By { source: 0, descending: false };
+            let coded = n_looks(|meter| Coding::of(&found.sources[0], &scratch, meter));
+            let after = n_looks(|meter| found.after(&[(by, &values[0])], &scratch, meter));
+            is_least(after - coded, n_rows, "after");
+            let all: Vec<u32> = (0..n_rows as u32).collect();
+            is_least(n_looks(|meter| found.keep(&all, meter)), n_rows, "keep");
+            let ordered = found.order(&[by], &scratch, &meter()).unwrap();
+            let column = n_looks(|meter| ordered.column(0..n_rows, 0, &scratch, meter));
+            is_least(column, n_rows, "the column of the answer");
+            is_least(n_looks(|meter| ordered.starts(&[by], meter)), n_rows, "runs");
+        }
+    }
 }
 
 /// A value of any type, such that some come more than once and some only the evaluation knows.
@@ -124,7 +163,9 @@ proptest! {
             .into_iter()
             .map(|row| row.into_iter().map(Output::Value).collect())
             .collect();
-        let columns = (0..columns.len()).map(|element| ordered.column(0..ordered.len(), element, &scratch));
+        let columns = (0..columns.len()).map(|element| {
+            ordered.column(0..ordered.len(), element, &scratch, &meter()).unwrap()
+        });
         let rows = crate::answer::AnswerRows::new(crate::answer::Columns {
             n_rows: ordered.len(),
             columns: columns.collect(),
@@ -165,7 +206,7 @@ proptest! {
         };
         let is_after = |at: &u32| compare_values(&row(*at), &after, &descends).is_gt();
         let rows: Vec<u32> = (0..found.n_rows as u32).filter(is_after).collect();
-        prop_assert_eq!(found.after(&by, &scratch), rows);
+        prop_assert_eq!(found.after(&by, &scratch, &meter()).unwrap(), rows);
     }
 
     #[test]
@@ -176,7 +217,7 @@ proptest! {
         let numbers = (0..columns[0].len() as i64).map(Value::int).collect();
         let columns = [columns, vec![numbers]].concat();
         let found = found(&columns, &dictionary, &mut scratch);
-        prop_assert!(found.is_distinct());
+        prop_assert!(found.is_distinct(&meter()).unwrap());
         let n_keys = n_keys.min(columns.len() - 1);
         let key = &by(&vec![false; n_keys]);
         let (grouped, starts) = found.group(key, &scratch, &meter()).unwrap();
@@ -198,7 +239,7 @@ proptest! {
         let rows = values(&ordered, &scratch);
         let begins = |at: &usize| *at == 0 || rows[at - 1][..n_keys] != rows[*at][..n_keys];
         prop_assert_eq!(
-            ordered.starts(&by[..n_keys]),
+            ordered.starts(&by[..n_keys], &meter()).unwrap(),
             (0..rows.len()).filter(begins).collect::<Vec<_>>()
         );
     }

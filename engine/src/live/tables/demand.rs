@@ -6,9 +6,11 @@ use super::maintain::{Bounds, Changes};
 use super::{Tables, TablesId};
 use crate::intern::{Cell, Dictionary};
 use crate::limits::{Budget, Interrupt};
+use crate::live::goals::RelationId;
 use crate::live::join::Flow;
 use crate::live::maintain::Workbench;
 use crate::live::params::RowIndex;
+use crate::program::RuleId;
 use crate::value::Value;
 
 /// The most tuples that one subscriber may have derived, if its own budget allows more.
@@ -20,6 +22,10 @@ const TUPLE_BYTES: u64 = 96;
 /// A call in a query: the tables it reads, and what of them its instances ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::live) struct Seed {
+    /// What is called.
+    pub(in crate::live) rule: RuleId,
+    /// The relation that answers.
+    pub(in crate::live) answers: RelationId,
     pub(in crate::live) tables: TablesId,
     /// What each column of the demand is.
     pub(in crate::live) columns: Vec<SeedColumn>,

@@ -71,6 +71,11 @@ impl Derived {
         self.marks[row as usize].state & bit(at) != 0
     }
 
+    /// It is there on both sides, and nothing is left of a step.
+    pub(super) fn is_settled(&self, row: RowIndex) -> bool {
+        self.marks[row as usize].state == BEFORE | AFTER && self.touched.is_empty()
+    }
+
     pub(super) fn is_given(&self, row: RowIndex) -> bool {
         self.marks[row as usize].n_given > 0
     }

@@ -46,6 +46,7 @@ pub(in crate::live) struct Bounds<'b> {
 }
 
 /// Heads that a plan derived, with their ranks.
+#[derive(Default)]
 struct Heads {
     width: usize,
     cells: Vec<Cell>,
@@ -69,6 +70,8 @@ struct Step<'a, 's, 'b> {
     bounds: &'a mut Bounds<'b>,
     params: Params,
     patterns: Patterns,
+    /// Empty, between runs: what they fill is used again.
+    heads: Heads,
     n_steps: u64,
 }
 
@@ -82,19 +85,60 @@ impl Tables {
         bench: &mut Workbench<'_>,
         bounds: &mut Bounds<'_>,
     ) -> Flow {
+        self.with_step(id, bench, bounds, |step| {
+            (0..step.set.strata.len()).try_for_each(|stratum| step.stratum(stratum, changes))
+        })
+    }
+
+    fn with_step<'s, Done>(
+        &mut self,
+        id: TablesId,
+        bench: &mut Workbench<'s>,
+        bounds: &mut Bounds<'_>,
+        work: impl FnOnce(&mut Step<'_, 's, '_>) -> Done,
+    ) -> Done {
         let set = self.sets[id.0 as usize].take().expect("users name tables that are kept");
         let n_vars = set.rules.iter().map(|rule| rule.n_vars).max().unwrap_or(0);
         bench.regs.resize(bench.regs.len().max(n_vars), Cell::MIN);
         let (params, patterns) = (Params::default(), set.patterns.clone());
-        let mut step =
-            Step { tables: self, set: &set, bench, bounds, params, patterns, n_steps: 0 };
-        let flow = (0..set.strata.len()).try_for_each(|stratum| step.stratum(stratum, changes));
+        let heads = Heads::default();
+        let done = work(&mut Step {
+            tables: self,
+            set: &set,
+            bench,
+            bounds,
+            params,
+            patterns,
+            heads,
+            n_steps: 0,
+        });
         self.sets[id.0 as usize] = Some(set);
-        flow
+        done
     }
 }
 
-impl<'s> Step<'_, 's, '_> {
+impl Tables {
+    /// Whether every tuple of some tables has a sound derivation or is asked for: the invariant
+    /// between steps.
+    pub(in crate::live) fn is_sound(&mut self, id: TablesId, bench: &mut Workbench<'_>) -> bool {
+        let relations = self.relations_of(id).to_vec();
+        let mut fuel = u64::MAX;
+        let mut bounds = Bounds { fuel: &mut fuel, n_tuples_max: 0, interrupt: None };
+        self.with_step(id, bench, &mut bounds, |step| {
+            relations.into_iter().all(|relation| {
+                let rows: Vec<RowIndex> = step.tables.relation(relation).rows().collect();
+                rows.into_iter().all(|row| {
+                    let kept = step.tables.relation(relation);
+                    let (is_settled, rank) = (kept.is_settled(row), kept.rank(row));
+                    let is_supported = step.is_supported(Tuple { relation, row }, rank);
+                    is_settled && is_supported == ControlFlow::Continue(true)
+                })
+            })
+        })
+    }
+}
+
+impl<'a, 's> Step<'a, 's, '_> {
     fn stratum(&mut self, number: usize, changes: &Changes<'_>) -> Flow {
         let stratum = &self.set.strata[number];
         let from_below = self.changes_of(number, changes);
@@ -174,15 +218,19 @@ impl<'s> Step<'_, 's, '_> {
             self.tables.relation_mut(tuple.relation).suspend(tuple.row);
             suspended.push(tuple);
             for InnerReader { rule, occurrence, .. } in self.readers(number, tuple.relation) {
-                self.lose(rule, Begin::Inner(occurrence, tuple), Some(rank), &mut queue)?;
+                self.lose(*rule, Begin::Inner(*occurrence, tuple), Some(rank), &mut queue)?;
             }
         }
         ControlFlow::Continue(suspended)
     }
 
-    fn readers(&self, stratum: usize, relation: RelationId) -> Vec<InnerReader> {
+    fn readers(
+        &self,
+        stratum: usize,
+        relation: RelationId,
+    ) -> impl Iterator<Item = &'a InnerReader> + use<'a> {
         let inner = self.set.strata[stratum].inner.iter();
-        inner.filter(|reader| reader.relation == relation).copied().collect()
+        inner.filter(move |reader| reader.relation == relation)
     }
 
     fn queue(&mut self, tuple: Tuple, queue: &mut BinaryHeap<Reverse<(u32, Tuple)>>) {
@@ -210,6 +258,7 @@ impl<'s> Step<'_, 's, '_> {
                 self.queue(Tuple { relation, row }, queue);
             }
         }
+        self.heads = heads;
         ControlFlow::Continue(())
     }
 
@@ -287,7 +336,9 @@ impl<'s> Step<'_, 's, '_> {
             let row = self.tables.relation_mut(relation).place(cells);
             seeds.push((*rank, Tuple { relation, row }));
         }
-        self.check_tuples(heads.ranks.len() as u64)
+        let n_heads = heads.ranks.len() as u64;
+        self.heads = heads;
+        self.check_tuples(n_heads)
     }
 
     /// Accepts tuples in order of rank, and so on to what they derive.
@@ -312,8 +363,8 @@ impl<'s> Step<'_, 's, '_> {
             };
             self.check_interrupt()?;
             for InnerReader { rule, occurrence, .. } in self.readers(number, tuple.relation) {
-                let heads = self.run(rule, Begin::Inner(occurrence, tuple), Side::After)?;
-                let relation = self.set.rules[rule as usize].of;
+                let heads = self.run(*rule, Begin::Inner(*occurrence, tuple), Side::After)?;
+                let relation = self.set.rules[*rule as usize].of;
                 let kept = self.tables.relation_mut(relation);
                 let mut n_new = 0;
                 for (cells, rank) in heads.cells().zip(&heads.ranks) {
@@ -323,6 +374,7 @@ impl<'s> Step<'_, 's, '_> {
                         n_new += 1;
                     }
                 }
+                self.heads = heads;
                 self.check_tuples(n_new)?;
             }
         }
@@ -331,7 +383,8 @@ impl<'s> Step<'_, 's, '_> {
     /// The heads that a rule derives from something.
     fn run(&mut self, rule: u32, begin: Begin<'_>, side: Side) -> ControlFlow<Stop, Heads> {
         let rule = &self.set.rules[rule as usize];
-        let mut heads = Heads { width: rule.head.len(), cells: Vec::new(), ranks: Vec::new() };
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.restart(rule.head.len());
         let (tables, mut machine) = self.machine();
         let ops: &[Op] = match begin {
             Begin::Nothing => match &rule.plans.all {
@@ -409,6 +462,12 @@ impl<'s> Step<'_, 's, '_> {
 }
 
 impl Heads {
+    fn restart(&mut self, width: usize) {
+        self.width = width;
+        self.cells.clear();
+        self.ranks.clear();
+    }
+
     fn cells(&self) -> impl Iterator<Item = &[Cell]> {
         self.cells.chunks_exact(self.width)
     }

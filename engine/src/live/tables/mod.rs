@@ -277,6 +277,10 @@ impl Tables {
         self.set(id).is_filled
     }
 
+    fn relations_of(&self, id: TablesId) -> &[RelationId] {
+        &self.set(id).relations
+    }
+
     /// How many tuples they hold, demand included.
     pub(super) fn n_tuples(&self, id: TablesId) -> u64 {
         let relations = self.set(id).relations.iter();

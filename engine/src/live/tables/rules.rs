@@ -156,7 +156,7 @@ impl Builder<'_> {
         let program = self.program;
         let rule = &program.rules[wanted.rule.index()];
         let is_bound = |column: &usize| wanted.bound.contains(&(*column as u8));
-        if rule.arity > usize::from(u8::MAX) || !rule.needed.iter().all(is_bound) {
+        if !(1..=usize::from(u8::MAX)).contains(&rule.arity) || !rule.needed.iter().all(is_bound) {
             return None;
         }
         if let Some(recursion) = &program.recursions[wanted.rule.index()] {

@@ -132,7 +132,8 @@ impl Parts {
         let entity = Value::Ref(vocabulary::entity(random));
         let ends = one_of(random, &["?e", "?f"]);
         let compare = one_of(random, &["<", "<=", ">", ">=", "=", "!="]);
-        let filter = match random.below(19) {
+        // Half of them have a constant or an argument, so that one shape has several instances.
+        let filter = match if random.chance(50) { random.below(7) } else { 7 + random.below(12) } {
             0 if self.has_v => format!("[({compare} ?v {int})]"),
             1 if self.has_v => {
                 let low = self.input("?low", Input::Scalar(int));
