@@ -1,7 +1,6 @@
 //! Live queries as this command uses them: the Rust client, its results as the JSON that tables
 //! and lines are made of, and its troubles told to a person.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,7 +11,8 @@ use tercet_client::{
     Change, Client, ClientConfig, ClientError, ClientStatus, Status, SubscribeOptions,
     Subscription, Trouble, Write,
 };
-use tercet_engine::answer::{Answer, Output, Row};
+use tercet_engine::answer::{Answer, AnswerRows, Output, Row};
+use tercet_engine::db::RowsDelta;
 use tercet_engine::fact::Op;
 use tercet_sync::wire_row::{WireOutput, to_wire};
 
@@ -62,7 +62,7 @@ impl LiveClient {
         let subscription = subscription.map_err(failure)?;
         let statuses = Box::pin(self.0.status_changes());
         let told = Told::default();
-        Ok(LiveQuery { subscription, statuses, told, shown: None, has_skipped: false })
+        Ok(LiveQuery { subscription, statuses, told, shown: None })
     }
 
     /// Writes; when this returns, the write is on its way.
@@ -80,10 +80,9 @@ pub(crate) struct LiveQuery {
     subscription: Subscription,
     statuses: Pin<Box<dyn Stream<Item = ClientStatus> + Send>>,
     told: Told,
+    /// Changes may be passed over in between, so their deltas do not add up to what the reader
+    /// sees: it is compared.
     shown: Option<Arc<Answer>>,
-    /// Whether changes were passed over since [`LiveQuery::shown`]: then their deltas do not
-    /// add up to what the reader sees.
-    has_skipped: bool,
 }
 
 /// What a live query shows now, and what changed since it was last shown.
@@ -125,15 +124,12 @@ impl LiveQuery {
     /// The update that a change makes, if it is to be shown.
     fn take(&mut self, change: Change) -> Option<Update> {
         if !change.complete {
-            self.has_skipped = true;
             return None;
         }
         let answer = change.answer;
         let before = self.shown.replace(Arc::clone(&answer));
-        let has_skipped = std::mem::take(&mut self.has_skipped);
         let (added, removed) = match &before {
-            Some(before) if has_skipped => difference(&before.rows.to_vec(), &answer.rows.to_vec()),
-            Some(_) => (change.delta.added, change.delta.removed),
+            Some(before) => difference(&before.rows, &answer.rows),
             None => (answer.rows.to_vec(), Vec::new()),
         };
         let is_first = before.is_none();
@@ -170,12 +166,10 @@ impl Told {
     }
 }
 
-/// Rows that came and went from one result to another; a result has no row twice.
-fn difference(before: &[Row], after: &[Row]) -> (Vec<Row>, Vec<Row>) {
-    let old: BTreeSet<&Row> = before.iter().collect();
-    let new: BTreeSet<&Row> = after.iter().collect();
-    let only_in = |one: &BTreeSet<&Row>, other| one.difference(other).copied().cloned().collect();
-    (only_in(&new, &old), only_in(&old, &new))
+/// Rows that came and went from one result to another.
+fn difference(before: &AnswerRows, after: &AnswerRows) -> (Vec<Row>, Vec<Row>) {
+    let delta = RowsDelta::between(before, after).unwrap_or_default();
+    (delta.added, delta.removed)
 }
 
 /// Fails when the client meets what trying again cannot mend.
@@ -213,7 +207,7 @@ fn json_cell(output: &Output) -> Json {
 mod tests {
     use serde_json::json;
     use tercet_client::{ClientStatus, Status, Trouble};
-    use tercet_engine::answer::{Output, Row};
+    use tercet_engine::answer::{AnswerRows, Output, Row};
     use tercet_engine::ids::{Checkpoint, Epoch, Seq};
     use tercet_engine::value::Value;
 
@@ -245,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_what_came_and_what_went() {
-        let (added, removed) = difference(&[row("a"), row("b")], &[row("b"), row("c")]);
+        let rows = |texts: [&str; 2]| AnswerRows::from(texts.map(row).to_vec());
+        let (added, removed) = difference(&rows(["a", "b"]), &rows(["b", "c"]));
         assert_eq!((added, removed), (vec![row("c")], vec![row("a")]));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tercet_engine::db::Query;
+use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::fact::Op;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -183,9 +183,19 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
         let (query, inputs, mode) = (query.into_query()?, inputs.into().0, options.mode);
-        let subscribe = |reply| Command::Subscribe { query, inputs, mode, reply };
+        let asked = query.clone();
+        let subscribe = |reply| Command::Subscribe { query: asked, inputs, mode, reply };
         let (id, mailbox) = self.call(subscribe).await??;
-        Ok(Subscription::new(id, mailbox, self.clone()))
+        Ok(Subscription::new(id, query, mailbox, self.clone()))
+    }
+
+    /// What live queries over what is held here have cost so far, by shape: queries that differ in
+    /// constants and inputs alone. Those that the server evaluates are not among them.
+    ///
+    /// # Errors
+    /// When the client is closed.
+    pub async fn live_stats(&self) -> Result<Vec<ShapeStats>, ClientError> {
+        self.call(|reply| Command::LiveStats { reply }).await
     }
 
     /// The facts held here, own pending writes included. Stays as it is.

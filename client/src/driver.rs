@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tercet_engine::db::Query;
+use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::fact::Op;
 use tercet_engine::ids::ClientSeq;
 use tercet_engine::program::raw::Input;
@@ -46,6 +46,9 @@ pub(crate) enum Command {
         inputs: Vec<Input>,
         mode: Mode,
         reply: oneshot::Sender<Result<(SubscriptionId, Arc<Mailbox>), ClientError>>,
+    },
+    LiveStats {
+        reply: oneshot::Sender<Vec<ShapeStats>>,
     },
     Close {
         reply: oneshot::Sender<()>,
@@ -212,6 +215,10 @@ impl Driver {
                 if let Err(Ok((id, _))) = reply.send(result) {
                     self.unsubscribe(id); // the caller has gone
                 }
+            }
+            Event::Command(Some(Command::LiveStats { reply })) => {
+                // Who asked may have given up waiting.
+                let _ = reply.send(self.peer.live_stats());
             }
             Event::Command(Some(Command::Close { .. }) | None) => {
                 unreachable!("the end is handled by the loop")

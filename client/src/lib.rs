@@ -61,7 +61,7 @@ pub use subscription::{Change, SubscribeOptions, Subscription};
 pub use tercet_engine::answer::{
     Answer, AnswerRows, Branch, Output, OutputRef, Row, RowRef, Tree, ValueRef,
 };
-pub use tercet_engine::db::{Query, RowsDelta};
+pub use tercet_engine::db::{ListDelta, Moved, Placed, Query, ShapeStats, Tier};
 pub use tercet_engine::fact::{Effect, Fact, Op};
 pub use tercet_engine::ids::{Attribute, Checkpoint, ClientSeq, EntityId};
 pub use tercet_engine::limits::Budget;

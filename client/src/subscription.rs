@@ -2,10 +2,10 @@
 //!
 //! Between the driver and the program stands a mailbox of one place. A reader that falls behind
 //! finds the newest answer with the deltas in between added up, so it misses no state that still
-//! holds, and nothing grows but to the size of two answers. Invariant: the answer of the last
-//! item read, plus the delta in the mailbox, is the answer in the mailbox.
+//! holds, and nothing grows but to the size of two answers. Positions are looked up when a change
+//! is read, in the answer read last and the newest one. Invariant: the answer of the last item
+//! read, plus the delta in the mailbox, is the answer in the mailbox.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tercet_engine::answer::{Answer, Row};
-use tercet_engine::db::RowsDelta;
+use tercet_engine::answer::Answer;
+use tercet_engine::db::{ListDelta, Query, UnreadDeltas};
 use tercet_sync::message::Mode;
 use tercet_sync::{SubscriptionId, SubscriptionUpdate};
 
@@ -41,8 +41,9 @@ impl Default for SubscribeOptions {
 pub struct Change {
     /// The whole answer.
     pub answer: Arc<Answer>,
-    /// Rows that came and went since the item before; both empty when only flags changed.
-    pub delta: RowsDelta,
+    /// Rows that came, went and moved since the item before, with their positions; empty when only
+    /// flags changed, all rows with the first item.
+    pub delta: ListDelta,
     /// The confirmed part equals the server's answer at this replica's position.
     pub complete: bool,
     /// Own writes are in it that the server has not accepted yet.
@@ -54,27 +55,50 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Subscription {
     id: SubscriptionId,
+    query: Query,
     mailbox: Arc<Mailbox>,
+    /// What was read last.
+    read: Option<Arc<Answer>>,
     /// Kept so that the client lives as long as something is read from it.
     client: Client,
 }
 
 impl Subscription {
-    pub(crate) fn new(id: SubscriptionId, mailbox: Arc<Mailbox>, client: Client) -> Subscription {
-        Subscription { id, mailbox, client }
+    pub(crate) fn new(
+        id: SubscriptionId,
+        query: Query,
+        mailbox: Arc<Mailbox>,
+        client: Client,
+    ) -> Subscription {
+        Subscription { id, query, mailbox, read: None, client }
     }
 
     /// Waits for the next change; `None` when the subscription has ended.
     pub async fn next(&mut self) -> Option<Result<Change, ClientError>> {
-        poll_fn(|context| self.mailbox.poll(context)).await
+        poll_fn(|context| self.poll_change(context)).await
+    }
+
+    fn poll_change(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Change, ClientError>>> {
+        let unread = std::task::ready!(self.mailbox.poll(context));
+        Poll::Ready(unread.map(|unread| {
+            let Unread { answer, deltas, complete, pending } = unread?;
+            let before = self.read.replace(Arc::clone(&answer));
+            let before = before.map(|read| read.rows.clone()).unwrap_or_default();
+            let delta = deltas.between(&before, &answer.rows);
+            let delta = ListDelta::between(&self.query, &before, &answer.rows, delta);
+            Ok(Change { answer, delta, complete, pending })
+        }))
     }
 }
 
 impl Stream for Subscription {
     type Item = Result<Change, ClientError>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.mailbox.poll(context)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_change(context)
     }
 }
 
@@ -90,23 +114,34 @@ pub(crate) struct Mailbox(Mutex<Slot>);
 
 #[derive(Debug, Default)]
 struct Slot {
-    change: Option<Change>,
+    unread: Option<Unread>,
     /// Read after the last change.
     error: Option<ClientError>,
     ended: bool,
     waker: Option<Waker>,
 }
 
+/// The newest state, and what leads there from the one read last.
+#[derive(Debug)]
+struct Unread {
+    answer: Arc<Answer>,
+    deltas: UnreadDeltas,
+    complete: bool,
+    pending: bool,
+}
+
 impl Mailbox {
     /// Puts the newest state in, on top of what has not been read.
     pub(crate) fn put(&self, update: SubscriptionUpdate) {
         let SubscriptionUpdate { answer, delta, complete, pending, .. } = update;
+        let delta = Arc::new(delta);
         self.wake_after(|slot| {
-            let delta = match slot.change.take() {
-                Some(unread) => add(unread.delta, delta),
-                None => delta,
-            };
-            slot.change = Some(Change { answer, delta, complete, pending });
+            let unread = slot.unread.take();
+            let mut deltas = unread.map_or_else(UnreadDeltas::new, |unread| unread.deltas);
+            if !delta.is_empty() {
+                deltas.push(delta, answer.rows.len());
+            }
+            slot.unread = Some(Unread { answer, deltas, complete, pending });
         });
     }
 
@@ -128,10 +163,10 @@ impl Mailbox {
         }
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Change, ClientError>>> {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Unread, ClientError>>> {
         let mut slot = self.0.lock();
-        if let Some(change) = slot.change.take() {
-            return Poll::Ready(Some(Ok(change)));
+        if let Some(unread) = slot.unread.take() {
+            return Poll::Ready(Some(Ok(unread)));
         }
         if let Some(error) = slot.error.take() {
             return Poll::Ready(Some(Err(error)));
@@ -144,33 +179,13 @@ impl Mailbox {
     }
 }
 
-/// The delta of two steps: a row that came and went again is in neither list.
-fn add(first: RowsDelta, second: RowsDelta) -> RowsDelta {
-    let mut counts: BTreeMap<Row, i32> = BTreeMap::new();
-    for (rows, diff) in
-        [(first.added, 1), (first.removed, -1), (second.added, 1), (second.removed, -1)]
-    {
-        for row in rows {
-            *counts.entry(row).or_default() += diff;
-        }
-    }
-    let mut sum = RowsDelta::default();
-    for (row, count) in counts {
-        match count {
-            1.. => sum.added.push(row),
-            0 => {}
-            ..0 => sum.removed.push(row),
-        }
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::task::Waker;
 
-    use tercet_engine::answer::{Output, Work};
+    use tercet_engine::answer::{Output, Row, Work};
+    use tercet_engine::db::RowsDelta;
     use tercet_engine::program::raw::FindForm;
     use tercet_engine::value::Value;
 
@@ -197,7 +212,7 @@ mod tests {
         }
     }
 
-    fn read(mailbox: &Mailbox) -> Poll<Option<Result<Change, ClientError>>> {
+    fn read(mailbox: &Mailbox) -> Poll<Option<Result<Unread, ClientError>>> {
         mailbox.poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -209,10 +224,11 @@ mod tests {
         mailbox.put(update(&["b", "c"], &["c"], &["a"]));
         mailbox.put(update(&["a", "c"], &["a"], &["b"]));
         mailbox.put(update(&["a", "d"], &["d"], &["c"]));
-        let Poll::Ready(Some(Ok(change))) = read(&mailbox) else { panic!("a change is there") };
-        assert_eq!(change.answer.rows, rows(&["a", "d"]));
+        let Poll::Ready(Some(Ok(unread))) = read(&mailbox) else { panic!("a change is there") };
+        assert_eq!(unread.answer.rows, rows(&["a", "d"]));
+        let delta = unread.deltas.between(&rows(&["a", "b"]).into(), &unread.answer.rows);
         assert_eq!(
-            change.delta,
+            delta,
             RowsDelta { added: rows(&["d"]), removed: rows(&["b"]), ..RowsDelta::default() }
         );
         assert!(read(&mailbox).is_pending());

@@ -15,8 +15,8 @@ use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
 pub use crate::live::{
-    DeltaProfile, Edit, InstanceId, LiveLimits, LiveProfile, LiveUpdate, PathStep, RowPatch,
-    RowsDelta, ShapeStats, Tier, TreeChange,
+    DeltaProfile, Edit, InstanceId, ListDelta, LiveLimits, LiveProfile, LiveResult, LiveUpdate,
+    Moved, PathStep, Placed, RowPatch, RowsDelta, ShapeStats, Tier, TreeChange, UnreadDeltas,
 };
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
@@ -150,6 +150,33 @@ impl Db {
         self.live.stats()
     }
 
+    /// Brings a complete result, kept for an instance, up to an update of it, and says what that
+    /// changed. After an update that went over the budget the instance is taken up again and
+    /// evaluated.
+    ///
+    /// # Errors
+    /// When that goes over the budget, too: the result is not kept up any more.
+    pub fn follow(
+        &mut self,
+        result: &mut LiveResult,
+        update: LiveUpdate,
+    ) -> Result<RowsDelta, QueryError> {
+        let LiveUpdate { instance, change } = update;
+        if let Ok(delta) = change {
+            let fits = result.apply(&delta);
+            debug_assert!(fits, "updates of an instance add up to its answer");
+            if fits {
+                return Ok(delta);
+            }
+        }
+        self.refresh(instance)?;
+        match self.answer(instance) {
+            Some(answer) => Ok(result.replace(answer?)),
+            // Nobody uses it any more.
+            None => Ok(RowsDelta::default()),
+        }
+    }
+
     /// Whether what is kept for recursive rules keeps its invariant, looked at tuple by tuple:
     /// tests ask it between writes.
     #[doc(hidden)]
@@ -164,4 +191,18 @@ impl Db {
     pub fn refresh(&mut self, instance: InstanceId) -> Result<(), QueryError> {
         self.live.refresh(instance, &self.store.snapshot())
     }
+}
+
+/// How a query would be kept up if it were live: its tier, and the plans that follow changes.
+/// Nothing is evaluated or kept, so tables of recursive rules that would go over the budget (then
+/// the query is evaluated again instead) are not noticed.
+///
+/// # Errors
+/// When the query cannot be live, or the inputs do not fit.
+pub fn explain_live(
+    query: &Query,
+    inputs: &[Input],
+    snapshot: &Snapshot,
+) -> Result<LiveProfile, QueryError> {
+    LiveQueries::explain_query(query, inputs, snapshot)
 }

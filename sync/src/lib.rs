@@ -24,5 +24,5 @@ pub use limits::Limits;
 pub use message::{ClientMessage, ServerMessage, SessionId, SubscriptionId};
 pub use server_peer::{
     AppendFailure, Identity, Recovery, RecoveryError, Refusal, RequestId, Rights, Tenant,
-    TenantConfig, TenantOutput, TransactAccepted, TransactError,
+    TenantConfig, TenantOutput, TenantStats, TransactAccepted, TransactError,
 };

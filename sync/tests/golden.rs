@@ -102,7 +102,7 @@ impl Peer for Server {
                 };
                 self.tenant.appended(result, self.now_ms);
             }
-            "tick" => self.tenant.tick(rest.parse().unwrap()),
+            "tick" => while self.tenant.tick(rest.parse().unwrap()) {},
             "disconnect" => self.tenant.disconnect(SessionId(rest.parse().unwrap())),
             "backlog" => {
                 let (session, n) = rest.split_once(' ').unwrap();

@@ -59,8 +59,12 @@ fn run(db: &Database) -> Result<(), Box<dyn Error>> {
         println!("commit {}: `{}` is done: {}", commit.seq, dig.title, dig.done);
     }
     let change = ready.next().ok_or("the database is open")??;
-    println!("now ready: {:?}", change.delta.added);
-    println!("no more:   {:?}", change.delta.removed);
+    for came in &change.delta.added {
+        println!("now ready: {:?}", came.row);
+    }
+    for went in &change.delta.removed {
+        println!("no more:   {:?}", went.row);
+    }
     Ok(())
 }
 

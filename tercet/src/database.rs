@@ -7,6 +7,7 @@
 //! for the exchange of a pointer. Readers take only the last, so they wait for nobody.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,12 +15,14 @@ use parking_lot::{Mutex, RwLock};
 use tercet_engine::answer::Answer;
 use tercet_engine::codec;
 use tercet_engine::commit::{LogRecord, Origin};
-use tercet_engine::db::{Db, InstanceId, LiveUpdate};
+use tercet_engine::db::{Db, InstanceId, LiveResult, Query, RowsDelta, ShapeStats};
+use tercet_engine::error::QueryError;
 use tercet_engine::fact::{Effect, Op, Transaction};
 use tercet_engine::hlc::Clock;
 use tercet_engine::ids::{ClientId, ClientSeq, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::profile::Profile;
+use tercet_engine::program::raw::Input;
 use tercet_engine::store::{Accepted, Store, StoreDelta};
 use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::{Entity, FromRow, SchemaError};
@@ -73,7 +76,13 @@ struct Writer {
 struct Live {
     db: Db,
     seq: Seq,
-    readers: BTreeMap<InstanceId, Vec<Arc<Mailbox>>>,
+    watched: BTreeMap<InstanceId, Watched>,
+}
+
+/// The complete result of a live query, one for all who read it.
+struct Watched {
+    result: LiveResult,
+    readers: Vec<Arc<Mailbox>>,
 }
 
 impl Database {
@@ -117,7 +126,7 @@ impl Database {
 
     fn with(writer: Writer) -> Database {
         let db = Db::with_store(writer.store.clone());
-        let live = Live { db, seq: writer.seq, readers: BTreeMap::new() };
+        let live = Live { db, seq: writer.seq, watched: BTreeMap::new() };
         let view = Snapshot::new(writer.store.snapshot(), writer.seq);
         let (writer, live, view) = (Mutex::new(writer), Mutex::new(live), RwLock::new(view));
         Database { inner: Arc::new(Inner { writer, live, view }) }
@@ -227,12 +236,32 @@ impl Database {
     ) -> Result<Subscription, Error> {
         let (query, inputs) = (query.into_query()?, inputs.into().0);
         let mut live = self.inner.live.lock();
-        let instance = live.db.subscribe(&query, &inputs, &Budget::unlimited())?;
-        let answer = live.db.answer(instance).expect("it has just been subscribed to")?;
-        let mailbox = Arc::new(Mailbox::default());
-        mailbox.put(answer, live.seq, None);
-        live.readers.entry(instance).or_default().push(Arc::clone(&mailbox));
-        Ok(Subscription::new(instance, mailbox, Arc::downgrade(&self.inner)))
+        let (instance, mailbox) = live.subscribe(&query, &inputs)?;
+        Ok(Subscription::new(instance, query, mailbox, Arc::downgrade(&self.inner)))
+    }
+
+    /// What live queries have cost so far, by shape: queries that differ in constants and inputs
+    /// alone.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tercet::Error> {
+    /// use tercet::{Attribute, Database, EntityId, Op, Tier};
+    ///
+    /// let db = Database::memory();
+    /// let ann = db.subscribe("[:find ?u :where [?u :user/name \"Ann\"]]", ())?;
+    /// let bob = db.subscribe("[:find ?u :where [?u :user/name \"Bob\"]]", ())?;
+    /// let [shape] = &db.live_stats()[..] else { panic!("both are of one shape") };
+    /// assert_eq!((shape.tier, shape.n_instances), (Tier::Delta, 2));
+    /// # drop((ann, bob));
+    /// # Ok(()) }
+    /// ```
+    pub fn live_stats(&self) -> Vec<ShapeStats> {
+        self.inner.live.lock().db.live_stats()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_live_limits(&self, limits: tercet_engine::db::LiveLimits) {
+        self.inner.live.lock().db.set_live_limits(limits);
     }
 }
 
@@ -260,10 +289,10 @@ impl Inner {
 
     pub(crate) fn unsubscribe(&self, instance: InstanceId, mailbox: &Arc<Mailbox>) {
         let mut live = self.live.lock();
-        if let Some(readers) = live.readers.get_mut(&instance) {
-            readers.retain(|reader| !Arc::ptr_eq(reader, mailbox));
-            if readers.is_empty() {
-                live.readers.remove(&instance);
+        if let Some(watched) = live.watched.get_mut(&instance) {
+            watched.readers.retain(|reader| !Arc::ptr_eq(reader, mailbox));
+            if watched.readers.is_empty() {
+                live.watched.remove(&instance);
             }
         }
         live.db.unsubscribe(instance);
@@ -272,28 +301,63 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for mailbox in self.live.get_mut().readers.values().flatten() {
+        for mailbox in self.live.get_mut().watched.values().flat_map(|it| &it.readers) {
             mailbox.end(None);
         }
     }
 }
 
 impl Live {
+    /// One more reader of a live query. Only the first one costs an evaluation.
+    fn subscribe(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+    ) -> Result<(InstanceId, Arc<Mailbox>), QueryError> {
+        let instance = self.db.subscribe(query, inputs, &Budget::unlimited())?;
+        if let Entry::Vacant(vacant) = self.watched.entry(instance) {
+            let answer = match self.db.answer(instance).expect("it has just been subscribed to") {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.db.unsubscribe(instance);
+                    return Err(error);
+                }
+            };
+            let result = LiveResult::new(query, answer);
+            vacant.insert(Watched { result, readers: Vec::new() });
+        }
+        let watched = self.watched.get_mut(&instance).expect("it is there by now");
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(watched.result.answer()), self.seq));
+        watched.readers.push(Arc::clone(&mailbox));
+        Ok((instance, mailbox))
+    }
+
     fn publish(&mut self, writer: &Writer, delta: &StoreDelta) {
         self.seq = writer.seq;
-        for LiveUpdate { instance, change } in self.db.publish(writer.store.clone(), delta) {
-            for mailbox in self.readers.get(&instance).into_iter().flatten() {
-                match &change {
-                    Ok(delta) => {
-                        let answer = self.db.answer(instance).expect("it is kept up");
-                        match answer {
-                            Ok(answer) => mailbox.put(answer, self.seq, Some(delta.clone())),
-                            Err(error) => mailbox.end(Some(error.into())),
-                        }
+        for update in self.db.publish(writer.store.clone(), delta) {
+            let instance = update.instance;
+            let Some(watched) = self.watched.get_mut(&instance) else { continue };
+            match self.db.follow(&mut watched.result, update) {
+                Ok(delta) => watched.tell(self.seq, delta),
+                Err(error) => {
+                    let ended = self.watched.remove(&instance);
+                    for mailbox in ended.into_iter().flat_map(|watched| watched.readers) {
+                        mailbox.end(Some(error.clone().into()));
                     }
-                    Err(error) => mailbox.end(Some(error.clone().into())),
                 }
             }
+        }
+    }
+}
+
+impl Watched {
+    fn tell(&self, seq: Seq, delta: RowsDelta) {
+        if delta.is_empty() {
+            return;
+        }
+        let delta = Arc::new(delta);
+        for mailbox in &self.readers {
+            mailbox.put(Arc::clone(self.result.answer()), seq, Arc::clone(&delta));
         }
     }
 }

@@ -32,8 +32,9 @@
 //! assert_eq!(team.next().unwrap()?.answer.rows.len(), 1); // the answer now
 //! db.transact(vec![set("bob", "user/name", "Robert".into())?])?;
 //! let change = team.next().unwrap()?;
-//! assert_eq!(change.delta.added, [[Output::Value("Robert".into())]]);
-//! assert_eq!(change.delta.removed, [[Output::Value("Bob".into())]]);
+//! assert_eq!(change.answer.rows, [[Output::Value("Robert".into())]]);
+//! let [gone] = &change.delta.removed[..] else { panic!("one row went") };
+//! assert_eq!((gone.index, &gone.row[0]), (0, &Output::Value("Bob".into())));
 //! # Ok(()) }
 //! ```
 //!
@@ -59,6 +60,11 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+/// The programs on the page about live queries.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/live-queries.md")]
+struct LiveQueriesPage;
+
 pub use database::{Commit, Database};
 pub use environment::new_id;
 pub use error::Error;
@@ -66,7 +72,9 @@ pub use query::prepare;
 pub use snapshot::Snapshot;
 pub use subscription::{Change, Subscription};
 pub use tercet_engine::answer::{Answer, AnswerRows, Output, OutputRef, Row, RowRef, ValueRef};
-pub use tercet_engine::db::{Query, RowsDelta};
+pub use tercet_engine::db::{
+    DeltaProfile, ListDelta, LiveProfile, Moved, Placed, Query, ShapeStats, Tier,
+};
 pub use tercet_engine::fact::{Effect, Fact, Op};
 pub use tercet_engine::ids::{Attribute, EntityId, Seq};
 pub use tercet_engine::limits::Budget;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tercet_engine::answer::Answer;
+use tercet_engine::db::{LiveProfile, explain_live};
 use tercet_engine::fact::Fact;
 use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::limits::Budget;
@@ -99,6 +100,30 @@ impl Snapshot {
     /// When the query is not valid.
     pub fn explain(&self, query: impl IntoQuery) -> Result<Profile, Error> {
         Ok(query.into_query()?.explain(&self.facts))
+    }
+
+    /// How a query would be kept up by [`Database::subscribe`](crate::Database::subscribe): its tier,
+    /// and what follows each change of a fact. Nothing is evaluated.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tercet::Error> {
+    /// use tercet::{Database, Tier};
+    ///
+    /// let text = "[:find ?name :in ?team :where [?p :person/team ?team] [?p :person/name ?name]]";
+    /// let profile = Database::memory().snapshot().explain_live(text, ["blue"])?;
+    /// assert_eq!((profile.tier, profile.deltas.len()), (Tier::Delta, 2));
+    /// println!("{profile}");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When the query is not valid or cannot be live, or the inputs do not fit.
+    pub fn explain_live(
+        &self,
+        query: impl IntoQuery,
+        inputs: impl Into<Inputs>,
+    ) -> Result<LiveProfile, Error> {
+        Ok(explain_live(&query.into_query()?, &inputs.into().0, &self.facts)?)
     }
 
     /// Evaluates a query and tells what each part of the evaluation did: rows, facts, bytes, time.

@@ -2,14 +2,15 @@
 //!
 //! Between the writer and the reader stands a mailbox of one place, so that a slow reader neither
 //! holds a writer up nor makes anything grow: it finds the newest answer, and as its delta what
-//! changed since the answer it read last. Invariant: answer read + delta of the next = next answer.
+//! changed since the answer it read last, with the positions in both. These are looked up by the
+//! reader. Invariant: answer read + delta of the next = next answer.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tercet_engine::answer::Answer;
-use tercet_engine::db::{InstanceId, RowsDelta};
+use tercet_engine::db::{InstanceId, ListDelta, Query, RowsDelta, UnreadDeltas};
 use tercet_engine::ids::Seq;
 
 use crate::database::Inner;
@@ -20,8 +21,9 @@ use crate::error::Error;
 pub struct Change {
     /// The whole answer.
     pub answer: Arc<Answer>,
-    /// Rows that came and went since the item before; in the first item, all rows came.
-    pub delta: RowsDelta,
+    /// Rows that came, went and moved since the item before, with their positions; in the first
+    /// item, all rows came.
+    pub delta: ListDelta,
     /// The commit it is the answer at.
     pub seq: Seq,
 }
@@ -31,6 +33,7 @@ pub struct Change {
 /// after an error. Dropping it ends the live query.
 pub struct Subscription {
     instance: InstanceId,
+    query: Query,
     mailbox: Arc<Mailbox>,
     /// The answer of the last item.
     read: Option<Arc<Answer>>,
@@ -40,10 +43,11 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn new(
         instance: InstanceId,
+        query: Query,
         mailbox: Arc<Mailbox>,
         database: Weak<Inner>,
     ) -> Subscription {
-        Subscription { instance, mailbox, read: None, database }
+        Subscription { instance, query, mailbox, read: None, database }
     }
 
     /// The next change, if there is one already.
@@ -58,16 +62,18 @@ impl Subscription {
 
     fn next_until(&mut self, deadline: Option<Instant>) -> Option<Result<Change, Error>> {
         loop {
-            let Unread { answer, seq, delta } = match self.mailbox.take(deadline)? {
+            let Unread { answer, seq, deltas } = match self.mailbox.take(deadline)? {
                 Ok(unread) => unread,
                 Err(error) => return Some(Err(error)),
             };
             let read = self.read.replace(Arc::clone(&answer));
-            let before = read.as_ref().map(|read| read.rows.clone()).unwrap_or_default();
-            let delta = delta.or_else(|| RowsDelta::between(&before, &answer.rows));
+            let is_first = read.is_none();
+            let before = read.map(|read| read.rows.clone()).unwrap_or_default();
+            let delta = deltas.between(&before, &answer.rows);
             // Changes that took each other back while nobody read are none.
-            if delta.is_some() || read.is_none() {
-                return Some(Ok(Change { answer, delta: delta.unwrap_or_default(), seq }));
+            if !delta.is_empty() || is_first {
+                let delta = ListDelta::between(&self.query, &before, &answer.rows, delta);
+                return Some(Ok(Change { answer, delta, seq }));
             }
         }
     }
@@ -91,13 +97,11 @@ impl Drop for Subscription {
 }
 
 /// The place between writer and reader.
-#[derive(Default)]
 pub(crate) struct Mailbox {
     slot: Mutex<Slot>,
     filled: Condvar,
 }
 
-#[derive(Default)]
 struct Slot {
     unread: Option<Unread>,
     /// Given after what is unread.
@@ -108,19 +112,28 @@ struct Slot {
 struct Unread {
     answer: Arc<Answer>,
     seq: Seq,
-    /// What changed since the answer before; none when that one was never read.
-    delta: Option<RowsDelta>,
+    /// What leads there from the answer that was read last.
+    deltas: UnreadDeltas,
 }
 
 impl Mailbox {
+    /// With the first answer in it.
+    pub(crate) fn new(answer: Arc<Answer>, seq: Seq) -> Mailbox {
+        let unread = Some(Unread { answer, seq, deltas: UnreadDeltas::unknown() });
+        let slot = Slot { unread, error: None, has_ended: false };
+        Mailbox { slot: Mutex::new(slot), filled: Condvar::new() }
+    }
+
     /// Puts the newest answer in; `delta` leads there from the answer put in before.
-    pub(crate) fn put(&self, answer: Arc<Answer>, seq: Seq, delta: Option<RowsDelta>) {
+    pub(crate) fn put(&self, answer: Arc<Answer>, seq: Seq, delta: Arc<RowsDelta>) {
         let mut slot = self.slot.lock();
         if slot.has_ended {
             return; // An equal subscription that began later may be kept up again.
         }
-        let delta = if slot.unread.is_some() { None } else { delta };
-        slot.unread = Some(Unread { answer, seq, delta });
+        let unread = slot.unread.take();
+        let mut deltas = unread.map_or_else(UnreadDeltas::new, |unread| unread.deltas);
+        deltas.push(delta, answer.rows.len());
+        slot.unread = Some(Unread { answer, seq, deltas });
         drop(slot);
         self.filled.notify_all();
     }
@@ -163,6 +176,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use tercet_engine::answer::{Output, Row, Work};
+    use tercet_engine::db::Placed;
     use tercet_engine::program::raw::FindForm;
     use tercet_engine::value::Value;
 
@@ -172,29 +186,36 @@ mod tests {
         texts.iter().map(|text| vec![Output::Value(Value::from(*text))]).collect()
     }
 
-    fn put(mailbox: &Mailbox, seq: u64, before: &[&str], answer: &[&str]) {
-        let delta = RowsDelta::between(&rows(before).into(), &rows(answer).into());
-        let answer = Answer {
+    fn answer(texts: &[&str]) -> Arc<Answer> {
+        Arc::new(Answer {
             columns: ["?x".into()].into(),
             form: FindForm::Relation,
-            rows: rows(answer).into(),
+            rows: rows(texts).into(),
             n_without_result: 0,
             work: Work::default(),
-        };
-        mailbox.put(Arc::new(answer), Seq(seq), delta);
+        })
     }
 
-    fn subscription() -> (Arc<Mailbox>, Subscription) {
-        let mailbox = Arc::new(Mailbox::default());
-        (Arc::clone(&mailbox), Subscription::new(InstanceId(0), mailbox, Weak::new()))
+    fn put(mailbox: &Mailbox, seq: u64, before: &[&str], after: &[&str]) {
+        let delta = RowsDelta::between(&rows(before).into(), &rows(after).into());
+        mailbox.put(answer(after), Seq(seq), Arc::new(delta.unwrap()));
+    }
+
+    fn subscription(first: &[&str]) -> (Arc<Mailbox>, Subscription) {
+        let mailbox = Arc::new(Mailbox::new(answer(first), Seq(0)));
+        let query = crate::prepare("[:find ?x :where [_ :a/x ?x]]").unwrap();
+        (Arc::clone(&mailbox), Subscription::new(InstanceId(0), query, mailbox, Weak::new()))
+    }
+
+    fn placed(index: usize, text: &str) -> Placed {
+        Placed { index, row: rows(&[text]).remove(0) }
     }
 
     #[test]
     fn a_slow_reader_finds_the_newest_answer_and_what_changed_since_it_read() {
-        let (mailbox, mut subscription) = subscription();
-        put(&mailbox, 0, &[], &["a", "b"]);
+        let (mailbox, mut subscription) = subscription(&["a", "b"]);
         let first = subscription.try_next().unwrap().unwrap();
-        assert_eq!(first.delta.added, rows(&["a", "b"]));
+        assert_eq!(first.delta.added, [placed(0, "a"), placed(1, "b")]);
         put(&mailbox, 1, &["a", "b"], &["b", "c"]);
         put(&mailbox, 2, &["b", "c"], &["a", "c"]);
         put(&mailbox, 3, &["a", "c"], &["a", "d"]);
@@ -202,29 +223,27 @@ mod tests {
         assert_eq!(change.seq, Seq(3));
         assert_eq!(change.answer.rows, rows(&["a", "d"]));
         assert_eq!(
-            change.delta,
-            RowsDelta { added: rows(&["d"]), removed: rows(&["b"]), ..RowsDelta::default() }
+            (change.delta.added, change.delta.removed),
+            (vec![placed(1, "d")], vec![placed(1, "b")])
         );
         assert!(subscription.try_next().is_none());
     }
 
     #[test]
     fn changes_that_took_each_other_back_are_none() {
-        let (mailbox, mut subscription) = subscription();
-        put(&mailbox, 0, &[], &[]);
+        let (mailbox, mut subscription) = subscription(&[]);
         let first = subscription.try_next().unwrap().unwrap();
-        assert_eq!((first.delta, first.answer.rows.len()), (RowsDelta::default(), 0));
+        assert_eq!((first.delta, first.answer.rows.len()), (ListDelta::default(), 0));
         put(&mailbox, 1, &[], &["a"]);
         put(&mailbox, 2, &["a"], &[]);
         assert!(subscription.try_next().is_none());
         put(&mailbox, 3, &[], &["b"]);
-        assert_eq!(subscription.try_next().unwrap().unwrap().delta.added, rows(&["b"]));
+        assert_eq!(subscription.try_next().unwrap().unwrap().delta.added, [placed(0, "b")]);
     }
 
     #[test]
     fn an_error_comes_after_what_is_unread_and_then_the_end() {
-        let (mailbox, mut subscription) = subscription();
-        put(&mailbox, 1, &[], &["a"]);
+        let (mailbox, mut subscription) = subscription(&["a"]);
         mailbox.end(Some(Error::NothingToWrite));
         assert!(subscription.next().unwrap().is_ok());
         assert_eq!(subscription.next().unwrap(), Err(Error::NothingToWrite));

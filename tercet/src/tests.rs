@@ -7,6 +7,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 use tercet_engine::commit::LogRecord;
+use tercet_engine::db::LiveLimits;
 use tercet_engine::hlc::{Hlc, Stamp};
 use tercet_engine::ids::{Epoch, ReplicaId, Term};
 use tercet_storage::{
@@ -34,6 +35,10 @@ fn facts(db: &Database) -> Vec<Fact> {
 }
 
 const NAMES: &str = "[:find [?n ...] :where [_ :user/name ?n]]";
+
+fn added(change: &Change) -> Vec<Row> {
+    change.delta.added.iter().map(|placed| placed.row.clone()).collect()
+}
 
 fn names(texts: &[&str]) -> Vec<Row> {
     texts.iter().map(|text| vec![Output::Value(Value::from(*text))]).collect()
@@ -166,7 +171,7 @@ fn a_failed_append_publishes_nothing_and_the_next_transaction_succeeds() {
         let commit = db.transact(vec![set("b", "user/name", "Cy")]).unwrap();
         assert_eq!((commit.seq, commit.effects), (Seq(2), vec![Effect::Applied]));
         let change = live.next().unwrap().unwrap();
-        assert_eq!((change.seq, change.delta.added), (Seq(2), names(&["Cy"])));
+        assert_eq!((change.seq, added(&change)), (Seq(2), names(&["Cy"])));
         assert_eq!(db.query(NAMES, ()).unwrap().rows, names(&["Ann", "Cy"]));
     }
 }
@@ -181,7 +186,7 @@ fn a_transaction_that_was_stored_all_the_same_is_found_before_the_next_one() {
     assert_eq!(db.query(NAMES, ()).unwrap().rows, names(&[]));
     let commit = db.transact(vec![set("b", "user/name", "Bob")]).unwrap();
     assert_eq!(commit.seq, Seq(2));
-    assert_eq!(live.next().unwrap().unwrap().delta.added, names(&["Ann", "Bob"]));
+    assert_eq!(added(&live.next().unwrap().unwrap()), names(&["Ann", "Bob"]));
     // Numbers of the log's writers go on without a gap: a third one is taken, too.
     assert_eq!(db.transact(vec![set("c", "user/name", "Cy")]).unwrap().seq, Seq(3));
 }
@@ -237,9 +242,7 @@ fn a_subscription_waits_for_changes_and_ends_with_the_database() {
     let mut rows: Vec<Row> = Vec::new();
     for change in live.by_ref() {
         let Change { answer, delta, .. } = change.unwrap();
-        rows.retain(|row| !delta.removed.contains(row));
-        rows.extend(delta.added);
-        rows.sort();
+        delta.apply(&mut rows);
         assert_eq!(rows, answer.rows);
     }
     thread.join().unwrap();
@@ -254,7 +257,90 @@ fn a_dropped_subscription_leaves_equal_ones_alone() {
     kept.next().unwrap().unwrap();
     drop(dropped);
     db.transact(vec![set("a", "user/name", "Ann")]).unwrap();
-    assert_eq!(kept.try_next().unwrap().unwrap().delta.added, names(&["Ann"]));
+    assert_eq!(added(&kept.try_next().unwrap().unwrap()), names(&["Ann"]));
+}
+
+/// A ranking as its reader sees it: positions before and after, and a row that only moved.
+#[test]
+fn a_change_says_where_rows_came_went_and_moved() {
+    let db = Database::memory();
+    let score = |who: &str, score: i64| set(who, "player/score", score);
+    db.transact(vec![score("ann", 30), score("bob", 20), score("cy", 10)]).unwrap();
+    let text = "[:find ?p ?score :where [?p :player/score ?score] :order-by [[?score :desc]]]";
+    let mut ranking = db.subscribe(text, ()).unwrap();
+    let first = ranking.next().unwrap().unwrap();
+    let mut list = Vec::new();
+    first.delta.apply(&mut list);
+    assert_eq!(list, first.answer.rows);
+
+    // Cy wins, Bob leaves, Dee comes last.
+    let unset =
+        Op::Unset { e: EntityId::new("bob").unwrap(), a: Attribute::new("player/score").unwrap() };
+    db.transact(vec![score("cy", 40), unset, score("dee", 5)]).unwrap();
+    let change = ranking.next().unwrap().unwrap();
+    let row = |who: &str, score: i64| {
+        vec![Output::Value(Value::reference(who).unwrap()), Output::Value(Value::int(score))]
+    };
+    let expected = ListDelta {
+        removed: vec![Placed { index: 1, row: row("bob", 20) }],
+        added: vec![Placed { index: 2, row: row("dee", 5) }],
+        moved: vec![Moved { from: 2, to: 0, row: row("cy", 40) }],
+    };
+    assert_eq!(change.delta, expected);
+    assert_eq!(change.answer.rows, [row("cy", 40), row("ann", 30), row("dee", 5)]);
+    change.delta.apply(&mut list);
+    assert_eq!(list, change.answer.rows);
+
+    // A reader who was away finds both steps as one; the answer before stays what it was.
+    db.transact(vec![score("dee", 35)]).unwrap();
+    db.transact(vec![score("dee", 50), score("ann", 60)]).unwrap();
+    let before = change.answer;
+    let change = ranking.next().unwrap().unwrap();
+    let moved: Vec<(usize, usize)> =
+        change.delta.moved.iter().map(|moved| (moved.from, moved.to)).collect();
+    assert_eq!(moved, [(1, 0), (2, 1)]);
+    assert_eq!(before.rows, list);
+    change.delta.apply(&mut list);
+    assert_eq!(list, [row("ann", 60), row("dee", 50), row("cy", 40)]);
+}
+
+/// What tells a row from others: the variables that are no sort key, whatever is pulled beside.
+#[test]
+fn a_row_moves_with_what_is_pulled_and_not_without_an_order() {
+    let db = Database::memory();
+    let ops = |who: &str, score: i64| vec![set(who, "p/score", score), set(who, "p/name", who)];
+    db.transact([ops("ann", 2), ops("bob", 1)].concat()).unwrap();
+    let pulled = "[:find ?p (pull ?p [:p/name :p/score]) ?score :where [?p :p/score ?score]
+                   :order-by [?score]]";
+    let unordered = "[:find ?p ?score :where [?p :p/score ?score]]";
+    let alike = "[:find ?score :where [_ :p/score ?score] :order-by [?score]]";
+    let mut lives = [pulled, unordered, alike].map(|text| db.subscribe(text, ()).unwrap());
+    lives.iter_mut().for_each(|live| drop(live.next().unwrap().unwrap()));
+    db.transact(vec![set("bob", "p/score", 3)]).unwrap();
+    let counts = lives.each_mut().map(|live| {
+        let delta = live.next().unwrap().unwrap().delta;
+        (delta.removed.len(), delta.added.len(), delta.moved.len())
+    });
+    assert_eq!(counts, [(0, 0, 1), (1, 1, 0), (1, 1, 0)]);
+}
+
+/// Guards against subscriptions that end because one step was too much work for deltas.
+#[test]
+fn a_step_too_large_for_deltas_is_evaluated_anew() {
+    let db = Database::memory();
+    db.set_live_limits(LiveLimits { lookups: 0, reruns: 0, ..LiveLimits::default() });
+    let (mut ann, mut again) = (db.subscribe(NAMES, ()).unwrap(), db.subscribe(NAMES, ()).unwrap());
+    for name in ["Ann", "Bob", "Cy"] {
+        db.transact(vec![set(name, "user/name", name)]).unwrap();
+        if name != "Ann" {
+            let change = ann.next().unwrap().unwrap();
+            assert_eq!(change.answer.rows, db.query(NAMES, ()).unwrap().rows);
+        }
+    }
+    let mut list = Vec::new();
+    again.next().unwrap().unwrap().delta.apply(&mut list);
+    assert_eq!(list, names(&["Ann", "Bob", "Cy"]));
+    assert!(db.live_stats()[0].n_fallbacks > 0);
 }
 
 #[test]

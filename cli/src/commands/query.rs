@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use tercet_engine::db::LiveProfile;
 use tercet_engine::profile::Profile;
 
 use super::prompt;
@@ -114,7 +115,7 @@ impl Asker {
         };
         if self.about == About::Explain {
             let raw = self.app.ask(&question).await?;
-            return if self.as_json { print(&raw.to_string()) } else { print_profile(&raw) };
+            return if self.as_json { print(&raw.to_string()) } else { print_explained(&raw) };
         }
         let start = Instant::now();
         let (answer, raw) = self.app.query(&question).await?;
@@ -128,6 +129,18 @@ impl Asker {
         print_answer(&answer, time)?;
         if self.about == About::Profile { print_profile(&raw) } else { Ok(()) }
     }
+}
+
+/// Prints how a query would be evaluated, and then how it would be kept up.
+fn print_explained(raw: &Json) -> Result<()> {
+    print_profile(raw)?;
+    let live = &raw["live"];
+    if let Some(detail) = live["refused"]["detail"].as_str() {
+        return print(&format!("\nas a live query: {}", harmless(detail)));
+    }
+    let Ok(live) = LiveProfile::deserialize(live) else { return Ok(()) }; // an older server
+    let lines: Vec<String> = live.to_string().lines().map(harmless).collect();
+    print(&format!("\nas a live query: {}", lines.join("\n")))
 }
 
 /// Prints the tree of an evaluation as text.

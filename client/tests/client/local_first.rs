@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::harness::Server;
 use futures_util::StreamExt;
 use tercet_client::{
-    Change, Client, ClientConfig, ClientError, Entity, Id, Ref, Status, SubscribeOptions,
+    Change, Client, ClientConfig, ClientError, Entity, Id, Mode, Ref, Status, SubscribeOptions,
     Subscription, new_id,
 };
 use tercet_engine::answer::{Answer, Output, RowRef};
@@ -125,6 +125,55 @@ async fn a_subscription_gives_the_answer_and_then_deltas() {
     assert_eq!(strings(&second.answer), ["Anne", "Bob"]);
     assert_eq!((second.delta.added.len(), second.delta.removed.len()), (2, 1));
     assert!(second.complete && !second.pending);
+}
+
+/// Whoever evaluates, client or server: a list that follows the positions is the answer, and a row
+/// that only changed its sort key moved.
+#[tokio::test(start_paused = true)]
+async fn a_list_follows_the_positions_in_both_modes() {
+    let server = Server::start();
+    let writer = server.client();
+    let text = "[:find ?p ?score :where [?p :player/score ?score] :order-by [[?score :desc]]]";
+    for mode in [Mode::Facts, Mode::Rows] {
+        let reader = server.client();
+        let options = SubscribeOptions { mode };
+        let mut ranking = reader.subscribe(text, (), options).await.unwrap();
+        let mut list = Vec::new();
+        let mut n_moved = 0;
+        for scores in [[30, 20, 10], [30, 20, 40], [50, 20, 40], [30, 20, 10]] {
+            let write = writer
+                .write(|tx| {
+                    for (player, score) in ["ann", "bob", "cy"].into_iter().zip(scores) {
+                        tx.set(player, "player/score", i64::from(score));
+                    }
+                })
+                .await
+                .unwrap();
+            write.accepted().await.unwrap();
+            loop {
+                let change = ranking.next().await.unwrap().unwrap();
+                change.delta.apply(&mut list);
+                assert_eq!(change.answer.rows, list);
+                n_moved += change.delta.moved.len();
+                let shown: Vec<i64> = list.iter().filter_map(|row| score_of(row)).collect();
+                let mut expected: Vec<i64> = scores.map(i64::from).to_vec();
+                expected.sort_by(|a, b| b.cmp(a));
+                if change.complete && shown == expected {
+                    break;
+                }
+            }
+        }
+        assert_eq!(n_moved, 4, "{mode:?}");
+        let shapes = reader.live_stats().await.unwrap();
+        assert_eq!(shapes.len(), usize::from(mode == Mode::Facts));
+    }
+}
+
+fn score_of(row: &[Output]) -> Option<i64> {
+    match row.last()? {
+        Output::Value(Value::Number(number)) => number.as_i64(),
+        _ => None,
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! What a query gives: rows of outputs, plain data that can be compared, ordered and sent.
 
+mod pieces;
 mod rows;
 mod value_ref;
 

@@ -5,11 +5,13 @@
 //! cells allow; lists, trees and values that only the evaluation knew are kept as they are.
 //! Invariants: every column has one item for each row; cells are of the dictionary beside them,
 //! which only grows, so rows never change while the store is written; no lock is held while a
-//! reader's code runs. What the rows mean, and how they got their order, is left out.
+//! reader's code runs. Rows that follow a live query are slices of such columns (`pieces`). What
+//! the rows mean, and how they got their order, is left out.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
 
+use super::pieces::Pieces;
 use super::{Output, OutputRef, Row, ValueRef};
 use crate::intern::{Cell, Dictionary};
 use crate::value::Value;
@@ -28,7 +30,7 @@ use crate::value::Value;
 /// assert_eq!(rows, [row("Ann", 30), row("Bob", 20)]);
 /// ```
 #[derive(Clone, Default)]
-pub struct AnswerRows(Arc<Columns>);
+pub struct AnswerRows(Pieces);
 
 /// Columns of one length.
 #[derive(Default)]
@@ -129,23 +131,28 @@ impl Columns {
 
 impl AnswerRows {
     pub(crate) fn new(columns: Columns) -> AnswerRows {
-        AnswerRows(Arc::new(columns))
+        AnswerRows(Pieces::from(columns))
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_pieces(pieces: Pieces) -> AnswerRows {
+        AnswerRows(pieces)
     }
 
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.0.n_rows
+        self.0.n_rows()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.n_rows == 0
+        self.len() == 0
     }
 
     /// The row at this position.
     #[inline]
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
-        (index < self.len()).then_some(RowRef { columns: &self.0, index })
+        self.0.find(index).map(|(slice, index)| slice.row(index))
     }
 
     /// The first row.
@@ -156,7 +163,28 @@ impl AnswerRows {
     /// The rows in their order.
     #[inline]
     pub fn iter(&self) -> Iter<'_> {
-        Iter { columns: &self.0, range: 0..self.len() }
+        let mut iter = Iter { pieces: &self.0, front: None, middle: 0..self.len(), back: None };
+        iter.start();
+        iter
+    }
+
+    /// How many rows pass, of rows of which the first pass and the others do not.
+    pub(crate) fn partition_point(&self, passes: impl FnMut(RowRef<'_>) -> bool) -> usize {
+        self.0.partition_point(passes)
+    }
+
+    /// The rows with another one at a position; all others are shared.
+    pub(crate) fn with(&self, index: usize, row: Row) -> AnswerRows {
+        let first = self.0.find(0);
+        let dictionary = first.map(|(slice, _)| slice.columns.dictionary.clone());
+        let dictionary = dictionary.unwrap_or_default();
+        let columns = row.into_iter().map(|output| Column::Outputs(vec![output])).collect();
+        AnswerRows(self.0.with(index, Columns { n_rows: 1, columns, dictionary }))
+    }
+
+    /// The rows without the one at a position; all others are shared.
+    pub(crate) fn without(&self, index: usize) -> AnswerRows {
+        AnswerRows(self.0.without(index))
     }
 
     /// All rows as data of their own.
@@ -168,8 +196,8 @@ impl AnswerRows {
 /// A row of an answer.
 #[derive(Clone, Copy)]
 pub struct RowRef<'a> {
-    columns: &'a Columns,
-    index: usize,
+    pub(super) columns: &'a Columns,
+    pub(super) index: usize,
 }
 
 impl<'a> RowRef<'a> {
@@ -232,14 +260,87 @@ impl fmt::Debug for RowRef<'_> {
 /// The rows of an answer, one after the other.
 #[derive(Clone)]
 pub struct Iter<'a> {
-    columns: &'a Columns,
-    range: std::ops::Range<usize>,
+    pieces: &'a Pieces,
+    /// What is left of the slice that the next row is of.
+    front: Option<Run<'a>>,
+    /// Positions between the two slices.
+    middle: Range<usize>,
+    /// What is left of the slice that the last row is of.
+    back: Option<Run<'a>>,
 }
 
-impl<'a> Iter<'a> {
+/// Rows of one slice.
+#[derive(Clone)]
+struct Run<'a> {
+    columns: &'a Columns,
+    range: Range<usize>,
+}
+
+impl<'a> Run<'a> {
     #[inline]
     fn row(&self, index: usize) -> RowRef<'a> {
         RowRef { columns: self.columns, index }
+    }
+
+    #[inline]
+    fn nth(&mut self, n: usize) -> Option<RowRef<'a>> {
+        self.range.nth(n).map(|index| self.row(index))
+    }
+
+    #[inline]
+    fn next_back(&mut self) -> Option<RowRef<'a>> {
+        self.range.next_back().map(|index| self.row(index))
+    }
+
+    fn n_left(run: Option<&Run<'a>>) -> usize {
+        run.map_or(0, |run| run.range.len())
+    }
+}
+
+impl<'a> Iter<'a> {
+    /// Begins with the next slice; whether there is one.
+    fn start(&mut self) -> bool {
+        let Some(first) = self.middle.clone().next() else { return false };
+        let Some((slice, index)) = self.pieces.find(first) else { return false };
+        let n_rows = (slice.n_rows - index).min(self.middle.len());
+        let start = slice.start + index;
+        self.front = Some(Run { columns: &slice.columns, range: start..start + n_rows });
+        self.middle.start += n_rows;
+        true
+    }
+
+    /// The same from the end.
+    fn start_back(&mut self) -> bool {
+        let Some(last) = self.middle.clone().next_back() else { return false };
+        let Some((slice, index)) = self.pieces.find(last) else { return false };
+        let n_rows = (index + 1).min(self.middle.len());
+        let end = slice.start + index + 1;
+        self.back = Some(Run { columns: &slice.columns, range: end - n_rows..end });
+        self.middle.end -= n_rows;
+        true
+    }
+
+    /// The row at a place beyond the slice that was begun.
+    #[cold]
+    fn jump(&mut self, n: usize) -> Option<RowRef<'a>> {
+        let n = n - Run::n_left(self.front.as_ref());
+        self.front = None;
+        if n < self.middle.len() {
+            self.middle.start += n;
+            self.start();
+            return self.front.as_mut()?.nth(0);
+        }
+        let n = n - self.middle.len();
+        self.middle.start = self.middle.end;
+        self.back.as_mut()?.nth(n)
+    }
+
+    #[cold]
+    fn jump_back(&mut self) -> Option<RowRef<'a>> {
+        match self.start_back() {
+            true => self.back.as_mut()?.next_back(),
+            false => self.front.as_mut()?.next_back(),
+        }
     }
 }
 
@@ -248,21 +349,29 @@ impl<'a> Iterator for Iter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RowRef<'a>> {
-        self.range.next().map(|index| self.row(index))
+        let next = self.front.as_mut().and_then(|front| front.nth(0));
+        if next.is_some() { next } else { self.jump(0) }
     }
 
+    #[inline]
     fn nth(&mut self, n: usize) -> Option<RowRef<'a>> {
-        self.range.nth(n).map(|index| self.row(index))
+        match &mut self.front {
+            Some(front) if n < front.range.len() => front.nth(n),
+            _ => self.jump(n),
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.range.size_hint()
+        let n_ends = Run::n_left(self.front.as_ref()) + Run::n_left(self.back.as_ref());
+        (n_ends + self.middle.len(), Some(n_ends + self.middle.len()))
     }
 }
 
 impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.range.next_back().map(|index| self.row(index))
+        let next = self.back.as_mut().and_then(Run::next_back);
+        if next.is_some() { next } else { self.jump_back() }
     }
 }
 
@@ -306,7 +415,7 @@ impl FromIterator<Row> for AnswerRows {
 
 impl PartialEq for AnswerRows {
     fn eq(&self, other: &AnswerRows) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is_same(&other.0)
             || self.len() == other.len() && self.iter().zip(other).all(|(a, b)| a == b)
     }
 }

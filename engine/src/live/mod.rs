@@ -23,6 +23,7 @@ mod goals;
 mod intervals;
 mod join;
 mod kept;
+mod list_delta;
 mod maintain;
 mod output;
 mod params;
@@ -30,6 +31,7 @@ mod patch;
 mod pulls;
 mod relation;
 mod rerun;
+mod result;
 mod shape;
 pub(crate) mod support;
 mod tables;
@@ -59,13 +61,15 @@ use delta_plan::Start;
 pub use explain::{DeltaProfile, LiveProfile};
 use join::{Machine, Side, States};
 use kept::Work;
+pub use list_delta::{ListDelta, Moved, Placed};
 use maintain::{Change, FactDelta, Workbench};
 use output::{Halt, Hot};
 pub use patch::{Edit, PathStep, RowPatch, TreeChange};
 use rerun::Reruns;
+pub use result::LiveResult;
 use shape::{Budgets, Counts, Instance, Many, Shape};
 use tables::{Tables, TablesId};
-pub use update::{LiveUpdate, RowsDelta};
+pub use update::{LiveUpdate, RowsDelta, UnreadDeltas};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -442,6 +446,27 @@ impl LiveQueries {
                 explain::of_shape(shape, &self.attributes, snapshot.dictionary())
             }
         })
+    }
+
+    /// How a query would be kept up, alone; nothing is evaluated.
+    pub(crate) fn explain_query(
+        query: &Query,
+        inputs: &[Input],
+        snapshot: &Snapshot,
+    ) -> Result<LiveProfile, QueryError> {
+        query.check_live()?;
+        check_count(query.program(), inputs)?;
+        let mut live = LiveQueries::default();
+        let Some(number) = live.shape_of(query) else { return Ok(explain::of_rerun()) };
+        let shape = live.shapes[number as usize].as_mut().expect("keys name shapes");
+        let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
+        let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
+        let rows = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)?;
+        if rows.is_none_or(|rows| rows.is_empty()) {
+            return Ok(explain::of_rerun());
+        }
+        shape.plan(snapshot, &mut live.tables, &mut live.attributes);
+        Ok(explain::of_shape(shape, &live.attributes, snapshot.dictionary()))
     }
 
     /// The current result; none when the instance is unknown or stale.

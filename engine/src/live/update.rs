@@ -1,5 +1,7 @@
 //! What a step tells of a live result: the rows that came and those that went.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::InstanceId;
@@ -30,6 +32,40 @@ pub struct RowsDelta {
 }
 
 impl RowsDelta {
+    /// Several steps as one: a row that came and went again is in neither list.
+    pub fn sum<'a>(deltas: impl IntoIterator<Item = &'a RowsDelta>) -> RowsDelta {
+        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
+        for delta in deltas {
+            for (rows, n) in [(&delta.added, 1), (&delta.removed, -1)] {
+                for row in rows {
+                    match counts.get_mut(row) {
+                        Some(count) => *count += n,
+                        None => drop(counts.insert(row.clone(), n)),
+                    }
+                }
+            }
+        }
+        RowsDelta::counted(counts)
+    }
+
+    /// Whether nothing came and nothing went.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    fn counted(counts: FxHashMap<Row, i64>) -> RowsDelta {
+        let mut changed: Vec<(Row, i64)> =
+            counts.into_iter().filter(|(_, count)| *count != 0).collect();
+        changed.sort_unstable();
+        let mut delta = RowsDelta::default();
+        for (row, count) in changed {
+            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
+            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
+            side.extend(std::iter::repeat_n(row, n_times));
+        }
+        delta
+    }
+
     /// The difference between two lists of rows, whatever their order; none where they hold the
     /// same. Rows are counted: two entities may be pulled to equal trees.
     pub fn between(before: &AnswerRows, after: &AnswerRows) -> Option<RowsDelta> {
@@ -51,15 +87,85 @@ impl RowsDelta {
         for row in middle(after) {
             *counts.entry(row).or_default() += 1;
         }
-        let mut delta = RowsDelta::default();
-        let mut changed: Vec<(Row, i64)> =
-            counts.into_iter().filter(|(_, count)| *count != 0).collect();
-        changed.sort_unstable();
-        for (row, count) in changed {
-            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
-            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
-            side.extend(std::iter::repeat_n(row, n_times));
+        let delta = RowsDelta::counted(counts);
+        (!delta.is_empty()).then_some(delta)
+    }
+}
+
+/// Deltas that wait for a reader, to be read as one.
+///
+/// Taking one costs nothing but its place, however slow the reader is. When they come to more rows
+/// than a reader would compare, they are dropped, and the reader compares.
+#[derive(Debug, Clone, Default)]
+pub struct UnreadDeltas {
+    /// None when they were dropped.
+    deltas: Option<Vec<Arc<RowsDelta>>>,
+    n_rows: usize,
+}
+
+impl UnreadDeltas {
+    /// Nothing has been missed.
+    pub fn new() -> UnreadDeltas {
+        UnreadDeltas { deltas: Some(Vec::new()), n_rows: 0 }
+    }
+
+    /// Nothing is known of what was missed.
+    pub fn unknown() -> UnreadDeltas {
+        UnreadDeltas::default()
+    }
+
+    /// One more, which led to an answer of so many rows.
+    pub fn push(&mut self, delta: Arc<RowsDelta>, n_rows_after: usize) {
+        self.n_rows += delta.added.len() + delta.removed.len();
+        match &mut self.deltas {
+            Some(deltas) if deltas.is_empty() || self.n_rows <= n_rows_after => deltas.push(delta),
+            deltas => *deltas = None,
         }
-        (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
+    }
+
+    /// What leads from the answer that was read last to the newest one.
+    pub fn between(self, before: &AnswerRows, after: &AnswerRows) -> RowsDelta {
+        match self.deltas.as_deref() {
+            None => RowsDelta::between(before, after).unwrap_or_default(),
+            Some([delta]) => (**delta).clone(),
+            Some(deltas) => RowsDelta::sum(deltas.iter().map(|delta| &**delta)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Output;
+    use crate::value::Value;
+
+    fn rows(numbers: &[i64]) -> Vec<Row> {
+        numbers.iter().map(|number| vec![Output::Value(Value::int(*number))]).collect()
+    }
+
+    fn delta(removed: &[i64], added: &[i64]) -> Arc<RowsDelta> {
+        Arc::new(RowsDelta { added: rows(added), removed: rows(removed) })
+    }
+
+    #[test]
+    fn steps_that_take_each_other_back_are_none() {
+        let deltas = [delta(&[1], &[2, 2]), delta(&[2], &[3]), delta(&[2, 3], &[1])];
+        assert_eq!(RowsDelta::sum(deltas.iter().map(|delta| &**delta)), RowsDelta::default());
+    }
+
+    /// Guards against a reader who never comes: what waits for it must not grow.
+    #[test]
+    fn what_waits_is_bounded_and_leads_to_the_newest_answer() {
+        let before = AnswerRows::from(rows(&[0, 1, 2, 3]));
+        let mut unread = UnreadDeltas::new();
+        let mut last = 3;
+        for n_steps in 1..=100 {
+            unread.push(delta(&[last], &[last + 1]), before.len());
+            last += 1;
+            let after = AnswerRows::from(rows(&[0, 1, 2, last]));
+            let expected = RowsDelta { added: rows(&[last]), removed: rows(&[3]) };
+            assert_eq!(unread.clone().between(&before, &after), expected);
+            assert_eq!(unread.deltas.as_ref().map(Vec::len), (n_steps <= 2).then_some(n_steps));
+        }
     }
 }

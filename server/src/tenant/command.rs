@@ -6,7 +6,9 @@ use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 use tercet_engine::store::Snapshot;
 use tercet_storage::StorageError;
 use tercet_sync::message::Hello;
-use tercet_sync::{ClientMessage, Identity, Rights, SessionId, TransactAccepted, TransactError};
+use tercet_sync::{
+    ClientMessage, Identity, Rights, SessionId, TenantStats, TransactAccepted, TransactError,
+};
 use tokio::sync::oneshot;
 
 use super::outbound::Outbound;
@@ -56,6 +58,11 @@ pub(crate) enum Command {
     Snapshot {
         /// Where they go.
         reply: oneshot::Sender<(Snapshot, Checkpoint)>,
+    },
+    /// Asks what is in memory, and what it has cost.
+    Stats {
+        /// Where that goes.
+        reply: oneshot::Sender<TenantStats>,
     },
     /// Asks for the last durable number of a client.
     LastNumber {

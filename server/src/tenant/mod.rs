@@ -24,7 +24,9 @@ use tercet_engine::fact::Op;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Epoch, Seq};
 use tercet_engine::store::Snapshot;
 use tercet_storage::{StorageError, StoragePool, TenantId};
-use tercet_sync::{Identity, RecoveryError, Rights, SessionId, TransactAccepted, TransactError};
+use tercet_sync::{
+    Identity, RecoveryError, Rights, SessionId, TenantStats, TransactAccepted, TransactError,
+};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 
 pub(crate) use command::Command;
@@ -99,6 +101,11 @@ impl TenantHandle {
     /// The published facts.
     pub(crate) async fn snapshot(&self) -> Result<(Snapshot, Checkpoint), Gone> {
         self.ask(|reply| Command::Snapshot { reply }).await
+    }
+
+    /// What is in memory, and what it has cost.
+    pub(crate) async fn stats(&self) -> Result<TenantStats, Gone> {
+        self.ask(|reply| Command::Stats { reply }).await
     }
 
     /// The last durable number of a client.
@@ -191,6 +198,13 @@ impl Tenants {
                 }
             }
         }
+    }
+
+    /// A tenant, if it is in memory.
+    pub(crate) fn loaded(&self, tenant: &TenantId) -> Option<TenantHandle> {
+        let slots = self.slots.lock();
+        let handle = slots.get(tenant)?.get()?;
+        (!handle.commands.is_closed()).then(|| handle.clone())
     }
 
     /// Removes a slot, unless another one has taken its place.

@@ -51,6 +51,8 @@ pub(super) struct Task {
     append_results: mpsc::Receiver<AppendResult>,
     /// An append has been handed to storage and not been answered.
     is_appending: bool,
+    /// Subscriptions wait to be taken up again, and no time has to pass for it.
+    is_retry_due: bool,
     /// The log failed; the task ends.
     has_failed: bool,
     /// Evaluations are stopped at it.
@@ -63,6 +65,8 @@ enum Event {
     Command(Command),
     Appended(AppendResult),
     Tick,
+    /// Nothing else is to be done now.
+    Retry,
     /// The server stops, or nobody can send commands any more.
     Stop,
 }
@@ -88,6 +92,7 @@ impl Task {
             append_done,
             append_results,
             is_appending: false,
+            is_retry_due: false,
             has_failed: false,
             deadline,
             limits,
@@ -106,6 +111,8 @@ impl Task {
                 Some(result) = self.append_results.recv() => Event::Appended(result),
                 _ = ticks.tick() => Event::Tick,
                 command = self.commands.recv() => command.map_or(Event::Stop, Event::Command),
+                // Only when nothing else is there: others wait for one step of it at most.
+                () = tokio::task::yield_now(), if self.is_retry_due => Event::Retry,
             };
             match event {
                 Event::Command(command) => {
@@ -114,7 +121,7 @@ impl Task {
                 }
                 Event::Appended(result) => blocking(|| self.appended(result)),
                 Event::Tick if self.is_idle(last_command) && self.unload() => return,
-                Event::Tick => blocking(|| self.tick()),
+                Event::Tick | Event::Retry => blocking(|| self.tick()),
                 Event::Stop => return self.finish().await,
             }
         }
@@ -192,6 +199,9 @@ impl Task {
             Command::Snapshot { reply } => {
                 let _ = reply.send(self.tenant.snapshot());
             }
+            Command::Stats { reply } => {
+                let _ = reply.send(self.tenant.stats());
+            }
             Command::LastNumber { client, reply } => {
                 let _ = reply.send(self.tenant.last_number(&client));
             }
@@ -226,9 +236,10 @@ impl Task {
     }
 
     fn tick(&mut self) {
+        self.is_retry_due = false;
         if !self.sessions.is_empty() {
             let now_ms = self.start_step();
-            self.tenant.tick(now_ms);
+            self.is_retry_due = self.tenant.tick(now_ms);
             self.do_outputs();
         }
     }

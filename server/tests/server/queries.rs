@@ -146,6 +146,11 @@ async fn a_query_is_explained_and_profiled() {
     let step = &explained["profile"]["query"]["steps"][0];
     assert_eq!(step["why"], "1 facts have this value");
     assert!(step["ran"].is_null() && explained["rows"].is_null(), "{explained}");
+    let live = &explained["live"];
+    assert_eq!((&live["tier"], live["deltas"].as_array().unwrap().len()), (&json!("delta"), 1));
+    let limited = json!({"query": "[:find ?e :where [?e :n/v] :limit 3]", "explain": true});
+    let limited = server.post(&app, "query", limited).await.ok();
+    assert_eq!(limited["live"]["refused"]["code"], "query_live_limit", "{limited}");
     let profiled = server.post(&app, "query", json!({"query": query, "profile": true})).await;
     let profiled = profiled.ok();
     assert_eq!(profiled["rows"].as_array().unwrap().len(), 1);

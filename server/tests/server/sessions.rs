@@ -1,5 +1,6 @@
 //! Sessions over WebSocket, JSON and binary: hello, subscribe, push, patches, and bad frames.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tercet_engine::fact::Transaction;
 use tercet_engine::hlc::Hlc;
@@ -8,7 +9,7 @@ use tercet_server::{ServerConfig, StorageChoice};
 use tercet_sync::message::{Hello, Push};
 use tercet_sync::{ClientMessage, Codec, ServerMessage};
 
-use crate::harness::{ADMIN, TestServer, hello};
+use crate::harness::{ADMIN, TestServer, hello, send};
 
 fn push(number: u64, name: &str) -> Value {
     let hlc = Hlc::new(1_000 + number, 0, ReplicaId(7));
@@ -262,5 +263,37 @@ async fn kept_results_share_a_bound() {
     session.say(json!({"unsubscribe": {"subscription": 1}})).await;
     session.say(product(5)).await;
     assert_eq!(session.hear_of("subscribed").await["subscription"], 5);
+    server.stop().await;
+}
+
+/// What live queries cost is told to the admin and to nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_sees_what_live_queries_cost() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let path = format!("/v1/admin/apps/{}/live", app.id);
+    let get = |path: &str, token: &str| {
+        send(server.request(Method::GET, path).bearer_auth(token.to_owned()))
+    };
+    assert_eq!(get(&path, ADMIN).await.ok(), json!({"loaded": false}));
+    assert_eq!(get(&path, &app.key).await.problem(), (403, "forbidden".to_owned()));
+    let unknown = get("/v1/admin/apps/nosuchapp/live", ADMIN).await;
+    assert_eq!(unknown.problem(), (404, "app_unknown".to_owned()));
+
+    let mut sockets = Vec::new();
+    for client in ["ann", "ben", "cy"] {
+        let mut socket = server.session(&app, client).await;
+        socket.say(subscribe("rows")).await;
+        socket.hear_of("marker").await;
+        sockets.push(socket);
+    }
+    sockets[0].say(push(1, "Ann")).await;
+    sockets[0].hear_of("ack").await;
+    let live = get(&path, ADMIN).await.ok();
+    let counts = ["sessions", "subscriptions", "stale", "evaluations", "told_stale", "retries"];
+    assert_eq!(counts.map(|name| live[name].as_u64().unwrap()), [3, 1, 0, 1, 0, 0], "{live}");
+    let [shape] = &live["shapes"].as_array().unwrap()[..] else { panic!("{live}") };
+    assert_eq!(shape["query"], "[:find ?n :where [_ :user/name ?n]]");
+    assert_eq!((&shape["tier"], &shape["emitted"]), (&json!("delta"), &json!(1)), "{live}");
     server.stop().await;
 }

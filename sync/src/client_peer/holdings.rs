@@ -8,10 +8,10 @@
 //! Everything here returns the installs that bring the confirmed store along. A *stale* instance
 //! holds nothing: what is not at the position must not be read.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::answer::Row;
+use tercet_engine::db::{LiveResult, Query, RowsDelta};
 use tercet_engine::fact::{Fact, Install, Mark};
 use tercet_engine::fingerprint::fact_hash;
 use tercet_engine::hlc::Stamp;
@@ -19,7 +19,7 @@ use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value;
 
 use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
-use crate::wire_row::{WireRowError, from_wire, row_hash};
+use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct HeldFact {
@@ -27,22 +27,28 @@ struct HeldFact {
     holders: BTreeSet<InstanceId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Content {
     Facts(BTreeSet<Fact>),
-    /// Each with its count: entities may be pulled to equal trees.
-    Rows(BTreeMap<Row, u64>),
+    /// In the order of the query. Rows are counted: entities may be pulled to equal trees.
+    Rows(LiveResult),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct HeldInstance {
     content: Content,
     fingerprint: Fingerprint,
     is_stale: bool,
 }
 
+impl HeldInstance {
+    fn new(content: Content) -> HeldInstance {
+        HeldInstance { content, fingerprint: Fingerprint::default(), is_stale: false }
+    }
+}
+
 /// What a client holds, all of it at one position.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Holdings {
     facts: BTreeMap<Fact, HeldFact>,
     instances: BTreeMap<InstanceId, HeldInstance>,
@@ -52,14 +58,12 @@ pub(crate) struct Holdings {
 
 impl Holdings {
     /// Makes room for an instance, unless it is there.
-    pub(crate) fn open(&mut self, id: InstanceId, mode: InstanceMode) {
-        self.instances.entry(id).or_insert_with(|| HeldInstance {
-            content: match mode {
+    pub(crate) fn open(&mut self, id: InstanceId, mode: InstanceMode, query: &Query) {
+        self.instances.entry(id).or_insert_with(|| {
+            HeldInstance::new(match mode {
                 InstanceMode::Facts => Content::Facts(BTreeSet::new()),
-                InstanceMode::Rows => Content::Rows(BTreeMap::new()),
-            },
-            fingerprint: Fingerprint::default(),
-            is_stale: false,
+                InstanceMode::Rows => Content::Rows(LiveResult::empty(query)),
+            })
         });
     }
 
@@ -79,8 +83,8 @@ impl Holdings {
         (!instance.is_stale).then_some(instance.fingerprint)
     }
 
-    /// The rows of a rows-mode instance with their counts.
-    pub(crate) fn rows(&self, id: InstanceId) -> Option<&BTreeMap<Row, u64>> {
+    /// The result of a rows-mode instance.
+    pub(crate) fn rows(&self, id: InstanceId) -> Option<&LiveResult> {
         match &self.instances.get(&id)?.content {
             Content::Rows(rows) => Some(rows),
             Content::Facts(_) => None,
@@ -146,27 +150,35 @@ impl Holdings {
         installs
     }
 
-    /// Takes a part; whether the instance is there.
-    pub(crate) fn take_rows(&mut self, part: &RowsPart) -> Result<bool, WireRowError> {
+    /// Takes a part. What it changed, where the instance is there; all that a reset brings.
+    pub(crate) fn take_rows(&mut self, part: &RowsPart) -> Result<Option<RowsDelta>, WireRowError> {
         if part.reset {
             self.clear(part.instance);
             self.revive(part.instance);
         }
-        let Some(instance) = self.instances.get_mut(&part.instance) else { return Ok(false) };
-        let Content::Rows(rows) = &mut instance.content else { return Ok(false) };
+        let Some(instance) = self.instances.get_mut(&part.instance) else { return Ok(None) };
+        let Content::Rows(result) = &mut instance.content else { return Ok(None) };
         if instance.is_stale {
-            return Ok(false);
+            return Ok(None);
         }
-        for row in &part.removed {
-            if remove_one(rows, from_wire(row)?) {
-                instance.fingerprint = instance.fingerprint.without(row_hash(row));
+        let n_outputs = result.answer().columns.len();
+        let read = |rows: &[WireRow]| -> Result<Vec<Row>, WireRowError> {
+            rows.iter().map(|row| read(row, n_outputs)).collect()
+        };
+        let mut delta = RowsDelta { added: read(&part.added)?, ..RowsDelta::default() };
+        // A server that takes away what is not here is passed over, row by row.
+        for (row, wire) in read(&part.removed)?.into_iter().zip(&part.removed) {
+            let one = RowsDelta { removed: vec![row], ..RowsDelta::default() };
+            if result.apply(&one) {
+                instance.fingerprint = instance.fingerprint.without(row_hash(wire));
+                delta.removed.extend(one.removed);
             }
         }
-        for row in &part.added {
-            *rows.entry(from_wire(row)?).or_default() += 1;
-            instance.fingerprint = instance.fingerprint.with(row_hash(row));
-        }
-        Ok(true)
+        let added = RowsDelta { added: delta.added, ..RowsDelta::default() };
+        assert!(result.apply(&added), "rows that come fit any result");
+        let hashes = part.added.iter().map(row_hash);
+        instance.fingerprint = hashes.fold(instance.fingerprint, Fingerprint::with);
+        Ok(Some(RowsDelta { added: added.added, ..delta }))
     }
 
     fn revive(&mut self, id: InstanceId) {
@@ -259,7 +271,8 @@ impl Holdings {
     pub(crate) fn adopt(&mut self, old: &Holdings, from: InstanceId, to: InstanceId) -> bool {
         let Some(instance) = old.instances.get(&from) else { return false };
         if let Content::Facts(facts) = &instance.content {
-            self.open(to, InstanceMode::Facts);
+            let empty = || HeldInstance::new(Content::Facts(BTreeSet::new()));
+            self.instances.entry(to).or_insert_with(empty);
             for fact in facts {
                 if let Some(held) = old.facts.get(fact) {
                     self.hold(to, fact, held.mark);
@@ -293,14 +306,13 @@ impl Holdings {
     }
 }
 
-/// Takes one of a row's count away; whether there was one.
-fn remove_one(rows: &mut BTreeMap<Row, u64>, row: Row) -> bool {
-    let Entry::Occupied(mut count) = rows.entry(row) else { return false };
-    *count.get_mut() -= 1;
-    if *count.get() == 0 {
-        count.remove();
+/// A row of a result of so many columns.
+fn read(row: &WireRow, n_outputs: usize) -> Result<Row, WireRowError> {
+    if row.len() != n_outputs {
+        let why = format!("it has {} outputs, the query asks for {n_outputs}", row.len());
+        return Err(WireRowError::Malformed { why });
     }
-    true
+    from_wire(row)
 }
 
 #[cfg(test)]
@@ -316,6 +328,11 @@ mod tests {
 
     const A: InstanceId = InstanceId(1);
     const B: InstanceId = InstanceId(2);
+
+    fn query() -> Query {
+        let text = "[:find (pull ?e [*]) :where [?e :a/b]]";
+        Query::prepare(tercet_query_lang::parse(text).unwrap().raw).unwrap()
+    }
 
     fn fact(entity: &str) -> Fact {
         let attribute = Attribute::new("a/b").unwrap();
@@ -333,8 +350,8 @@ mod tests {
 
     fn two() -> Holdings {
         let mut holdings = Holdings::default();
-        holdings.open(A, InstanceMode::Facts);
-        holdings.open(B, InstanceMode::Facts);
+        holdings.open(A, InstanceMode::Facts, &query());
+        holdings.open(B, InstanceMode::Facts, &query());
         holdings
     }
 
@@ -377,7 +394,7 @@ mod tests {
     #[test]
     fn equal_rows_are_counted() {
         let mut holdings = Holdings::default();
-        holdings.open(A, InstanceMode::Rows);
+        holdings.open(A, InstanceMode::Rows, &query());
         let row: Row = vec![Output::Tree(Tree::default())];
         let wire = to_wire(row.clone()).unwrap();
         let part = |added: usize, removed: usize| RowsPart {
@@ -387,17 +404,35 @@ mod tests {
             added: vec![wire.clone(); added],
             removed: vec![wire.clone(); removed],
         };
-        let count = |holdings: &Holdings| holdings.rows(A).unwrap().get(&row).copied();
-        assert!(holdings.take_rows(&part(2, 0)).unwrap());
-        assert_eq!(count(&holdings), Some(2));
+        let held = |holdings: &Holdings| holdings.rows(A).unwrap().answer().rows.to_vec();
+        let delta = |added: usize, removed: usize| RowsDelta {
+            added: vec![row.clone(); added],
+            removed: vec![row.clone(); removed],
+        };
+        assert_eq!(holdings.take_rows(&part(2, 0)).unwrap(), Some(delta(2, 0)));
+        assert_eq!(held(&holdings), vec![row.clone(); 2]);
         let hash = row_hash(&wire);
         let both = Fingerprint::default().with(hash).with(hash);
         assert_eq!(holdings.fingerprint(A), Some(both));
-        assert!(holdings.take_rows(&part(0, 1)).unwrap());
-        assert_eq!(count(&holdings), Some(1));
-        assert!(holdings.take_rows(&part(0, 2)).unwrap());
-        assert_eq!(count(&holdings), None);
+        assert_eq!(holdings.take_rows(&part(0, 1)).unwrap(), Some(delta(0, 1)));
+        assert_eq!(held(&holdings), vec![row.clone(); 1]);
+        assert_eq!(holdings.take_rows(&part(0, 2)).unwrap(), Some(delta(0, 1)));
+        assert!(held(&holdings).is_empty());
         assert_eq!(holdings.fingerprint(A), Some(Fingerprint::default()));
+    }
+
+    /// Guards against a panic: what a server sends is not believed.
+    #[test]
+    fn rows_of_another_width_are_refused() {
+        let mut holdings = Holdings::default();
+        holdings.open(A, InstanceMode::Rows, &query());
+        let wide = to_wire(vec![Output::Tree(Tree::default()); 2]).unwrap();
+        let part =
+            RowsPart { instance: A, seq: Seq(1), reset: true, added: vec![], removed: vec![] };
+        for wire in [wide, Vec::new()] {
+            let part = RowsPart { added: vec![wire], ..part.clone() };
+            assert_eq!(holdings.take_rows(&part).unwrap_err().code(), "malformed");
+        }
     }
 
     #[test]
@@ -421,7 +456,7 @@ mod tests {
         let entity = EntityId::new("z").unwrap();
         old.take_facts(&part(A, false, vec![Install::Deleted(entity.clone(), stamp)]));
         let mut new = Holdings::default();
-        new.open(B, InstanceMode::Facts);
+        new.open(B, InstanceMode::Facts, &query());
         let installs = vec![Install::Fact(fact("x"), mark(1)), Install::Fact(fact("z"), mark(9))];
         new.take_facts(&part(B, true, installs));
         let expected = [

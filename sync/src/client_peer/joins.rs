@@ -4,15 +4,19 @@
 //! Parts wait for their marker; at the marker all of them are installed at once, into what is
 //! held or, while subscriptions are being renewed, into what will be.
 
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
 use tercet_engine::fact::Install;
 use tercet_engine::ids::Checkpoint;
 
 use super::holdings::Holdings;
 use super::peer::ClientPeer;
 use super::renewal::{Assigned, Renewal};
+use super::subscription::RowsChange;
 use crate::message::{
-    ClientMessage, FactsPart, InstanceId, InstanceMode, Resume, RowsPart, Subscribe, Subscribed,
-    SubscribedState, SubscriptionId, Unsubscribe,
+    ClientMessage, FactsPart, InstanceId, Resume, RowsPart, Subscribe, Subscribed, SubscribedState,
+    SubscriptionId, Unsubscribe,
 };
 use crate::wire_query::WireQuery;
 
@@ -88,9 +92,31 @@ impl ClientPeer {
             None => &mut self.holdings,
         };
         let (installs, rows) = take_into(holdings, part);
-        if !is_renewing {
-            self.changed_rows.extend(rows);
-            self.install(&installs);
+        if is_renewing {
+            return;
+        }
+        if let Some((instance, change)) = rows {
+            self.note_rows(instance, change);
+        }
+        self.install(&installs);
+    }
+
+    /// Notes what happened to the rows of an instance since the last updates.
+    fn note_rows(&mut self, instance: InstanceId, RowsChange { before, steps }: RowsChange) {
+        match self.changed_rows.entry(instance) {
+            Entry::Vacant(entry) => drop(entry.insert(RowsChange { before, steps })),
+            Entry::Occupied(entry) => {
+                let known = &mut entry.into_mut().steps;
+                *known = known.take().zip(steps).map(|(known, steps)| [known, steps].concat());
+            }
+        }
+    }
+
+    /// The rows of an instance are others, whatever they were.
+    fn renew_rows(&mut self, instance: InstanceId) {
+        if let Some(rows) = self.holdings.rows(instance) {
+            let before = Arc::clone(rows.answer());
+            self.note_rows(instance, RowsChange { before, steps: None });
         }
     }
 
@@ -110,7 +136,7 @@ impl ClientPeer {
             let is_adopted = !renewal.holdings.contains(instance)
                 && held.is_some_and(|from| renewal.holdings.adopt(&self.holdings, from, instance));
             if !is_adopted {
-                renewal.holdings.open(instance, mode);
+                renewal.holdings.open(instance, mode, &subscription.query);
             }
             if renewal.assigned.get(&id).is_some_and(|before| before.instance != instance) {
                 renewal.forget(id);
@@ -121,8 +147,8 @@ impl ClientPeer {
         }
         subscription.mode = Some(mode);
         let before = subscription.instance.replace(instance);
-        self.holdings.open(instance, mode);
-        self.changed_rows.insert(instance);
+        self.holdings.open(instance, mode, &subscription.query);
+        self.renew_rows(instance);
         if let Some(before) = before.filter(|before| *before != instance) {
             self.close_if_unread(before);
         }
@@ -147,9 +173,7 @@ impl ClientPeer {
             if let Some(subscription) = self.subscriptions.get_mut(&id) {
                 subscription.instance = Some(instance);
                 subscription.mode = Some(mode);
-                if mode == InstanceMode::Rows {
-                    self.changed_rows.insert(instance);
-                }
+                self.renew_rows(instance);
             }
         }
         self.install(&installs);
@@ -167,7 +191,7 @@ impl ClientPeer {
             self.send(ClientMessage::Unsubscribe(Unsubscribe { subscription: id }));
         }
         if let Some(live) = subscription.live {
-            self.overlay.db.unsubscribe(live);
+            self.overlay.view.unsubscribe(live);
         }
         if let Some(instance) = subscription.instance {
             self.close_if_unread(instance);
@@ -180,18 +204,27 @@ impl ClientPeer {
 }
 
 /// Takes a part into what is held, or will be: what to install, and whose rows changed.
-fn take_into(holdings: &mut Holdings, part: &Buffered) -> (Vec<Install>, Option<InstanceId>) {
+fn take_into(
+    holdings: &mut Holdings,
+    part: &Buffered,
+) -> (Vec<Install>, Option<(InstanceId, RowsChange)>) {
     match part {
         Buffered::Facts(part) => (holdings.take_facts(part), None),
         Buffered::Stale(instance) => (holdings.set_stale(*instance), None),
-        Buffered::Rows(part) => match holdings.take_rows(part) {
-            Ok(true) => (Vec::new(), Some(part.instance)),
-            Ok(false) => (Vec::new(), None),
-            Err(error) => {
-                tracing::warn!(%error, "rows cannot be read");
-                (holdings.set_stale(part.instance), None)
+        Buffered::Rows(part) => {
+            let before = holdings.rows(part.instance).map(|rows| Arc::clone(rows.answer()));
+            match (holdings.take_rows(part), before) {
+                (Ok(Some(delta)), Some(before)) => {
+                    let steps = (!part.reset).then(|| vec![delta]);
+                    (Vec::new(), Some((part.instance, RowsChange { before, steps })))
+                }
+                (Ok(_), _) => (Vec::new(), None),
+                (Err(error), _) => {
+                    tracing::warn!(%error, "rows cannot be read");
+                    (holdings.set_stale(part.instance), None)
+                }
             }
-        },
+        }
         Buffered::Subscribed(_) => (Vec::new(), None),
     }
 }

@@ -3,7 +3,8 @@
 //! Modules in reading order. `output`: what goes in and comes out. `peer`: the façade. `session`:
 //! what the server's messages do. `joins`: subscriptions, with `renewal` for taking them up again
 //! and `holdings` for what they hold. `settle`: bringing view, answers and flags up to date.
-//! `pending`, `writes`, `overlay`: own transactions, and the view over the confirmed facts.
+//! `pending`, `writes`, `overlay`: own transactions, and what they make of the confirmed facts.
+//! `view`: what the program sees, with its live queries and their results.
 //! `subscription`, `clock`, `connection`, `backoff`: one of each.
 //!
 //! Invariants: what is confirmed is all at one position, and changes only with a whole commit or
@@ -23,6 +24,7 @@ mod renewal;
 mod session;
 mod settle;
 mod subscription;
+mod view;
 mod writes;
 
 pub use output::{

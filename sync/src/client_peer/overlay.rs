@@ -9,15 +9,16 @@
 //! The overlay is kept in layers, one for each transaction, and consolidated only when the view is
 //! folded: a write must not cost what is pending already.
 
-use tercet_engine::db::{Db, LiveUpdate};
 use tercet_engine::fact::{Install, Transaction};
 use tercet_engine::store::{Store, StoreDelta};
+
+use super::view::{View, ViewUpdate};
 
 /// Confirmed facts, and the view over them.
 pub(crate) struct Overlay {
     confirmed: Store,
     /// The view, and the live queries over it.
-    pub(crate) db: Db,
+    pub(crate) view: View,
     /// What leads from the confirmed facts, as the view knows them, to the view: one delta for each
     /// pending transaction, in order.
     layers: Vec<StoreDelta>,
@@ -29,8 +30,8 @@ impl Overlay {
     /// Nothing.
     pub(crate) fn new() -> Overlay {
         let confirmed = Store::new();
-        let db = Db::with_store(confirmed.clone());
-        Overlay { confirmed, db, layers: Vec::new(), installed: StoreDelta::default() }
+        let view = View::new(confirmed.clone());
+        Overlay { confirmed, view, layers: Vec::new(), installed: StoreDelta::default() }
     }
 
     /// Changes the confirmed facts; the view follows when it is folded.
@@ -43,7 +44,7 @@ impl Overlay {
     pub(crate) fn fold<'pending>(
         &mut self,
         pending: impl Iterator<Item = &'pending Transaction>,
-    ) -> Vec<LiveUpdate> {
+    ) -> Vec<ViewUpdate> {
         let mut view = self.confirmed.clone();
         let layers: Vec<StoreDelta> = pending.map(|transaction| view.apply(transaction)).collect();
         let undone = StoreDelta::concat(std::mem::take(&mut self.layers)).inverse();
@@ -51,15 +52,15 @@ impl Overlay {
             .then(std::mem::take(&mut self.installed))
             .then(StoreDelta::concat(layers.clone()));
         self.layers = layers;
-        self.db.publish(view, &delta)
+        self.view.publish(view, &delta)
     }
 
     /// Folds one more transaction over a view that is up to date; also what that changed.
-    pub(crate) fn push(&mut self, transaction: &Transaction) -> (Vec<LiveUpdate>, StoreDelta) {
-        let mut view = self.db.store().clone();
+    pub(crate) fn push(&mut self, transaction: &Transaction) -> (Vec<ViewUpdate>, StoreDelta) {
+        let mut view = self.view.store().clone();
         let delta = view.apply(transaction);
         self.layers.push(delta.clone());
-        (self.db.publish(view, &delta), delta)
+        (self.view.publish(view, &delta), delta)
     }
 
     /// What each pending transaction changes, in order.
@@ -102,7 +103,7 @@ mod tests {
         let mut overlay = Overlay::new();
         let raw = tercet_query_lang::parse("[:find ?v . :where [_ :own/x ?v]]").unwrap().raw;
         let query = Query::prepare(raw).unwrap();
-        let live = overlay.db.subscribe(&query, &[], &Budget::unlimited()).unwrap();
+        let live = overlay.view.subscribe(&query, &[], &Budget::unlimited()).unwrap();
         let own = [set("own/x", 5, 1), set("own/y", 6, 2)];
         for transaction in &own {
             overlay.push(transaction);
@@ -111,7 +112,7 @@ mod tests {
         assert_eq!(overlay.fold(own.iter()), []);
         let (updates, _) = overlay.push(&set("own/x", 8, 9));
         assert_eq!(updates.len(), 1);
-        let answer = overlay.db.answer(live).unwrap().unwrap();
+        let answer = overlay.view.answer(live).unwrap();
         let rows = &answer.rows;
         let value = rows.first().and_then(|row| row.value(0)).unwrap();
         assert_eq!(value, Value::int(9));
@@ -122,7 +123,7 @@ mod tests {
         let mut overlay = Overlay::new();
         let raw = tercet_query_lang::parse("[:find ?v . :where [_ :own/x ?v]]").unwrap().raw;
         let query = Query::prepare(raw).unwrap();
-        overlay.db.subscribe(&query, &[], &Budget::unlimited()).unwrap();
+        overlay.view.subscribe(&query, &[], &Budget::unlimited()).unwrap();
         let transaction = set("own/x", 5, 1);
         assert_eq!(overlay.push(&transaction).0.len(), 1);
         overlay.install(&installed(&transaction));

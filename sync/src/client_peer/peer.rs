@@ -3,10 +3,10 @@
 //! Inputs change the state and queue outputs; views, answers and flags are brought up to date
 //! when the next output is asked for (`settle`), so that a burst of messages costs one fold.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use tercet_engine::answer::Answer;
-use tercet_engine::db::Query;
+use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::Op;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Epoch, ReplicaId};
@@ -24,7 +24,7 @@ use super::overlay::Overlay;
 use super::pending::PendingList;
 use super::renewal::Renewal;
 use super::settle::Pending;
-use super::subscription::Subscription;
+use super::subscription::{RowsChange, Subscription};
 use super::writes;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, Hello, InstanceId, Mode, Nonce, PROTOCOL, SubscriptionId};
@@ -54,7 +54,7 @@ pub struct ClientPeer {
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(super) last_subscription: SubscriptionId,
     /// Rows-mode instances whose rows changed since the last updates.
-    pub(super) changed_rows: BTreeSet<InstanceId>,
+    pub(super) changed_rows: BTreeMap<InstanceId, RowsChange>,
 
     pub(super) phase: Phase,
     pub(super) backoff: Backoff,
@@ -111,7 +111,7 @@ impl ClientPeer {
             position: None,
             subscriptions: BTreeMap::new(),
             last_subscription: SubscriptionId(0),
-            changed_rows: BTreeSet::new(),
+            changed_rows: BTreeMap::new(),
             phase: Phase::Offline { until_ms: now_ms },
             backoff: Backoff::default(),
             n_pings: 0,
@@ -191,7 +191,7 @@ impl ClientPeer {
             op: rejection.op,
         })?;
         self.settle();
-        let view = self.overlay.db.store();
+        let view = self.overlay.view.store();
         writes::check_alive(&ops, view)?;
         let transaction = writes::complete(ops, self.clock.stamp(now_ms), view);
         let number = self.last_number.next();
@@ -230,8 +230,8 @@ impl ClientPeer {
         let (support, live) = match mode {
             Mode::Rows => (None, None),
             Mode::Auto | Mode::Facts => {
-                let live = self.overlay.db.subscribe(query, inputs, &self.budget)?;
-                (Some(query.support(inputs)?), Some(live))
+                let support = query.support(inputs)?;
+                (Some(support), Some(self.overlay.view.subscribe(query, inputs, &self.budget)?))
             }
         };
         let id = SubscriptionId(self.last_subscription.0 + 1);
@@ -271,7 +271,7 @@ impl ClientPeer {
     /// What is held here, own pending writes included, as of the last call of
     /// [`poll`](ClientPeer::poll) or [`transact`](ClientPeer::transact).
     pub fn view(&self) -> Snapshot {
-        self.overlay.db.snapshot()
+        self.overlay.view.snapshot()
     }
 
     /// Its durable identity now.
@@ -292,6 +292,11 @@ impl ClientPeer {
     /// How many facts are held because a subscription needs them.
     pub fn n_facts_held(&self) -> usize {
         self.holdings.n_facts()
+    }
+
+    /// What live queries over what is held here have cost so far, by shape.
+    pub fn live_stats(&self) -> Vec<ShapeStats> {
+        self.overlay.view.live_stats()
     }
 
     /// The next thing to do, in order.

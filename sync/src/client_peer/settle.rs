@@ -11,14 +11,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tercet_engine::answer::{Answer, AnswerRows};
-use tercet_engine::db::{self, LiveUpdate, RowsDelta};
+use tercet_engine::db::{self, RowsDelta};
 use tercet_engine::error::QueryError;
 use tercet_engine::store::StoreDelta;
 
 use super::connection::Phase;
 use super::output::{ClientOutput, Status, SubscriptionUpdate};
 use super::peer::ClientPeer;
-use super::subscription::{Shown, Subscription, answer_of_rows, rows_delta};
+use super::subscription::{Shown, Subscription, rows_delta};
+use super::view::ViewUpdate;
 use crate::message::SubscriptionId;
 
 /// How to tell whether own pending writes are in an answer.
@@ -68,7 +69,7 @@ impl ClientPeer {
         for id in unfit {
             let subscription = self.subscriptions.get_mut(&id);
             if let Some(live) = subscription.and_then(|subscription| subscription.live.take()) {
-                self.overlay.db.unsubscribe(live);
+                self.overlay.view.unsubscribe(live);
             }
         }
     }
@@ -101,7 +102,7 @@ impl ClientPeer {
         for id in lacking {
             let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
             let Subscription { query, inputs, .. } = subscription;
-            match self.overlay.db.subscribe(query, inputs, &self.budget) {
+            match self.overlay.view.subscribe(query, inputs, &self.budget) {
                 Ok(live) => subscription.live = Some(live),
                 Err(error) => self.fail(id, &error),
             }
@@ -115,19 +116,18 @@ impl ClientPeer {
     }
 
     /// Tells of every subscription whose answer or flags are not what was shown last.
-    pub(super) fn emit_updates(&mut self, updates: Vec<LiveUpdate>, pending: Pending<'_>) {
-        let mut deltas: BTreeMap<db::InstanceId, RowsDelta> = BTreeMap::new();
-        for update in updates {
-            match update.change {
-                Ok(delta) => {
-                    deltas.insert(update.instance, delta);
-                }
-                Err(error) => self.fail_live(update.instance, &error),
-            }
+    pub(super) fn emit_updates(&mut self, updates: Vec<ViewUpdate>, pending: Pending<'_>) {
+        let failed = updates.iter().filter_map(|ViewUpdate { instance, change, .. }| {
+            Some((*instance, change.as_ref().err()?.clone()))
+        });
+        for (live, error) in failed.collect::<Vec<_>>() {
+            self.fail_live(live, &error);
         }
+        let told: BTreeMap<db::InstanceId, ViewUpdate> =
+            updates.into_iter().map(|update| (update.instance, update)).collect();
         let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         for id in ids {
-            if let Some(update) = self.update_of(id, &deltas, pending) {
+            if let Some(update) = self.update_of(id, &told, pending) {
                 self.output(ClientOutput::Update(update));
             }
         }
@@ -147,7 +147,7 @@ impl ClientPeer {
     fn update_of(
         &mut self,
         id: SubscriptionId,
-        deltas: &BTreeMap<db::InstanceId, RowsDelta>,
+        told: &BTreeMap<db::InstanceId, ViewUpdate>,
         pending: Pending<'_>,
     ) -> Option<SubscriptionUpdate> {
         let subscription = self.subscriptions.get(&id)?;
@@ -164,8 +164,8 @@ impl ClientPeer {
             None => rows_delta(&AnswerRows::default(), &answer.rows),
             Some(shown) if Arc::ptr_eq(&shown.answer, &answer) => RowsDelta::default(),
             Some(shown) => {
-                let live = subscription.live.and_then(|live| deltas.get(&live));
-                live.cloned().unwrap_or_else(|| rows_delta(&shown.answer.rows, &answer.rows))
+                let told = self.told_delta(subscription, &shown.answer, told);
+                told.unwrap_or_else(|| rows_delta(&shown.answer.rows, &answer.rows))
             }
         };
         let is_same = subscription.shown.as_ref().is_some_and(|shown| {
@@ -184,16 +184,30 @@ impl ClientPeer {
             return shown.cloned();
         }
         if subscription.is_local() {
-            return self.overlay.db.answer(subscription.live?)?.ok();
+            return self.overlay.view.answer(subscription.live?).cloned();
         }
         let instance = subscription.instance?;
         match shown {
-            Some(shown) if !self.changed_rows.contains(&instance) => Some(shown.clone()),
-            _ => {
-                let rows = self.holdings.rows(instance)?;
-                Some(Arc::new(answer_of_rows(&subscription.query, rows)))
-            }
+            Some(shown) if !self.changed_rows.contains_key(&instance) => Some(shown.clone()),
+            _ => Some(Arc::clone(self.holdings.rows(instance)?.answer())),
         }
+    }
+
+    /// What leads from the answer that was shown to the one now, told by its source; none where
+    /// the source tells of another answer than that.
+    fn told_delta(
+        &self,
+        subscription: &Subscription,
+        shown: &Arc<Answer>,
+        told: &BTreeMap<db::InstanceId, ViewUpdate>,
+    ) -> Option<RowsDelta> {
+        if let Some(live) = subscription.live {
+            let ViewUpdate { before, change, .. } = told.get(&live)?;
+            return change.clone().ok().filter(|_| Arc::ptr_eq(before, shown));
+        }
+        let change = self.changed_rows.get(&subscription.instance?)?;
+        let steps = change.steps.as_ref().filter(|_| Arc::ptr_eq(&change.before, shown))?;
+        Some(RowsDelta::sum(steps))
     }
 
     /// Whether the confirmed part of its answer is the server's at the position.

@@ -3,13 +3,12 @@
 //! Sources: in facts mode a live query over the view; in rows mode the server's rows, which show
 //! no pending writes; *frozen* while the server does not keep it up: the last answer stands.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tercet_engine::answer::{Answer, AnswerRows, Row, Work};
+use tercet_engine::answer::{Answer, AnswerRows};
 use tercet_engine::db::{self, Query, RowsDelta, Support};
 use tercet_engine::fact::{Fact, Op, Transaction};
-use tercet_engine::program::raw::{Input, RawProgram};
+use tercet_engine::program::raw::Input;
 use tercet_engine::store::StoreDelta;
 
 use crate::message::{InstanceId, InstanceMode, Mode};
@@ -20,6 +19,15 @@ pub(crate) struct Shown {
     pub(crate) answer: Arc<Answer>,
     pub(crate) complete: bool,
     pub(crate) pending: bool,
+}
+
+/// What happened to the rows of a rows-mode instance since the last updates.
+#[derive(Debug)]
+pub(crate) struct RowsChange {
+    /// The answer that it leads on from.
+    pub(crate) before: Arc<Answer>,
+    /// Step by step; none where the rows began anew.
+    pub(crate) steps: Option<Vec<RowsDelta>>,
 }
 
 /// One subscription.
@@ -77,29 +85,4 @@ fn covers(support: &Support, op: &Op) -> bool {
 /// What leads from one list of rows to another.
 pub(crate) fn rows_delta(old: &AnswerRows, new: &AnswerRows) -> RowsDelta {
     RowsDelta::between(old, new).unwrap_or_default()
-}
-
-/// An answer made of the server's rows, in the order that the query asks for.
-pub(crate) fn answer_of_rows(query: &Query, rows: &BTreeMap<Row, u64>) -> Answer {
-    let program = query.raw();
-    let repeated = |(row, n): (&Row, &u64)| (0..*n).map(|_| row.clone()).collect::<Vec<_>>();
-    let mut rows: Vec<Row> = rows.iter().flat_map(repeated).collect();
-    rows.sort_by(|a, b| compare(program, a, b));
-    Answer {
-        columns: query.columns().clone(),
-        form: program.find_form,
-        rows: rows.into(),
-        n_without_result: 0,
-        work: Work::default(),
-    }
-}
-
-/// By the keys of `:order-by`, then by the whole row.
-fn compare(program: &RawProgram, a: &Row, b: &Row) -> std::cmp::Ordering {
-    let by_key = program.order_by.iter().map(|order| {
-        let element = order.element as usize;
-        let ascending = a.get(element).cmp(&b.get(element));
-        if order.descending { ascending.reverse() } else { ascending }
-    });
-    by_key.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then_with(|| a.cmp(b))
 }

@@ -14,7 +14,7 @@ use tercet_engine::hlc;
 use tercet_engine::ids::{Checkpoint, ClientSeq, Seq};
 
 use super::Tenant;
-use super::instances::Change;
+use super::instances::{Change, Trouble};
 use super::output::{
     AppendFailure, Identity, Refusal, RequestId, Rights, TenantOutput, TransactAccepted,
     TransactError,
@@ -22,7 +22,6 @@ use super::output::{
 use super::records::{Answer, Lookup, Recorded, digest, is_reserved};
 use super::session::Pace;
 use super::staging::{Staged, Step, Waiter};
-use crate::codec::SharedFrame;
 use crate::limits::rejection;
 use crate::message::{
     Ack, InstanceId, InstanceMode, Push, Refused, Reject, ServerMessage, SessionId, Stale,
@@ -304,19 +303,17 @@ impl Tenant {
         let mut touched = BTreeSet::new();
         let mut rejoins = Vec::new();
         for (instance, change) in changes {
+            let is_stale = matches!(change, Change::Stale(_));
+            let frames = match change {
+                Change::Frames(frames) => frames,
+                Change::Stale(Trouble { code, message, .. }) => {
+                    vec![ServerMessage::Stale(Stale { instance, code, message }).into()]
+                }
+            };
             for session in self.instances.sessions(instance) {
-                let frames = match &change {
-                    Change::Frames(frames) => frames.clone(),
-                    Change::Stale(trouble) => {
-                        let stale = ServerMessage::Stale(Stale {
-                            instance,
-                            code: trouble.code.clone(),
-                            message: trouble.message.clone(),
-                        });
-                        rejoins.extend(self.rejoins(session, instance));
-                        vec![SharedFrame::from(stale)]
-                    }
-                };
+                if is_stale {
+                    rejoins.extend(self.rejoins(session, instance));
+                }
                 if self.send_parts(session, &frames) {
                     touched.insert(session);
                 }

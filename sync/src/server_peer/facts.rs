@@ -88,6 +88,11 @@ impl FactsInstance {
         }
     }
 
+    /// How many facts it has.
+    pub(crate) fn n_facts(&self) -> u64 {
+        self.n_facts
+    }
+
     /// Whether it has more facts than it may.
     pub(crate) fn is_over_budget(&self) -> bool {
         self.n_facts > self.n_facts_max

@@ -2,11 +2,14 @@
 //!
 //! Invariants: equal keys share one instance; an instance lives as long as a session reads it; a
 //! *stale* one is not kept up, gets nothing from commits, and is tried again after a while, each
-//! time after a longer one. Entities whose deletion an instance was told are remembered (`graves`)
+//! time after a longer one, or when somebody new asks for it. However many are due, a step tries
+//! only as many as make [`RETRY_WORK`], so a commit never waits for all of them. Entities whose deletion an instance was told are remembered (`graves`)
 //! as long as it lives, because a restored entity may have no fact that would lead to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use tercet_engine::answer::Answer;
 use tercet_engine::codec;
 use tercet_engine::db::{self, Db, LiveUpdate, Query};
 use tercet_engine::error::QueryError;
@@ -29,6 +32,13 @@ use crate::wire_row::WireRowError;
 /// The first wait before a stale instance is tried again; it doubles up to the last.
 const RETRY_MS_MIN: u64 = 1_000;
 const RETRY_MS_MAX: u64 = 60_000;
+
+/// How much work the retries of one step may be before the others wait for the next step: facts
+/// read, and rows made or sent. At some millions a second this is a few hundredths of one.
+const RETRY_WORK: u64 = 50_000;
+
+/// What taking up an instance is at least, however little it reads.
+const RETRY_WORK_MIN: u64 = 100;
 
 /// Why an instance cannot be, or is not kept up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +86,8 @@ enum Kind {
 
 struct Stale {
     trouble: Trouble,
+    /// The published commit when all of it was last found to be too much.
+    failed_at: Option<Seq>,
     retry_at_ms: u64,
     retry_after_ms: u64,
 }
@@ -105,6 +117,27 @@ pub(crate) struct Instances {
     instances: BTreeMap<InstanceId, Instance>,
     routes: Routes,
     graves: BTreeMap<EntityId, BTreeSet<InstanceId>>,
+    /// The stale ones, by when they are to be tried again.
+    due: BTreeSet<(u64, InstanceId)>,
+    /// Stale ones that are kept up again because somebody new asked for them.
+    revived: Vec<Revived>,
+    counts: Counts,
+    /// What all results take together.
+    n_bytes_held: u64,
+}
+
+/// A stale instance that is kept up again, with all of it.
+pub(crate) type Revived = (InstanceId, Vec<SharedFrame>);
+
+/// What instances have cost so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// Complete evaluations, of rows-mode instances.
+    pub(crate) n_evaluations: u64,
+    /// Times that an instance was told stale.
+    pub(crate) n_stale: u64,
+    /// Times that a stale one was tried again.
+    pub(crate) n_retries: u64,
 }
 
 impl Instances {
@@ -119,10 +152,35 @@ impl Instances {
             instances: BTreeMap::new(),
             routes: Routes::default(),
             graves: BTreeMap::new(),
+            due: BTreeSet::new(),
+            revived: Vec::new(),
+            counts: Counts::default(),
+            n_bytes_held: 0,
         }
     }
 
-    /// The instance of a (query, inputs, mode), made if it is new. The caller joins it at once.
+    /// How many there are.
+    pub(crate) fn n_instances(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// How many of them are stale.
+    pub(crate) fn n_stale(&self) -> usize {
+        self.due.len()
+    }
+
+    /// What they have cost so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Stale instances that [`Instances::open`] has taken up again, for those who read them.
+    pub(crate) fn take_revived(&mut self) -> Vec<Revived> {
+        std::mem::take(&mut self.revived)
+    }
+
+    /// The instance of a (query, inputs, mode), made if it is new, tried again if it is stale. The
+    /// caller joins it at once, and sends [`Instances::take_revived`] to whoever reads those.
     pub(crate) fn open(
         &mut self,
         db: &mut Db,
@@ -134,10 +192,7 @@ impl Instances {
         let program = program.program().map_err(Trouble::from)?;
         let key = Key { mode, program: codec::encode(program), inputs: codec::encode(&inputs) };
         if let Some(&id) = self.by_key.get(&key) {
-            return match &self.instances[&id].stale {
-                Some(stale) => Err(stale.trouble.clone()),
-                None => Ok(id),
-            };
+            return self.rouse(db, seq, id).map(|()| id);
         }
         let query =
             Query::prepare((**program).clone()).map_err(|errors| QueryError::Program { errors })?;
@@ -154,6 +209,18 @@ impl Instances {
             Instance { key, query, inputs, kind, sessions: BTreeSet::new(), stale: None };
         self.instances.insert(id, instance);
         Ok(id)
+    }
+
+    /// Tries an instance again if it is stale and something has changed since it was tried.
+    fn rouse(&mut self, db: &mut Db, seq: Seq, id: InstanceId) -> Result<(), Trouble> {
+        match &self.instances[&id].stale {
+            None => return Ok(()),
+            Some(stale) if stale.failed_at == Some(seq) => return Err(stale.trouble.clone()),
+            Some(_) => {}
+        }
+        let frames = self.revive(db, seq, id)?;
+        self.revived.push((id, frames));
+        Ok(())
     }
 
     fn open_facts(
@@ -179,17 +246,15 @@ impl Instances {
     ) -> Result<Kind, Trouble> {
         let live = db.subscribe(query, inputs, &self.budget)?;
         let mut rows = RowsInstance::new(live);
-        let loaded = match db.answer(live) {
-            Some(Ok(answer)) => rows.load(id, seq, &answer).map_err(Trouble::from),
-            Some(Err(error)) => Err(error.into()),
-            None => Err(stopped()),
-        };
+        let answer = evaluate(db, live, &mut self.counts);
+        let loaded = answer.and_then(|answer| Ok(rows.load(id, seq, &answer)?));
         let loaded = loaded.and_then(|()| self.check_room(rows.n_bytes));
         if let Err(trouble) = loaded {
             db.unsubscribe(live);
             return Err(trouble);
         }
         self.by_live.insert(live, id);
+        self.n_bytes_held += rows.n_bytes;
         Ok(Kind::Rows(rows))
     }
 
@@ -197,12 +262,7 @@ impl Instances {
     /// may take what one evaluation may: nobody can fill the memory with many large ones.
     fn check_room(&self, n_bytes: u64) -> Result<(), Trouble> {
         let Some(n_bytes_max) = self.budget.bytes else { return Ok(()) };
-        let rows_bytes = |instance: &Instance| match &instance.kind {
-            Kind::Rows(rows) => rows.n_bytes,
-            Kind::Facts(_) => 0,
-        };
-        let n_bytes_held: u64 = self.instances.values().map(rows_bytes).sum();
-        if n_bytes_held.saturating_add(n_bytes) <= n_bytes_max {
+        if self.n_bytes_held.saturating_add(n_bytes) <= n_bytes_max {
             return Ok(());
         }
         Err(Trouble {
@@ -269,6 +329,9 @@ impl Instances {
         }
         let Some(instance) = self.instances.remove(&id) else { return };
         self.by_key.remove(&instance.key);
+        if let Some(stale) = &instance.stale {
+            self.due.remove(&(stale.retry_at_ms, id));
+        }
         match instance.kind {
             Kind::Facts(facts) => {
                 self.routes.remove(id, facts.attributes.as_ref());
@@ -278,6 +341,7 @@ impl Instances {
                 });
             }
             Kind::Rows(rows) => {
+                self.n_bytes_held -= rows.n_bytes;
                 self.by_live.remove(&rows.live);
                 db.unsubscribe(rows.live);
             }
@@ -297,10 +361,13 @@ impl Instances {
             Kind::Facts(facts) => {
                 facts.reset_frames(id, seq, &db.snapshot()).map_err(|OverBudget| over_budget)
             }
-            Kind::Rows(rows) => {
-                let answer = db.answer(rows.live).ok_or_else(stopped)??;
-                Ok(rows.reset_frames(id, seq, &answer)?)
-            }
+            Kind::Rows(rows) => match rows.reset_frames() {
+                Some(frames) => Ok(frames),
+                None => {
+                    let answer = evaluate(db, rows.live, &mut self.counts)?;
+                    Ok(rows.make_reset(id, seq, &answer)?)
+                }
+            },
         }
     }
 
@@ -330,7 +397,7 @@ impl Instances {
         }
         for (&id, change) in &changes {
             if let Change::Stale(trouble) = change {
-                self.set_stale(id, trouble.clone(), now_ms);
+                self.set_stale(id, trouble.clone(), seq, now_ms);
             }
         }
         changes
@@ -344,10 +411,15 @@ impl Instances {
             return None;
         }
         let change = match &update.change {
-            Ok(delta) => match rows.change(id, seq, delta) {
-                Ok(frames) => Change::Frames(frames),
-                Err(error) => Change::Stale(error.into()),
-            },
+            Ok(delta) => {
+                self.n_bytes_held -= rows.n_bytes;
+                let changed = rows.change(id, seq, delta);
+                self.n_bytes_held += rows.n_bytes;
+                match changed {
+                    Ok(frames) => Change::Frames(frames),
+                    Err(error) => Change::Stale(error.into()),
+                }
+            }
             Err(error) => Change::Stale(error.clone().into()),
         };
         Some((id, change))
@@ -388,61 +460,120 @@ impl Instances {
         lists
     }
 
-    fn set_stale(&mut self, id: InstanceId, trouble: Trouble, now_ms: u64) {
+    fn set_stale(&mut self, id: InstanceId, trouble: Trouble, seq: Seq, now_ms: u64) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        if let Kind::Facts(facts) = &instance.kind {
-            self.routes.remove(id, facts.attributes.as_ref());
-        }
-        let retry_at_ms = now_ms.saturating_add(RETRY_MS_MIN);
-        instance.stale = Some(Stale { trouble, retry_at_ms, retry_after_ms: RETRY_MS_MIN });
-    }
-
-    /// Tries the stale instances whose time has come; those that are kept up again, with all of
-    /// each.
-    pub(crate) fn retry(
-        &mut self,
-        db: &mut Db,
-        seq: Seq,
-        now_ms: u64,
-    ) -> Vec<(InstanceId, Vec<SharedFrame>)> {
-        let is_due = |instance: &Instance| {
-            instance.stale.as_ref().is_some_and(|stale| stale.retry_at_ms <= now_ms)
+        let failed_at = match &instance.kind {
+            Kind::Facts(facts) => {
+                self.routes.remove(id, facts.attributes.as_ref());
+                Some(seq)
+            }
+            // One step was too much; all of it has not been tried.
+            Kind::Rows(_) => None,
         };
-        let due: Vec<InstanceId> = self
-            .instances
-            .iter()
-            .filter_map(|(id, instance)| is_due(instance).then_some(*id))
-            .collect();
-        due.into_iter().filter_map(|id| Some((id, self.retry_one(db, seq, id, now_ms)?))).collect()
+        let retry_at_ms = now_ms.saturating_add(RETRY_MS_MIN);
+        let retry_after_ms = RETRY_MS_MIN;
+        instance.stale = Some(Stale { trouble, failed_at, retry_at_ms, retry_after_ms });
+        self.due.insert((retry_at_ms, id));
+        self.counts.n_stale += 1;
     }
 
-    fn retry_one(
+    /// Tries stale instances whose time has come, those first that have waited longest, until the
+    /// work of a step is done; those that are kept up again.
+    pub(crate) fn retry(&mut self, db: &mut Db, seq: Seq, now_ms: u64) -> Vec<Revived> {
+        let (mut revived, mut n_work) = (Vec::new(), 0);
+        while n_work < RETRY_WORK
+            && let Some(id) = self.next_due(now_ms)
+        {
+            match self.revive(db, seq, id) {
+                Ok(frames) => {
+                    n_work += self.n_work(id);
+                    revived.push((id, frames));
+                }
+                Err(_) => {
+                    // It may have taken all that its budget allows.
+                    n_work = RETRY_WORK;
+                    self.wait_longer(id, now_ms);
+                }
+            }
+        }
+        revived
+    }
+
+    /// Whether a stale instance's time has come.
+    pub(crate) fn is_due(&self, now_ms: u64) -> bool {
+        self.next_due(now_ms).is_some()
+    }
+
+    fn next_due(&self, now_ms: u64) -> Option<InstanceId> {
+        let (at_ms, id) = self.due.first()?;
+        (*at_ms <= now_ms).then_some(*id)
+    }
+
+    /// About how much work it was to take an instance up again.
+    fn n_work(&self, id: InstanceId) -> u64 {
+        RETRY_WORK_MIN
+            + match &self.instances[&id].kind {
+                Kind::Facts(facts) => facts.n_facts(),
+                Kind::Rows(rows) => rows.n_work,
+            }
+    }
+
+    fn wait_longer(&mut self, id: InstanceId, now_ms: u64) {
+        let instance = self.instances.get_mut(&id);
+        let Some(stale) = instance.and_then(|instance| instance.stale.as_mut()) else { return };
+        self.due.remove(&(stale.retry_at_ms, id));
+        stale.retry_after_ms = (stale.retry_after_ms * 2).min(RETRY_MS_MAX);
+        stale.retry_at_ms = now_ms.saturating_add(stale.retry_after_ms);
+        self.due.insert((stale.retry_at_ms, id));
+    }
+
+    /// Takes a stale instance up again; all of it. After an error it stays stale.
+    fn revive(
         &mut self,
         db: &mut Db,
         seq: Seq,
         id: InstanceId,
-        now_ms: u64,
-    ) -> Option<Vec<SharedFrame>> {
-        let instance = self.instances.get_mut(&id)?;
-        let reloaded = match &mut instance.kind {
-            Kind::Facts(facts) => facts.load(&db.snapshot()).is_ok(),
-            Kind::Rows(rows) => {
-                db.refresh(rows.live).is_ok()
-                    && matches!(db.answer(rows.live), Some(Ok(answer)) if rows.load(id, seq, &answer).is_ok())
+    ) -> Result<Vec<SharedFrame>, Trouble> {
+        self.counts.n_retries += 1;
+        let loaded = self.load(db, seq, id);
+        let instance = self.instances.get_mut(&id).expect("whoever is stale is there");
+        if let Err(trouble) = loaded {
+            if let Some(stale) = &mut instance.stale {
+                (stale.trouble, stale.failed_at) = (trouble.clone(), Some(seq));
             }
-        };
-        if !reloaded {
-            let stale = instance.stale.as_mut()?;
-            stale.retry_after_ms = (stale.retry_after_ms * 2).min(RETRY_MS_MAX);
-            stale.retry_at_ms = now_ms.saturating_add(stale.retry_after_ms);
-            return None;
+            return Err(trouble);
         }
-        instance.stale = None;
+        if let Some(stale) = instance.stale.take() {
+            self.due.remove(&(stale.retry_at_ms, id));
+        }
         if let Kind::Facts(facts) = &instance.kind {
             self.routes.add(id, facts.attributes.as_ref());
         }
-        self.reset_frames(db, seq, id).ok()
+        self.reset_frames(db, seq, id)
     }
+
+    /// Counts all of an instance as it is now.
+    fn load(&mut self, db: &mut Db, seq: Seq, id: InstanceId) -> Result<(), Trouble> {
+        let over_budget = self.over_budget();
+        let instance = self.instances.get_mut(&id).expect("the caller has found it");
+        match &mut instance.kind {
+            Kind::Facts(facts) => facts.load(&db.snapshot()).map_err(|OverBudget| over_budget),
+            Kind::Rows(rows) => {
+                db.refresh(rows.live)?;
+                let answer = evaluate(db, rows.live, &mut self.counts)?;
+                self.n_bytes_held -= rows.n_bytes;
+                let loaded = rows.load(id, seq, &answer);
+                self.n_bytes_held += rows.n_bytes;
+                Ok(loaded?)
+            }
+        }
+    }
+}
+
+/// The complete result of a live query.
+fn evaluate(db: &Db, live: db::InstanceId, counts: &mut Counts) -> Result<Arc<Answer>, Trouble> {
+    counts.n_evaluations += 1;
+    Ok(db.answer(live).ok_or_else(stopped)??)
 }
 
 fn stopped() -> Trouble {

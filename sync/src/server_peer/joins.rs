@@ -47,7 +47,10 @@ impl Tenant {
 
     fn join(&mut self, session: SessionId, subscribe: &Subscribe) {
         let Subscribe { subscription, mode, resume, .. } = *subscribe;
-        let joined = self.open_instance(subscribe).and_then(|instance| {
+        let opened = self.open_instance(subscribe);
+        let revived = self.instances.take_revived();
+        self.send_revived(revived);
+        let joined = opened.and_then(|instance| {
             self.instances.join(instance, session);
             self.attach(session, subscription, instance, mode, resume)
                 .inspect_err(|_| self.instances.leave(&mut self.db, instance, session))

@@ -25,9 +25,12 @@ mod session;
 mod staging;
 mod tenant;
 
+#[cfg(test)]
+mod tests;
+
 pub use output::{
     AppendFailure, Identity, RecoveryError, Refusal, RequestId, Rights, TenantConfig, TenantOutput,
-    TransactAccepted, TransactError,
+    TenantStats, TransactAccepted, TransactError,
 };
 pub use records::digest;
 pub use recovery::Recovery;

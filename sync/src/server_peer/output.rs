@@ -1,6 +1,7 @@
 //! What goes into a tenant beside messages, and what comes out of it.
 
 use tercet_engine::commit::{LogRecord, Rejection};
+use tercet_engine::db::ShapeStats;
 use tercet_engine::fact::Effect;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Epoch, ReplicaId, Seq};
 use tercet_engine::limits::Budget;
@@ -76,6 +77,25 @@ pub enum TenantOutput {
         /// The answer.
         result: Result<TransactAccepted, TransactError>,
     },
+}
+
+/// What a tenant has in memory, and what its subscriptions have cost since it was opened.
+#[derive(Debug, Clone)]
+pub struct TenantStats {
+    /// Connected peers.
+    pub n_sessions: usize,
+    /// Subscriptions: each counts once, whoever shares it.
+    pub n_instances: usize,
+    /// Those that are not kept up for now.
+    pub n_instances_stale: usize,
+    /// Complete evaluations: a subscription's first one, and one for whoever joins after a change.
+    pub n_evaluations: u64,
+    /// Times that a subscription was told stale.
+    pub n_stale_told: u64,
+    /// Times that a stale one was tried again.
+    pub n_retries: u64,
+    /// What live queries have cost, by shape.
+    pub shapes: Vec<ShapeStats>,
 }
 
 /// A transaction that is durable.

@@ -1,9 +1,9 @@
 //! A rows-mode instance: the result of one live query, kept up by rows that came and went.
 //!
-//! The engine keeps the result; here are its fingerprint over the encoded rows and, until the
-//! next change, all of it as frames. Formula: `fingerprint = Σ hash(encoded row)`.
-
-use std::sync::Arc;
+//! Nobody keeps the result: the engine tells what a commit did to it, and evaluates it when
+//! somebody needs all of it. Here are its fingerprint over the encoded rows and, until the next
+//! change, all of it as frames, so that a crowd that comes at once costs one evaluation and one
+//! encoding. Formula: `fingerprint = Σ hash(encoded row)`.
 
 use tercet_engine::answer::{Answer, Row, RowRef};
 use tercet_engine::db::{self, RowsDelta};
@@ -19,8 +19,10 @@ pub(crate) struct RowsInstance {
     /// The engine's own number of it.
     pub(crate) live: db::InstanceId,
     pub(crate) fingerprint: Fingerprint,
-    /// About how much memory it takes.
+    /// About how much memory all of it takes.
     pub(crate) n_bytes: u64,
+    /// What the last evaluation was: facts read, rows made.
+    pub(crate) n_work: u64,
     /// All of it as frames, until the next change.
     reset: Option<Vec<SharedFrame>>,
 }
@@ -76,7 +78,8 @@ fn sum(rows: &[WireRow]) -> Fingerprint {
 impl RowsInstance {
     /// An instance, not yet counted: [`RowsInstance::load`] comes next.
     pub(crate) fn new(live: db::InstanceId) -> RowsInstance {
-        RowsInstance { live, fingerprint: Fingerprint::default(), n_bytes: 0, reset: None }
+        let fingerprint = Fingerprint::default();
+        RowsInstance { live, fingerprint, n_bytes: 0, n_work: 0, reset: None }
     }
 
     /// Counts the result as it is now.
@@ -89,6 +92,7 @@ impl RowsInstance {
         let rows = wire_rows(answer.rows.iter().map(RowRef::to_row))?;
         self.fingerprint = sum(&rows);
         self.n_bytes = held_sum(&rows);
+        self.n_work = answer.work.n_facts_read + answer.work.n_rows_made + rows.len() as u64;
         self.reset = Some(rows_frames(instance, seq, true, rows, Vec::new()));
         Ok(())
     }
@@ -108,17 +112,21 @@ impl RowsInstance {
         Ok(rows_frames(instance, seq, false, added, removed))
     }
 
-    /// All of it.
-    pub(crate) fn reset_frames(
+    /// All of it, if nothing changed since it was last made.
+    pub(crate) fn reset_frames(&self) -> Option<Vec<SharedFrame>> {
+        self.reset.clone()
+    }
+
+    /// Makes all of it anew; it is counted already.
+    pub(crate) fn make_reset(
         &mut self,
         instance: InstanceId,
         seq: Seq,
-        answer: &Arc<Answer>,
+        answer: &Answer,
     ) -> Result<Vec<SharedFrame>, WireRowError> {
-        if self.reset.is_none() {
-            let rows = wire_rows(answer.rows.iter().map(RowRef::to_row))?;
-            self.reset = Some(rows_frames(instance, seq, true, rows, Vec::new()));
-        }
-        Ok(self.reset.clone().unwrap_or_default())
+        let rows = wire_rows(answer.rows.iter().map(RowRef::to_row))?;
+        let frames = rows_frames(instance, seq, true, rows, Vec::new());
+        self.reset = Some(frames.clone());
+        Ok(frames)
     }
 }

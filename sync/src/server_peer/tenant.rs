@@ -11,8 +11,8 @@ use tercet_engine::hlc::{Clock, Hlc};
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 use tercet_engine::store::Snapshot;
 
-use super::instances::Instances;
-use super::output::{Rights, TenantConfig, TenantOutput};
+use super::instances::{Instances, Revived};
+use super::output::{Rights, TenantConfig, TenantOutput, TenantStats};
 use super::records::{Records, is_reserved};
 use super::session::{Pace, Session};
 use super::staging::Staging;
@@ -39,6 +39,8 @@ pub struct Tenant {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     /// The session of each client that has one.
     owners: BTreeMap<ClientId, SessionId>,
+    /// The last marker.
+    marker: Option<SharedFrame>,
     outputs: VecDeque<TenantOutput>,
 }
 
@@ -58,6 +60,7 @@ impl Tenant {
             instances,
             sessions: BTreeMap::new(),
             owners: BTreeMap::new(),
+            marker: None,
             outputs: VecDeque::new(),
         }
     }
@@ -177,14 +180,37 @@ impl Tenant {
         }
     }
 
-    /// Time has passed: stale instances are tried again. Once a second is enough.
-    pub fn tick(&mut self, now_ms: u64) {
-        for (instance, frames) in self.instances.retry(&mut self.db, self.seq, now_ms) {
+    /// Time has passed: stale instances are tried again, as many as are little work. Whether
+    /// others are due: then call it again soon, when what has come meanwhile is done. Else once a
+    /// second is enough.
+    pub fn tick(&mut self, now_ms: u64) -> bool {
+        let revived = self.instances.retry(&mut self.db, self.seq, now_ms);
+        self.send_revived(revived);
+        self.instances.is_due(now_ms)
+    }
+
+    /// Sends all of instances that are kept up again to whoever reads them.
+    pub(super) fn send_revived(&mut self, revived: Vec<Revived>) {
+        for (instance, frames) in revived {
             for session in self.instances.sessions(instance) {
                 if self.send_parts(session, &frames) {
                     self.send_marker(session);
                 }
             }
+        }
+    }
+
+    /// What there is and what it has cost so far.
+    pub fn stats(&self) -> TenantStats {
+        let counts = self.instances.counts();
+        TenantStats {
+            n_sessions: self.sessions.len(),
+            n_instances: self.instances.n_instances(),
+            n_instances_stale: self.instances.n_stale(),
+            n_evaluations: counts.n_evaluations,
+            n_stale_told: counts.n_stale,
+            n_retries: counts.n_retries,
+            shapes: self.db.live_stats(),
         }
     }
 
@@ -288,7 +314,16 @@ impl Tenant {
         let marker = Marker { checkpoint: self.checkpoint(), clock: self.greatest() };
         if let Some(state) = self.sessions.get_mut(&session) {
             state.position = self.seq;
-            self.send(session, ServerMessage::Marker(marker));
+            let frame = self.marker_frame(ServerMessage::Marker(marker));
+            self.send_frame(session, frame);
+        }
+    }
+
+    /// The frame of a marker, one for all who get the same.
+    fn marker_frame(&mut self, marker: ServerMessage) -> SharedFrame {
+        match &self.marker {
+            Some(frame) if *frame.message() == marker => frame.clone(),
+            _ => self.marker.insert(marker.into()).clone(),
         }
     }
 }

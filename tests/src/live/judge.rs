@@ -21,6 +21,8 @@ pub enum What {
     Update,
     /// An update of an instance that has ended or is stale, two of one, or out of order.
     Stray,
+    /// A complete result or a list of rows that follows the deltas is not the answer.
+    Followed,
     /// Instances are shared, ended or kept otherwise than they should be.
     Instance,
 }

@@ -2,12 +2,14 @@
 //!
 //! Invariant checked at every publish, for an instance that is not stale: rows before + delta =
 //! rows now, and a delta is told exactly when they differ. A stale one is told of once, has no
-//! answer, and is told of nothing more until it is taken up again. Only limits make one stale.
+//! answer, and is told of nothing more until it is taken up again. Only limits make one stale. A
+//! complete result that follows the deltas, and the list that follows its positions, are the
+//! oracle's too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::answer::Row;
-use tercet_engine::db::{Db, InstanceId, LiveUpdate, RowsDelta};
+use tercet_engine::db::{Db, InstanceId, ListDelta, LiveResult, LiveUpdate, Query, RowsDelta};
 use tercet_engine::error::QueryError;
 
 use super::judge::{Complaint, What};
@@ -22,6 +24,9 @@ pub(super) struct Watched {
     pub(super) n_users: usize,
     /// The oracle's answer at the last publish.
     pub(super) rows: Vec<Row>,
+    query: Query,
+    /// What follows the deltas.
+    result: LiveResult,
 }
 
 /// Whether an error says that a limit was reached, which only limits can bring about.
@@ -30,6 +35,26 @@ pub(super) fn is_over(error: &QueryError, limits: Limits) -> bool {
 }
 
 impl Watched {
+    /// A question that has just been subscribed, and the oracle's answer.
+    pub(super) fn new(
+        db: &Db,
+        query: &Query,
+        instances: Vec<(Kept, InstanceId)>,
+        rows: Vec<Row>,
+    ) -> Result<Watched, Complaint> {
+        let result = match db.answer(instances[0].1) {
+            Some(Ok(answer)) => LiveResult::new(query, answer),
+            // Too much for the limits; then it begins with nothing and all rows come.
+            _ => {
+                let mut result = LiveResult::empty(query);
+                let all = RowsDelta { added: rows.clone(), ..RowsDelta::default() };
+                check_followed(result.apply(&all), &result, &rows)?;
+                result
+            }
+        };
+        Ok(Watched { instances, n_users: 1, rows, query: query.clone(), result })
+    }
+
     /// The shared instance.
     pub(super) fn shared(&self) -> InstanceId {
         self.instances[0].1
@@ -97,7 +122,24 @@ impl Watched {
                 }
             }
         }
+        self.follow(before, &right)?;
         Ok((right != nothing, newly_stale))
+    }
+
+    /// Lets the complete result and the list of rows follow a delta.
+    fn follow(&mut self, mut list: Vec<Row>, delta: &RowsDelta) -> Result<(), Complaint> {
+        let before = self.result.answer().rows.clone();
+        let fits = self.result.apply(delta);
+        check_followed(fits, &self.result, &self.rows)?;
+        let after = &self.result.answer().rows;
+        let list_delta = ListDelta::between(&self.query, &before, after, delta.clone());
+        list_delta.apply(&mut list);
+        if list != self.rows || list_delta.is_empty() != delta.is_empty() {
+            let (list, right) = (print_rows(&list), print_rows(&self.rows));
+            let text = format!("{list_delta:?} makes\n{list}right\n{right}");
+            return Err((What::Followed, None, text));
+        }
+        Ok(())
     }
 
     /// Checks the complete answers.
@@ -122,6 +164,15 @@ impl Watched {
         }
         Ok(())
     }
+}
+
+fn check_followed(fits: bool, result: &LiveResult, rows: &[Row]) -> Result<(), Complaint> {
+    if fits && result.answer().rows == *rows {
+        return Ok(());
+    }
+    let followed = print_rows(&result.answer().rows.to_vec());
+    let text = format!("the delta fits: {fits}; followed\n{followed}right\n{}", print_rows(rows));
+    Err((What::Followed, None, text))
 }
 
 /// The rows that came and went, each list in the order of rows. Rows that show the same may come

@@ -137,7 +137,7 @@ impl<'a> World<'a> {
                 }
             }
         }
-        let watched = Watched { instances, n_users: 1, rows };
+        let watched = Watched::new(&self.db, query, instances, rows)?;
         self.watches[question].tier = self.db.tier(watched.shared());
         watched.check_tiers(&self.db)?;
         watched.check_answers(&self.db, &self.stale, self.trial.limits)?;

@@ -1,10 +1,13 @@
-//! The admin routes: apps and their keys. They answer to the admin token only.
+//! The admin routes: apps, their keys, and what their live queries cost. They answer to the admin
+//! token only.
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use tercet_storage::{Access, App, AppId, Role, StorageError};
+use tercet_engine::db::ShapeStats;
+use tercet_storage::{Access, App, AppId, Role, StorageError, TenantId};
+use tercet_sync::TenantStats;
 
 use super::body::{self, Response};
 use super::{Services, bearer};
@@ -80,8 +83,7 @@ pub(super) async fn create_key(
     request: Request<Incoming>,
 ) -> Result<Response, Problem> {
     services.auth.check_admin(bearer(request.headers()))?;
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "app_unknown", "there is no such app");
-    let app = AppId::new(app).map_err(|_| unknown())?;
+    let app = AppId::new(app).map_err(|_| app_unknown())?;
     let NewKey { role, access, label } = read(services, request).await?;
     check_name("label", &label)?;
     let role = match role {
@@ -97,9 +99,56 @@ pub(super) async fn create_key(
             tracing::info!(tenant = %key.app, key = key.id, "key created");
             Ok(body::json(StatusCode::CREATED, &json!({"key": text, "id": key.id})))
         }
-        Err(StorageError::App { exists: false, .. }) => Err(unknown()),
+        Err(StorageError::App { exists: false, .. }) => Err(app_unknown()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// `GET /v1/admin/apps/{app}/live`.
+pub(super) async fn live(
+    services: &Services,
+    app: &str,
+    request: &Request<Incoming>,
+) -> Result<Response, Problem> {
+    services.auth.check_admin(bearer(request.headers()))?;
+    let apps = services.auth.apps().await?;
+    let known = apps.into_iter().map(|known| known.id).find(|known| known.as_str() == app);
+    let app = known.ok_or_else(app_unknown)?;
+    let document = match services.tenants.loaded(&TenantId::of_app(app)) {
+        Some(tenant) => described_live(&tenant.stats().await?),
+        None => json!({"loaded": false}),
+    };
+    Ok(body::json(StatusCode::OK, &document))
+}
+
+fn described_live(stats: &TenantStats) -> serde_json::Value {
+    let shape = |shape: &ShapeStats| {
+        json!({
+            "query": tercet_query_lang::print(shape.query.raw()),
+            "tier": shape.tier,
+            "instances": shape.n_instances,
+            "candidates": shape.n_candidates,
+            "verified": shape.n_verified,
+            "emitted": shape.n_emitted,
+            "fallbacks": shape.n_fallbacks,
+            "lookups": shape.n_lookups,
+            "kept": shape.n_kept,
+        })
+    };
+    json!({
+        "loaded": true,
+        "sessions": stats.n_sessions,
+        "subscriptions": stats.n_instances,
+        "stale": stats.n_instances_stale,
+        "evaluations": stats.n_evaluations,
+        "told_stale": stats.n_stale_told,
+        "retries": stats.n_retries,
+        "shapes": stats.shapes.iter().map(shape).collect::<Vec<_>>(),
+    })
+}
+
+fn app_unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "app_unknown", "there is no such app")
 }
 
 async fn read<T: serde::de::DeserializeOwned>(

@@ -33,6 +33,7 @@ enum Route {
     Health,
     Apps,
     Keys,
+    Live,
     Transact,
     Query,
     Import,
@@ -41,10 +42,11 @@ enum Route {
     Sync,
 }
 
-const ROUTES: [(&str, Route); 9] = [
+const ROUTES: [(&str, Route); 10] = [
     ("/v1/health", Route::Health),
     ("/v1/admin/apps", Route::Apps),
     ("/v1/admin/apps/{app}/keys", Route::Keys),
+    ("/v1/admin/apps/{app}/live", Route::Live),
     ("/v1/apps/{app}/transact", Route::Transact),
     ("/v1/apps/{app}/query", Route::Query),
     ("/v1/apps/{app}/import", Route::Import),
@@ -57,7 +59,7 @@ impl Route {
     /// The methods it takes, as an `Allow` header says them.
     fn allowed(self) -> &'static str {
         match self {
-            Route::Health | Route::Export | Route::Changes | Route::Sync => "GET",
+            Route::Health | Route::Live | Route::Export | Route::Changes | Route::Sync => "GET",
             Route::Apps => "GET, POST",
             Route::Keys | Route::Transact | Route::Query | Route::Import => "POST",
         }
@@ -150,6 +152,7 @@ async fn dispatch(
         (Route::Apps, &Method::GET) => admin::apps(services, &request).await,
         (Route::Apps, &Method::POST) => admin::create_app(services, request).await,
         (Route::Keys, &Method::POST) => admin::create_key(services, app, request).await,
+        (Route::Live, &Method::GET) => admin::live(services, app, &request).await,
         (Route::Transact, &Method::POST) => transact::transact(services, app, request).await,
         (Route::Query, &Method::POST) => query::query(services, app, request).await,
         (Route::Import, &Method::POST) => import::import(services, app, request).await,

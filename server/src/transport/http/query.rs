@@ -7,9 +7,9 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tercet_engine::answer::{Answer, RowRef};
-use tercet_engine::db::Query;
+use tercet_engine::db::{LiveProfile, Query, explain_live};
 use tercet_engine::error::QueryError;
 use tercet_engine::ids::Checkpoint;
 use tercet_engine::limits::Budget;
@@ -66,7 +66,8 @@ pub(super) async fn query(
         let _permit = permit;
         let (parsed, query, inputs) = prepare(&asked)?;
         if asked.explain {
-            return Ok(explanation(&query.explain(&snapshot), checkpoint));
+            let live = explain_live(&query, &inputs, &snapshot);
+            return Ok(explanation(&query.explain(&snapshot), &live, checkpoint));
         }
         let evaluated = evaluate(&query, &inputs, &snapshot, &deadline, &limits, asked.profile);
         let (answer, profile) = evaluated.map_err(|error| stopped(&parsed, &error))?;
@@ -157,11 +158,24 @@ fn stopped(parsed: &Parsed, error: &QueryError) -> Problem {
     }
 }
 
-/// How a query would be evaluated, as JSON.
-fn explanation(profile: &Profile, checkpoint: Checkpoint) -> Bytes {
+/// How a query would be evaluated, and kept up as a live query, as JSON. One that cannot be live
+/// has the reason instead.
+fn explanation(
+    profile: &Profile,
+    live: &Result<LiveProfile, QueryError>,
+    checkpoint: Checkpoint,
+) -> Bytes {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(b"{\"profile\":");
     put(&mut bytes, profile);
+    bytes.extend_from_slice(b",\"live\":");
+    match live {
+        Ok(live) => put(&mut bytes, live),
+        Err(error) => {
+            let refused = json!({"code": error.code(), "detail": error.to_string()});
+            put(&mut bytes, &json!({"refused": refused}));
+        }
+    }
     bytes.extend_from_slice(b",\"checkpoint\":");
     put(&mut bytes, &checkpoint);
     bytes.push(b'}');
