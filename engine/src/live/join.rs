@@ -7,6 +7,7 @@
 use std::ops::ControlFlow;
 
 use super::delta_plan::{AttributePlace, DerivedFind, Find, Op, OpKind, Place, Src};
+use super::memo::Memo;
 use super::params::{Params, RowIndex};
 use super::tables::Tables;
 use crate::eval::functions;
@@ -85,6 +86,7 @@ pub(super) struct Machine<'m, 's> {
     pub(super) scratch: &'m mut Scratch<'s>,
     pub(super) patterns: &'m mut Patterns,
     pub(super) regs: &'m mut Vec<Cell>,
+    pub(super) memo: &'m mut Memo,
     /// The row of the parameters that the binding is for.
     pub(super) row: RowIndex,
     /// Of the derived tuples in the binding.
@@ -458,6 +460,36 @@ impl<'s> Machine<'_, 's> {
         CONTINUE
     }
 
+    /// Goes on with each value of a field.
+    fn values(
+        &mut self,
+        id: AttributeId,
+        entity: Cell,
+        reg: u32,
+        at: Side,
+        go_on: &mut dyn FnMut(&mut Self) -> Flow,
+    ) -> Flow {
+        let [before, after] = self.states.snapshots;
+        let side = if before.shares(after, id) { Side::After } else { at };
+        if let Some(value) = self.memo.get(id, side, entity) {
+            let Some(value) = value else { return CONTINUE };
+            self.spend(1)?;
+            self.regs[reg as usize] = value;
+            return go_on(self);
+        }
+        let mut values = self.states.snapshots[at as usize].values(id, entity);
+        let (first, second) = (values.next(), values.next());
+        if second.is_none() {
+            self.memo.put(id, side, entity, first);
+        }
+        for value in first.into_iter().chain(second).chain(values) {
+            self.spend(1)?;
+            self.regs[reg as usize] = value;
+            go_on(self)?;
+        }
+        CONTINUE
+    }
+
     /// Goes on with each fact of an attribute that fits.
     fn facts(
         &mut self,
@@ -474,11 +506,7 @@ impl<'s> Machine<'_, 's> {
                 false => CONTINUE,
             },
             (Some(e), None) => match value {
-                Place::Free(reg) => snapshot.for_each_value(id, e, |v| {
-                    self.spend(1)?;
-                    self.regs[reg as usize] = v;
-                    go_on(self)
-                }),
+                Place::Free(reg) => self.values(id, e, reg, at, go_on),
                 _ => match snapshot.value(id, e) {
                     Some(_) => go_on(self),
                     None => CONTINUE,

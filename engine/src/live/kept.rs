@@ -88,7 +88,7 @@ impl LiveQueries {
         ids.follow(snapshot, &self.attributes);
         let states = States { snapshots: [snapshot, snapshot], ids: [&ids.ids, &ids.ids] };
         let scratch = Scratch::new(snapshot.dictionary());
-        let mut bench = Workbench { states, scratch, regs: Vec::new() };
+        let mut bench = Workbench::new(states, scratch);
         work(&mut self.tables, &mut bench)
     }
 

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use super::delta_plan::{AttributePlace, Polarity};
 use super::goals::RelationId;
 use super::join::{Flow, Machine, Ranks, Side, States, Stop};
+use super::memo::Memo;
 use super::params::RowIndex;
 use super::shape::{Counts, DeltaPlan, PlanStart, Shape};
 use super::tables::Tables;
@@ -129,9 +130,14 @@ pub(super) struct Workbench<'s> {
     pub(super) states: States<'s>,
     pub(super) scratch: Scratch<'s>,
     pub(super) regs: Vec<Cell>,
+    pub(super) memo: Memo,
 }
 
 impl<'s> Workbench<'s> {
+    pub(super) fn new(states: States<'s>, scratch: Scratch<'s>) -> Workbench<'s> {
+        Workbench { states, scratch, regs: Vec::new(), memo: Memo::default() }
+    }
+
     /// A machine for the plans of a shape.
     pub(super) fn machine<'m>(
         &'m mut self,
@@ -148,6 +154,7 @@ impl<'s> Workbench<'s> {
             scratch: &mut self.scratch,
             patterns,
             regs: &mut self.regs,
+            memo: &mut self.memo,
             row: 0,
             ranks: Ranks::default(),
             fuel,

@@ -25,6 +25,7 @@ mod join;
 mod kept;
 mod list_delta;
 mod maintain;
+mod memo;
 mod output;
 mod params;
 mod patch;
@@ -604,7 +605,7 @@ impl LiveQueries {
             kept::intern_attributes(after);
         }
         let scratch = Scratch::new(after.dictionary());
-        let mut bench = Workbench { states, scratch, regs: Vec::new() };
+        let mut bench = Workbench::new(states, scratch);
         let mut stepping = kept::Stepping {
             tables: &mut self.tables,
             readers: &self.table_readers,

@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn delta(removed: &[i64], added: &[i64]) -> Arc<RowsDelta> {
-        Arc::new(RowsDelta { added: rows(added), removed: rows(removed) })
+        Arc::new(RowsDelta { added: rows(added), removed: rows(removed), ..RowsDelta::default() })
     }
 
     #[test]
@@ -163,7 +163,8 @@ mod tests {
             unread.push(delta(&[last], &[last + 1]), before.len());
             last += 1;
             let after = AnswerRows::from(rows(&[0, 1, 2, last]));
-            let expected = RowsDelta { added: rows(&[last]), removed: rows(&[3]) };
+            let expected =
+                RowsDelta { added: rows(&[last]), removed: rows(&[3]), ..RowsDelta::default() };
             assert_eq!(unread.clone().between(&before, &after), expected);
             assert_eq!(unread.deltas.as_ref().map(Vec::len), (n_steps <= 2).then_some(n_steps));
         }

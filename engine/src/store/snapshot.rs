@@ -104,6 +104,13 @@ impl Snapshot {
         Arc::ptr_eq(&self.names, &known.0)
     }
 
+    /// Whether an attribute has the same facts there, as far as that is known in O(1): it may say
+    /// no where it has.
+    pub(crate) fn shares(&self, other: &Snapshot, a: AttributeId) -> bool {
+        let of = |snapshot: &Snapshot| snapshot.indexes.get(a.0 as usize).map(Arc::as_ptr);
+        of(self) == of(other)
+    }
+
     /// The text of an attribute.
     pub fn attribute(&self, id: AttributeId) -> &Attribute {
         self.names.name(id)

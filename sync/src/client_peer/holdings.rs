@@ -408,6 +408,7 @@ mod tests {
         let delta = |added: usize, removed: usize| RowsDelta {
             added: vec![row.clone(); added],
             removed: vec![row.clone(); removed],
+            ..RowsDelta::default()
         };
         assert_eq!(holdings.take_rows(&part(2, 0)).unwrap(), Some(delta(2, 0)));
         assert_eq!(held(&holdings), vec![row.clone(); 2]);

@@ -432,6 +432,7 @@ impl<'a, 's> Step<'a, 's, '_> {
             scratch: &mut self.bench.scratch,
             patterns: &mut self.patterns,
             regs: &mut self.bench.regs,
+            memo: &mut self.bench.memo,
             row: 0,
             ranks: Ranks::default(),
             fuel: self.bounds.fuel,
