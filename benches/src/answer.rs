@@ -1,8 +1,9 @@
-//! Reading answers: the one place that looks at the rows of an [`Answer`].
+//! Reading answers and changes of them: the one place that looks at the rows of an [`Answer`].
 
-use tercet_engine::answer::{Answer, Branch, OutputRef, Tree, ValueRef};
+use tercet_engine::answer::{Answer, Branch, Output, OutputRef, Tree, ValueRef};
+use tercet_engine::db::RowsDelta;
 
-use crate::digest::{Digest, RowDigest};
+use crate::digest::{ChangeDigest, Digest, RowDigest};
 
 /// Reads every value of every row.
 pub fn digest(answer: &Answer) -> Digest {
@@ -15,6 +16,27 @@ pub fn digest(answer: &Answer) -> Digest {
         digest += row_digest;
     }
     digest
+}
+
+/// Reads every value of every row that came or went, on top of what was read before.
+pub fn read_change(delta: &RowsDelta, change: &mut ChangeDigest) {
+    delta.added.iter().for_each(|row| change.add(read_row(row)));
+    delta.removed.iter().for_each(|row| change.remove(read_row(row)));
+}
+
+fn read_row(row: &[Output]) -> RowDigest {
+    let mut row_digest = RowDigest::default();
+    row.iter().for_each(|output| read_output(output.into(), &mut row_digest));
+    row_digest
+}
+
+/// What an answer comes to after a change of it.
+pub fn changed(before: Digest, change: ChangeDigest) -> Digest {
+    Digest {
+        // A change that does not fit gives a number that no answer has.
+        n_rows: before.n_rows.wrapping_add(change.n_added).wrapping_sub(change.n_removed),
+        sum: before.sum.wrapping_add(change.sum),
+    }
 }
 
 fn read_output(output: OutputRef<'_>, row: &mut RowDigest) {

@@ -23,8 +23,32 @@ pub struct Digest {
 impl AddAssign<RowDigest> for Digest {
     fn add_assign(&mut self, row: RowDigest) {
         self.n_rows += 1;
-        // The multiplication moves information up only; this brings it down again.
-        self.sum = self.sum.wrapping_add(row.0 ^ row.0 >> 29);
+        self.sum = self.sum.wrapping_add(row.mixed());
+    }
+}
+
+/// The digest of what a step changed: rows that came, and rows that went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChangeDigest {
+    /// How many rows came.
+    pub n_added: u64,
+    /// How many went.
+    pub n_removed: u64,
+    /// The sum of the hashes of those that came, less those that went.
+    pub sum: u64,
+}
+
+impl ChangeDigest {
+    /// Reads a row that came.
+    pub fn add(&mut self, row: RowDigest) {
+        self.n_added += 1;
+        self.sum = self.sum.wrapping_add(row.mixed());
+    }
+
+    /// Reads a row that went.
+    pub fn remove(&mut self, row: RowDigest) {
+        self.n_removed += 1;
+        self.sum = self.sum.wrapping_sub(row.mixed());
     }
 }
 
@@ -58,6 +82,11 @@ impl RowDigest {
         let mut last = [0; 8];
         last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
         self.word((hash.rotate_left(5) ^ u64::from_le_bytes(last)).wrapping_mul(SPREAD));
+    }
+
+    /// The multiplication moves information up only; this brings it down again.
+    fn mixed(self) -> u64 {
+        self.0 ^ self.0 >> 29
     }
 
     fn word(&mut self, word: u64) {
@@ -95,6 +124,26 @@ mod tests {
             assert_ne!(digest(&rows), digest(other));
         }
         assert_ne!(digest(&rows), digest(&rows[..2]));
+    }
+
+    #[test]
+    fn a_change_is_the_difference_of_digests() {
+        let row = |integer| {
+            let mut row = RowDigest::default();
+            row.integer(integer);
+            row
+        };
+        let (mut before, mut after) = (Digest::default(), Digest::default());
+        before += row(1);
+        before += row(2);
+        after += row(2);
+        after += row(3);
+        let mut change = ChangeDigest::default();
+        change.add(row(3));
+        change.remove(row(1));
+        assert_eq!((change.n_added, change.n_removed), (1, 1));
+        assert_eq!(before.sum.wrapping_add(change.sum), after.sum);
+        assert_ne!(before.sum, after.sum);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! fails the run: a wrong answer has no speed. Modules in reading order: `row` (what is reported),
 //! `measure` and `race` (how), `digest` and `answer` (reading answers), `data` (over what), `peers`
 //! and `script`
-//! (the other engines, in processes of their own), then the benchmarks: `store`, `query`, `sync`.
+//! (the other engines, in processes of their own), then the benchmarks: `store`, `query`, `live`,
+//! `sync`.
 //! Criterion, in `benches/engine.rs`, is for paths of microseconds, where its statistics tell
 //! something.
 
@@ -20,6 +21,7 @@ pub mod peers;
 pub mod script;
 pub mod store;
 pub mod query;
+pub mod live;
 #[cfg(feature = "system")]
 pub mod sql;
 #[cfg(feature = "system")]
@@ -50,6 +52,10 @@ pub const BENCHMARKS: &[Benchmark] = &[
     Benchmark { ids: query::wordnet::IDS, run: query::wordnet::run },
     Benchmark { ids: query::shapes::GRAPH_IDS, run: query::shapes::run_graph },
     Benchmark { ids: query::shapes::TREE_IDS, run: query::shapes::run_tree },
+    Benchmark { ids: live::route::IDS, run: live::route::run },
+    Benchmark { ids: live::memory::IDS, run: live::memory::run },
+    Benchmark { ids: live::single::IDS, run: live::single::run },
+    Benchmark { ids: live::beside::IDS, run: live::beside::run },
     #[cfg(feature = "system")]
     sync::PROPAGATE,
 ];
@@ -64,12 +70,34 @@ impl Wanted<'_> {
     }
 }
 
+/// How large what is measured is, where a benchmark knows two sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// As it is reported.
+    Full,
+    /// As much as shows that it works; its numbers mean nothing.
+    Small,
+}
+
+impl Scale {
+    /// A number of things that is a 50th where things are small.
+    #[must_use]
+    pub fn of(self, n_full: usize) -> usize {
+        match self {
+            Scale::Full => n_full,
+            Scale::Small => n_full.div_ceil(50),
+        }
+    }
+}
+
 /// What benchmarks share: facts, read when the first one asks, and the other engines.
 pub struct Context {
     /// Facts.
     pub data: DataSets,
     /// Other engines; none when their program was not built.
     pub peers: Option<Peers>,
+    /// How large what is measured is.
+    pub scale: Scale,
 }
 
 impl Context {
@@ -77,7 +105,7 @@ impl Context {
     ///
     /// # Errors
     /// When the other engines should be there and cannot be started.
-    pub fn new() -> Result<Context> {
-        Ok(Context { data: DataSets::default(), peers: Peers::start()? })
+    pub fn new(scale: Scale) -> Result<Context> {
+        Ok(Context { data: DataSets::default(), peers: Peers::start()?, scale })
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use tercet_benches::row::{Row, table};
 use tercet_benches::store::Occupant;
-use tercet_benches::{BENCHMARKS, Context, Wanted, store};
+use tercet_benches::{BENCHMARKS, Context, Scale, Wanted, live, store};
 
 /// Runs Tercet's benchmarks and prints them as a table.
 #[derive(Debug, Parser)]
@@ -25,6 +25,12 @@ struct Options {
     /// Also write the rows as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Live queries in small: shows that they work, and no number means anything
+    #[arg(long)]
+    small: bool,
+    /// Measure what idle subscriptions occupy: what `live.memory` starts for itself
+    #[arg(long, hide = true)]
+    idle: bool,
     /// Measure what facts on standard input occupy: what `store.bytes` starts for itself
     #[arg(long, hide = true)]
     occupy: Option<Occupant>,
@@ -44,7 +50,11 @@ fn run(options: &Options) -> Result<()> {
     if let Some(occupant) = options.occupy {
         return store::occupy(occupant, io::stdin().lock(), io::stdout().lock());
     }
-    let rows = measure(options.only.as_deref().unwrap_or_default())?;
+    let scale = if options.small { Scale::Small } else { Scale::Full };
+    if options.idle {
+        return live::memory::occupy(scale, io::stdout().lock());
+    }
+    let rows = measure(options.only.as_deref().unwrap_or_default(), scale)?;
     println!("{}", table(&rows));
     if cfg!(debug_assertions) {
         println!("\nnot optimized: run `cargo xtask bench` for numbers that mean something");
@@ -77,8 +87,8 @@ fn conclude(rows: &[Row]) -> Result<()> {
 }
 
 /// Runs the benchmarks that have a row whose id contains the text, and gives those rows.
-fn measure(only: &str) -> Result<Vec<Row>> {
-    let mut context = Context::new()?;
+fn measure(only: &str, scale: Scale) -> Result<Vec<Row>> {
+    let mut context = Context::new(scale)?;
     if context.peers.is_none() {
         eprintln!("compared with nobody: `cargo xtask bench` builds the engines to compare with");
     }
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
-        let error = measure("nosuch").unwrap_err().to_string();
+        let error = measure("nosuch", Scale::Small).unwrap_err().to_string();
         assert!(error.contains("`nosuch`") && error.contains("query.people.q1"), "{error}");
     }
 }

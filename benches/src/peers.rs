@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tercet_engine::fact::Op;
 use tercet_engine::value::Value;
 
-use crate::digest::Digest;
+use crate::digest::{ChangeDigest, Digest};
 use crate::measure::Took;
 
 /// Where `cargo xtask bench` says the program is.
@@ -37,6 +37,16 @@ pub struct Peers {
 #[derive(Debug, Deserialize)]
 struct Ran {
     n_rows: u64,
+    sum: u64,
+    wall_ns: u64,
+    cpu_ns: u64,
+}
+
+/// What one step took and changed.
+#[derive(Debug, Deserialize)]
+struct Stepped {
+    n_added: u64,
+    n_removed: u64,
     sum: u64,
     wall_ns: u64,
     cpu_ns: u64,
@@ -103,6 +113,43 @@ impl Peers {
         let took =
             Took { wall: Duration::from_nanos(ran.wall_ns), cpu: Duration::from_nanos(ran.cpu_ns) };
         Ok((took, Digest { n_rows: ran.n_rows, sum: ran.sum }))
+    }
+
+    /// Lets differential-dataflow keep the answer to a question up to date, in place of the one
+    /// before; gives the answer over the facts as they were loaded.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn follow(&mut self, question: &str, parameters: &[String]) -> Result<Digest> {
+        let mut words = vec!["follow", question];
+        words.extend(parameters.iter().map(String::as_str));
+        let answer = self.ask(&words)?;
+        let number = |name: &str| answer[name].as_u64().context("a digest is two numbers");
+        Ok(Digest { n_rows: number("n_rows")?, sum: number("sum")? })
+    }
+
+    /// Tells edges that come and go, a step each: `+` or `-`, from and to. Gives what each took
+    /// and changed.
+    ///
+    /// # Errors
+    /// When nothing is followed, or an edge is not between entities that were loaded.
+    pub fn steps(&mut self, edges: &[(char, &str, &str)]) -> Result<Vec<(Took, ChangeDigest)>> {
+        let file = self.files.path().join("steps");
+        let mut text = String::new();
+        for (sign, from, to) in edges {
+            writeln!(text, "{sign}\t{from}\t{to}")?;
+        }
+        fs::write(&file, text)?;
+        let words = ["steps", file.to_str().context("a path of ours is text")?];
+        let steps: Vec<Stepped> = serde_json::from_value(self.ask(&words)?["steps"].take())?;
+        ensure!(steps.len() == edges.len(), "the peers made {} steps", steps.len());
+        let step = |step: Stepped| {
+            let Stepped { n_added, n_removed, sum, wall_ns, cpu_ns } = step;
+            let wall = Duration::from_nanos(wall_ns);
+            let took = Took { wall, cpu: Duration::from_nanos(cpu_ns) };
+            (took, ChangeDigest { n_added, n_removed, sum })
+        };
+        Ok(steps.into_iter().map(step).collect())
     }
 
     fn ask(&mut self, words: &[&str]) -> Result<Json> {

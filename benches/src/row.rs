@@ -20,11 +20,11 @@ pub struct Row {
     /// Of what: `facts/s`, `us`, `ms`, `bytes/fact`.
     pub unit: &'static str,
     /// The number; of a time, the least on the wall, which is the one a shared machine disturbed
-    /// the least.
+    /// the least. Where every run is other work (`live`), what the id says: a mean, a median.
     pub value: f64,
     /// The middle one of all times on the wall.
     pub median: Option<f64>,
-    /// The least time of the processor.
+    /// The least time of the processor; where every run is other work, as the value.
     pub cpu: Option<f64>,
     /// How many runs were measured.
     pub n_runs: usize,
@@ -115,6 +115,16 @@ impl Row {
         self.against_value = Some(value);
         self.ratio = Some(ratio).filter(|ratio| ratio.is_finite());
         self
+    }
+
+    /// Beside another time, by time of the processor.
+    #[must_use]
+    pub fn against_time(self, what: impl Into<String>, wall: f64, cpu: f64) -> Row {
+        let ours = self.cpu.unwrap_or(self.value);
+        let mut row = self.against(what, wall, Better::Less);
+        row.against_cpu = Some(cpu);
+        row.ratio = Some(cpu / ours).filter(|ratio| ratio.is_finite());
+        row
     }
 
     /// Beside absolute numbers that must be reached and are aimed at.

@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tercet_engine::codec;
 use tercet_engine::fact::{Fact, Kind, Mark, Op, Transaction};
 use tercet_engine::hlc::Hlc;
@@ -148,12 +148,8 @@ fn bytes(context: &mut Context, _: &Wanted<'_>) -> Result<Vec<Row>> {
 
 /// Measures in a process of its own, where nothing else has ever occupied memory.
 fn occupied(data: &DataSet, occupant: &str) -> Result<Occupied> {
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = measuring_memory()?
         .args(["--occupy", occupant])
-        // Else glibc learns from large blocks that were freed, and keeps the next ones: memory that
-        // a load needed for a moment would look as if the store occupied it.
-        .env("MALLOC_MMAP_THRESHOLD_", "131072")
-        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -170,6 +166,18 @@ fn occupied(data: &DataSet, occupant: &str) -> Result<Occupied> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// This program again, for measuring what something occupies.
+///
+/// # Errors
+/// When the system does not tell where it is.
+pub(crate) fn measuring_memory() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    // Else glibc learns from large blocks that were freed, and keeps the next ones: memory that a
+    // load needed for a moment would look as if what was loaded occupied it.
+    command.env("MALLOC_MMAP_THRESHOLD_", "131072").env("MALLOC_TRIM_THRESHOLD_", "131072");
+    Ok(command)
+}
+
 /// What facts occupy.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Occupied {
@@ -183,9 +191,7 @@ struct Occupied {
 /// # Errors
 /// When the input is damaged, or the system does not tell what is occupied.
 pub fn occupy(occupant: Occupant, mut input: impl Read, output: impl Write) -> Result<()> {
-    let Some(before) = resident_bytes() else {
-        bail!("this system does not tell how much memory a process has (no /proc/self/status)");
-    };
+    let before = resident_bytes()?;
     let (mut store, dictionary) = (Store::new(), Dictionary::default());
     let mut now_ms = 0;
     let mut n_bytes = [0; 4];
@@ -211,17 +217,21 @@ pub fn occupy(occupant: Occupant, mut input: impl Read, output: impl Write) -> R
         let a = snapshot.find_attribute(&Attribute::new(attribute)?);
         a.into_iter().for_each(|a| build_both_orders(&snapshot, a));
     }
-    let after = resident_bytes().context("it was told a moment ago")?;
-    let n_bytes = after.saturating_sub(before);
+    let n_bytes = resident_bytes()?.saturating_sub(before);
     Ok(serde_json::to_writer(output, &Occupied { n_facts: snapshot.n_facts(), n_bytes })?)
 }
 
 /// Bytes of memory that this process occupies, its program and files left out.
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn resident_bytes() -> Result<u64> {
+    let file = "/proc/self/status";
+    let text = std::fs::read_to_string(file)
+        .context("this system does not tell how much memory a process has")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")).context(file)?;
+    Ok(kibibytes.trim().parse::<u64>()? * 1024)
 }
 
 fn point(context: &mut Context, wanted: &Wanted<'_>) -> Result<Vec<Row>> {

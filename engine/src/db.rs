@@ -14,7 +14,10 @@ use crate::ids::Revision;
 use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
-pub use crate::live::{InstanceId, LiveUpdate, RowsDelta};
+pub use crate::live::{
+    DeltaProfile, Edit, InstanceId, LiveLimits, LiveProfile, LiveUpdate, PathStep, RowPatch,
+    RowsDelta, ShapeStats, Tier, TreeChange,
+};
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
 
@@ -79,41 +82,86 @@ impl Db {
     /// Makes a successor the published state and brings the live queries up to it. `delta` leads
     /// from the published store to the successor. Updates come in order of instance.
     pub fn publish(&mut self, successor: Store, delta: &StoreDelta) -> Vec<LiveUpdate> {
-        self.store = successor;
+        let before = std::mem::replace(&mut self.store, successor).snapshot();
         self.revision = self.revision.next();
-        self.live.maintain(&self.store.snapshot(), delta)
+        self.live.maintain(&before, &self.store.snapshot(), delta)
     }
 
-    /// Registers a live query, or another user of an equal one, and evaluates it if it is new.
-    /// The budget is that of every evaluation; an equal instance keeps the budget of its first
-    /// user.
+    /// Registers a live query, or another user of an equal one. The budget is that of every
+    /// evaluation; an equal instance keeps the budget of its first user.
     ///
     /// # Errors
-    /// When the query cannot be live, the inputs do not fit, or the budget is used up.
+    /// When the query cannot be live, the inputs do not fit, or it had to be evaluated and the
+    /// budget is used up.
     pub fn subscribe(
         &mut self,
         query: &Query,
         inputs: &[Input],
         budget: &Budget,
     ) -> Result<InstanceId, QueryError> {
-        self.live.subscribe(query, inputs, budget, &self.store.snapshot())
+        self.subscribe_in(Tier::Delta, query, inputs, budget)
+    }
+
+    /// The same, kept up at no better tier than this: tests compare tiers with it.
+    ///
+    /// # Errors
+    /// As [`Db::subscribe`].
+    #[doc(hidden)]
+    pub fn subscribe_in(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<InstanceId, QueryError> {
+        self.live.subscribe(tier, query, inputs, budget, &self.store.snapshot())
     }
 
     /// One user fewer; the last one ends it.
     pub fn unsubscribe(&mut self, instance: InstanceId) {
-        self.live.unsubscribe(instance);
+        self.live.unsubscribe(instance, &self.store.snapshot());
     }
 
-    /// The current result; none when the instance is unknown or stale.
-    pub fn answer(&self, instance: InstanceId) -> Option<&Arc<Answer>> {
-        self.live.answer(instance)
+    /// How a live result is kept up; none when the instance is unknown.
+    pub fn tier(&self, instance: InstanceId) -> Option<Tier> {
+        self.live.tier(instance)
     }
 
-    /// Evaluates a stale instance again.
+    /// The complete result at the published state: kept, or evaluated now. None when the instance
+    /// is unknown or stale; an error when the budget does not allow the evaluation.
+    pub fn answer(&self, instance: InstanceId) -> Option<Result<Arc<Answer>, QueryError>> {
+        self.live.answer(instance, &self.store.snapshot())
+    }
+
+    /// Says when live queries do what: no result depends on it, which is what tests show with it.
+    #[doc(hidden)]
+    pub fn set_live_limits(&mut self, limits: LiveLimits) {
+        self.live.set_limits(limits);
+    }
+
+    /// How a live result is kept up: its tier, and the plans that follow changes. None when the
+    /// instance is unknown.
+    pub fn explain_live(&mut self, instance: InstanceId) -> Option<LiveProfile> {
+        self.live.explain(instance, &self.store.snapshot())
+    }
+
+    /// What every shape of live queries has done so far.
+    pub fn live_stats(&self) -> Vec<ShapeStats> {
+        self.live.stats()
+    }
+
+    /// Whether what is kept for recursive rules keeps its invariant, looked at tuple by tuple:
+    /// tests ask it between writes.
+    #[doc(hidden)]
+    pub fn are_tables_sound(&mut self) -> bool {
+        self.live.are_tables_sound(&self.store.snapshot())
+    }
+
+    /// Takes up a stale instance again.
     ///
     /// # Errors
     /// When it is still over its budget; it stays stale.
     pub fn refresh(&mut self, instance: InstanceId) -> Result<(), QueryError> {
-        self.live.refresh(instance, &self.store.snapshot()).map(|_| ())
+        self.live.refresh(instance, &self.store.snapshot())
     }
 }

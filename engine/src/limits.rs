@@ -34,6 +34,17 @@ impl Budget {
     pub fn unlimited() -> Budget {
         Budget::default()
     }
+
+    /// Whether another one allows the same and is asked the same way to stop.
+    pub(crate) fn is_same(&self, other: &Budget) -> bool {
+        let is_same_interrupt = match (&self.interrupt, &other.interrupt) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        (self.rows, self.bytes, self.rounds) == (other.rows, other.bytes, other.rounds)
+            && is_same_interrupt
+    }
 }
 
 impl fmt::Debug for Budget {

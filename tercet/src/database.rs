@@ -228,7 +228,7 @@ impl Database {
         let (query, inputs) = (query.into_query()?, inputs.into().0);
         let mut live = self.inner.live.lock();
         let instance = live.db.subscribe(&query, &inputs, &Budget::unlimited())?;
-        let answer = Arc::clone(live.db.answer(instance).expect("it has just been evaluated"));
+        let answer = live.db.answer(instance).expect("it has just been subscribed to")?;
         let mailbox = Arc::new(Mailbox::default());
         mailbox.put(answer, live.seq, None);
         live.readers.entry(instance).or_default().push(Arc::clone(&mailbox));
@@ -285,8 +285,11 @@ impl Live {
             for mailbox in self.readers.get(&instance).into_iter().flatten() {
                 match &change {
                     Ok(delta) => {
-                        let answer = self.db.answer(instance).expect("it has just been evaluated");
-                        mailbox.put(Arc::clone(answer), self.seq, Some(delta.clone()));
+                        let answer = self.db.answer(instance).expect("it is kept up");
+                        match answer {
+                            Ok(answer) => mailbox.put(answer, self.seq, Some(delta.clone())),
+                            Err(error) => mailbox.end(Some(error.into())),
+                        }
                     }
                     Err(error) => mailbox.end(Some(error.clone().into())),
                 }

@@ -201,7 +201,10 @@ mod tests {
         let change = subscription.try_next().unwrap().unwrap();
         assert_eq!(change.seq, Seq(3));
         assert_eq!(change.answer.rows, rows(&["a", "d"]));
-        assert_eq!(change.delta, RowsDelta { added: rows(&["d"]), removed: rows(&["b"]) });
+        assert_eq!(
+            change.delta,
+            RowsDelta { added: rows(&["d"]), removed: rows(&["b"]), ..RowsDelta::default() }
+        );
         assert!(subscription.try_next().is_none());
     }
 

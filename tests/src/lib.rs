@@ -10,6 +10,7 @@ pub mod case;
 pub mod datascript;
 pub mod fuzz;
 pub mod generate;
+pub mod live;
 pub mod minimize;
 pub mod oracle;
 pub mod random;

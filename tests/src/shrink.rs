@@ -36,7 +36,7 @@ pub(crate) fn smaller(trial: &Trial) -> Vec<Trial> {
 }
 
 /// The inputs with a row of one of them left out.
-fn fewer_input_rows(inputs: &[Input]) -> Vec<Vec<Input>> {
+pub(crate) fn fewer_input_rows(inputs: &[Input]) -> Vec<Vec<Input>> {
     let fewer = |input: &Input| match input {
         Input::Scalar(_) | Input::Tuple(_) => Vec::new(),
         Input::Collection(values) => shorter(values).into_iter().map(Input::Collection).collect(),
@@ -53,7 +53,7 @@ fn fewer_input_rows(inputs: &[Input]) -> Vec<Vec<Input>> {
     inputs.iter().enumerate().flat_map(with).collect()
 }
 
-fn smaller_programs(program: &Program) -> Vec<Program> {
+pub(crate) fn smaller_programs(program: &Program) -> Vec<Program> {
     let mut programs = Vec::new();
     let mut offer = |change: &dyn Fn(&mut Program)| {
         let mut smaller = program.clone();

@@ -72,6 +72,18 @@ pub fn parse_value(text: &str) -> Value {
     }
 }
 
+/// Writes an operation as [`parse_ops`] reads it; what it covers is left out.
+pub fn print_op(op: &Op) -> String {
+    match op {
+        Op::Set { e, a, v } => format!("set {e} {a} {v}"),
+        Op::Unset { e, a } => format!("unset {e} {a}"),
+        Op::Add { e, a, v } => format!("add {e} {a} {v}"),
+        Op::Remove { e, a, v, .. } => format!("remove {e} {a} {v}"),
+        Op::Delete { e } => format!("delete {e}"),
+        Op::Restore { e, .. } => format!("restore {e}"),
+    }
+}
+
 /// Writes facts as the operations that would make them.
 pub fn print_facts(facts: &Facts) -> String {
     let line = |(fact, mark): (&Fact, &Mark)| {

@@ -95,6 +95,24 @@ impl Clause {
         }
     }
 
+    /// The same, to change.
+    pub fn terms_mut(&mut self) -> Vec<&mut RawTerm> {
+        match self {
+            Clause::Pattern { entity, attribute, value } => vec![entity, attribute, value],
+            Clause::Predicate { args, .. } | Clause::Rule { args, .. } => args.iter_mut().collect(),
+            Clause::Function { args, binding, .. } => {
+                let bound = match binding {
+                    RawBinding::Scalar(term) | RawBinding::Collection(term) => {
+                        std::slice::from_mut(term)
+                    }
+                    RawBinding::Tuple(terms) | RawBinding::Relation(terms) => terms,
+                };
+                args.iter_mut().chain(bound).collect()
+            }
+            Clause::Not { .. } | Clause::Or { .. } => Vec::new(),
+        }
+    }
+
     /// All variables that occur in it, nested clauses included; what is hidden behind the join of
     /// a `not-join` or `or-join` is left out.
     pub fn variables(&self) -> Names {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tercet_engine::answer::Answer;
-use tercet_engine::db::Query;
+use tercet_engine::db::{Db, LiveProfile, Query};
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::hlc::Hlc;
@@ -88,7 +88,7 @@ const QUESTIONS: [(&str, &str, &str, &[&str]); 13] = [
     ),
 ];
 
-fn people() -> Snapshot {
+fn people_store() -> Store {
     let mut ops = Vec::new();
     let mut seed = 7_u64;
     let mut below = |n: u64| {
@@ -112,7 +112,11 @@ fn people() -> Snapshot {
     }
     let mut store = Store::new();
     store.apply(&Transaction { hlc: Hlc::ZERO, ops });
-    store.snapshot()
+    store
+}
+
+fn people() -> Snapshot {
+    people_store().snapshot()
 }
 
 fn parsed(text: &str, rules: &str) -> tercet_query_lang::Parsed {
@@ -155,6 +159,52 @@ fn every_shape_is_explained_and_profiled() {
         assert_eq!(answer.rows, found.rows, "{name}: a profile is of the same answer");
         assert_eq!(answer.work, found.work, "{name}: and of the same work");
         let shown = format!("{text}\n{rules}\n\n{explained}\n{profile}");
+        if std::env::var_os("TERCET_BLESS").is_some() {
+            fs::write(path(name), &shown).unwrap();
+        }
+        assert_eq!(shown, fs::read_to_string(path(name)).unwrap(), "{name}");
+    }
+}
+
+/// `(name, text, inputs)`: one for each way to follow a change.
+const LIVE: [(&str, &str, &[&str]); 8] = [
+    (
+        "live_join",
+        "[:find ?n :in ?l :where [?e :p/last ?l] [?e :p/name ?n] [?e :p/age 30]]",
+        &["last1"],
+    ),
+    (
+        "live_not",
+        "[:find ?e :in ?l :where [?e :p/last ?l] (not [?e :p/name \"name1\"] [?e :p/age 3])]",
+        &["last1"],
+    ),
+    (
+        "live_or",
+        "[:find ?e :where [?e :p/age 30] (or [?e :p/name \"a\"] [(missing? $ ?e :p/last)])]",
+        &[],
+    ),
+    ("live_range", "[:find ?e ?s :where [?e :p/salary ?s] [(>= ?s 10)] [(< ?s 20)]]", &[]),
+    ("live_group", "[:find ?n (sum ?s) :where [?e :p/name ?n] [?e :p/salary ?s]]", &[]),
+    ("live_window", "[:find ?e ?s :where [?e :p/salary ?s] :order-by [[?s :desc]] :limit 10]", &[]),
+    ("live_pull", "[:find (pull ?e [:p/name {:p/knows [:p/name]}]) :where [?e :p/age 30]]", &[]),
+    (
+        "live_attribute",
+        "[:find ?a :in ?e :where [?e ?a _] [(get-else $ ?e :p/age 0) ?age] [(> ?age 3)]]",
+        &["e1"],
+    ),
+];
+
+#[test]
+fn every_way_to_follow_a_change_is_explained() {
+    let store = people_store();
+    for (name, text, inputs) in LIVE {
+        let mut db = Db::with_store(store.clone());
+        let query = query(text, "");
+        let instance = db.subscribe(&query, &scalars(inputs), &Budget::unlimited()).unwrap();
+        let explained = db.explain_live(instance).unwrap();
+        let json = serde_json::to_value(&explained).unwrap();
+        assert_eq!(serde_json::from_value::<LiveProfile>(json).unwrap(), explained, "{name}");
+        let shown = format!("{text}\n\n{explained}");
         if std::env::var_os("TERCET_BLESS").is_some() {
             fs::write(path(name), &shown).unwrap();
         }

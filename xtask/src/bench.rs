@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Also write the rows as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Live queries in small: shows that they work, and no number means anything.
+    #[arg(long)]
+    small: bool,
     /// Compare with nobody: do not build the other engines.
     #[arg(long)]
     alone: bool,
@@ -46,6 +49,9 @@ pub(crate) fn run(options: &Options, root: &Path) -> Result<()> {
     if let Some(file) = &options.json {
         cargo.arg("--json").arg(file);
     }
+    if options.small {
+        cargo.arg("--small");
+    }
     if !options.alone {
         cargo.env(PEERS_VARIABLE, build_peers(root)?);
     }
@@ -54,7 +60,7 @@ pub(crate) fn run(options: &Options, root: &Path) -> Result<()> {
 
 /// Whether no benchmark whose id begins so needs more than the engine and its language.
 fn is_of_the_engine(only: &str) -> bool {
-    ["query", "store"].into_iter().any(|kind| only.starts_with(kind))
+    ["query", "store", "live"].into_iter().any(|kind| only.starts_with(kind))
 }
 
 /// Builds the other engines, and says where their program is.
@@ -76,7 +82,8 @@ mod tests {
     #[test]
     fn benchmarks_of_the_engine_are_built_alone() {
         assert!(is_of_the_engine("query") && is_of_the_engine("query.people.q5"));
-        assert!(is_of_the_engine("store.bytes") && !is_of_the_engine("sync"));
+        assert!(is_of_the_engine("store.bytes") && is_of_the_engine("live.route"));
+        assert!(!is_of_the_engine("sync"));
         assert!(!is_of_the_engine(""));
     }
 }

@@ -10,6 +10,7 @@ mod bench;
 mod command;
 mod crash;
 mod data;
+mod fuzz_live;
 mod fuzz_query;
 mod setup;
 mod test;
@@ -41,6 +42,8 @@ enum Task {
     Crash(crash::Options),
     /// Ask the query engine many random questions; check every answer.
     FuzzQuery(fuzz_query::Options),
+    /// Follow live queries through many random histories; check every step.
+    FuzzLive(fuzz_live::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options, &repository()),
         Task::Crash(options) => crash::run(&options),
         Task::FuzzQuery(options) => fuzz_query::run(&options),
+        Task::FuzzLive(options) => fuzz_live::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::digest::{Digest, RowDigest};
+use crate::digest::{ChangeDigest, Digest, RowDigest};
 use crate::facts::{Facts, Id, Names};
+use crate::follow::{Follow, follow};
 use crate::measure::{Took, once};
 use crate::sql::{self, Sql};
 use crate::{ascents, differential, frog};
@@ -86,13 +87,47 @@ impl Reader {
 pub(crate) struct Contest {
     ground: Rc<Ground>,
     runs: BTreeMap<String, Run>,
+    /// The question whose answer is kept up to date; one at a time, so that none waits for others.
+    followed: Option<Box<dyn Follow>>,
 }
 
 impl Contest {
     /// A contest over facts.
     pub(crate) fn new(facts: Facts) -> Contest {
         let ground = Ground { facts, ..Ground::default() };
-        Contest { ground: Rc::new(ground), runs: BTreeMap::new() }
+        Contest { ground: Rc::new(ground), runs: BTreeMap::new(), followed: None }
+    }
+
+    /// Keeps the answer to a question up to date from now on, in place of the one before; gives
+    /// the answer over the facts as they were loaded.
+    ///
+    /// # Errors
+    /// When it cannot be followed.
+    pub(crate) fn follow(&mut self, question: &str, parameters: &[&str]) -> Result<Digest> {
+        self.followed = None;
+        let (followed, digest) = follow(&self.ground, question, parameters)?;
+        self.followed = Some(followed);
+        Ok(digest)
+    }
+
+    /// Takes edges that come and go, a step each: lines of `+` or `-`, from and to, apart by tabs.
+    /// Gives what each took and changed.
+    ///
+    /// # Errors
+    /// When nothing is followed, or a line is no edge between entities of the facts.
+    pub(crate) fn steps(&mut self, text: &str) -> Result<Vec<(Took, ChangeDigest)>> {
+        let facts = &self.ground.facts;
+        let followed = self.followed.as_mut().context("nothing is followed")?;
+        let step = |line: &str| {
+            let words: Vec<&str> = line.split('\t').collect();
+            let (diff, from, to) = match words[..] {
+                ["+", from, to] => (1, from, to),
+                ["-", from, to] => (-1, from, to),
+                _ => bail!("no edge: {line}"),
+            };
+            Ok(followed.step(facts.names(), (facts.id(from)?, facts.id(to)?), diff))
+        };
+        text.lines().map(step).collect()
     }
 
     /// Lets one engine answer a question several times, and gives the time of all and the answer.

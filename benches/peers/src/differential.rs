@@ -48,11 +48,11 @@ impl Arranged {
     fn new(edges: Edges) -> Arranged {
         let allocator = Allocator::Thread(Thread::default());
         let mut worker = Worker::new(WorkerConfig::default(), allocator, Some(Instant::now()));
-        let mut probe = Handle::new();
+        let probe = Handle::new();
         let (mut input, edges_trace) = worker.dataflow(|scope| {
             let (input, edges) = scope.new_collection::<(Id, Id), isize>();
             let edges = edges.arrange_by_key();
-            edges.clone().as_collection(|from, to| (*from, *to)).probe_with(&mut probe);
+            edges.clone().as_collection(|from, to| (*from, *to)).probe_with(&probe);
             (input, edges.trace)
         });
         for edge in edges {
@@ -66,7 +66,7 @@ impl Arranged {
     /// The pairs (source, node) where the node can be reached from the source.
     fn paths(&mut self, sources: &Sources) -> Vec<(Id, Id)> {
         let found = Rc::new(RefCell::new(Vec::new()));
-        let mut probe = Handle::new();
+        let probe = Handle::new();
         let index = self.worker.next_dataflow_index();
         let trace = &mut self.edges;
         let out = Rc::clone(&found);
@@ -94,7 +94,7 @@ impl Arranged {
                         .distinct()
                 })
                 .inspect(move |((to, from), _, _)| out.borrow_mut().push((*from, *to)))
-                .probe_with(&mut probe);
+                .probe_with(&probe);
             start
         });
         if let (Some(mut start), Sources::Some(sources)) = (start, sources) {

@@ -52,7 +52,7 @@ pub(crate) fn shape(facts: &Facts, question: &str, parameters: &[&str]) -> Resul
         facts.id(id.context("the question needs an entity")?)
     };
     Ok(match question {
-        "query.people.reach" => {
+        "query.people.reach" | "live.reach" => {
             Shape::Reach { edges: facts.edges("person/follows")?, from: node()? }
         }
         "query.wordnet.ancestors" => {
@@ -61,12 +61,16 @@ pub(crate) fn shape(facts: &Facts, question: &str, parameters: &[&str]) -> Resul
         "query.wordnet.descendants" => {
             Shape::Reach { edges: turned(facts.edges("synset/hypernym")?), from: node()? }
         }
-        "query.wordnet.closure" => Shape::Closure { edges: facts.edges("synset/hypernym")? },
+        "query.wordnet.closure" | "live.closure" => {
+            Shape::Closure { edges: facts.edges("synset/hypernym")? }
+        }
         "query.wordnet.share" => Shape::Share {
             members: facts.edges("synset/word")?,
             chosen: facts.having("synset/pos", "noun")?,
         },
-        "query.wordnet.triangle" => Shape::Triangles { edges: facts.edges("synset/pointer")? },
+        "query.wordnet.triangle" | "live.triangle" => {
+            Shape::Triangles { edges: facts.edges("synset/pointer")? }
+        }
         "query.graph.triangle" => Shape::Triangles { edges: facts.edges("node/edge")? },
         "query.graph.closure100" => {
             let id = |text: &&str| facts.id(text.strip_prefix("r:").context("an entity")?);
@@ -74,7 +78,7 @@ pub(crate) fn shape(facts: &Facts, question: &str, parameters: &[&str]) -> Resul
             sources.sort_unstable();
             Shape::ClosureFrom { edges: facts.edges("node/edge")?, sources }
         }
-        "query.tree.samegen" => {
+        "query.tree.samegen" | "live.samegen" => {
             Shape::SameGeneration { children: turned(facts.edges("node/parent")?) }
         }
         _ => bail!("{question} has no shape"),

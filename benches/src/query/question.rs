@@ -282,16 +282,7 @@ fn judged(mut row: Row, target: Target) -> Row {
         row.reached = row.must.as_ref().and_then(|must| must.reached);
     }
     match best {
-        Some(best) => against(row, &best.name, best.value, cpu(&best)),
+        Some(best) => row.against_time(&*best.name, best.value, cpu(&best)),
         None => row,
     }
-}
-
-/// Beside the peer that counts, by time of the processor.
-fn against(row: Row, name: &str, wall: f64, cpu: f64) -> Row {
-    let ours = row.cpu.unwrap_or(row.value);
-    let mut row = row.against(name, wall, Better::Less);
-    row.against_cpu = Some(cpu);
-    row.ratio = Some(cpu / ours).filter(|ratio| ratio.is_finite());
-    row
 }

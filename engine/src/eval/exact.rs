@@ -18,6 +18,7 @@ pub(crate) struct ExactSum {
     integers: i128,
     /// The doubles that are no integers.
     doubles: Option<Box<Limbs>>,
+    n_doubles: u64,
     n_numbers: u64,
 }
 
@@ -35,14 +36,34 @@ impl ExactSum {
     pub(crate) fn of_distances(base: i64, distances: u128, n_numbers: u64) -> ExactSum {
         let distances = i128::try_from(distances).expect("2^64 distances below 2^60 stay below");
         let integers = i128::from(base) * i128::from(n_numbers) + distances;
-        ExactSum { integers, doubles: None, n_numbers }
+        ExactSum { integers, n_numbers, ..ExactSum::default() }
     }
 
     pub(crate) fn add(&mut self, number: Number) {
         self.n_numbers += 1;
         match number.as_i64() {
             Some(integer) => self.integers += i128::from(integer),
-            None => self.doubles.get_or_insert_default().add(number.to_f64()),
+            None => {
+                self.n_doubles += 1;
+                self.doubles.get_or_insert_default().add(number.to_f64());
+            }
+        }
+    }
+
+    /// Takes out a number that was added: the sum is as if it never had been.
+    pub(crate) fn remove(&mut self, number: Number) {
+        self.n_numbers -= 1;
+        match (number.as_i64(), &mut self.doubles) {
+            (Some(integer), _) => self.integers -= i128::from(integer),
+            (None, Some(doubles)) => {
+                doubles.add(-number.to_f64());
+                self.n_doubles -= 1;
+            }
+            (None, None) => unreachable!("only what was added is removed"),
+        }
+        if self.n_doubles == 0 {
+            // Without doubles integers are divided as integers.
+            self.doubles = None;
         }
     }
 

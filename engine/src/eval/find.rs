@@ -250,16 +250,16 @@ fn window(program: &Program) -> Range<usize> {
     start..program.raw.limit.map_or(usize::MAX, |n| start.saturating_add(bound(n)))
 }
 
-pub(super) fn is_aggregate(element: &FindElement) -> bool {
+pub(crate) fn is_aggregate(element: &FindElement) -> bool {
     matches!(element, FindElement::Aggregate { .. })
 }
 
-pub(super) fn is_pull(element: &FindElement) -> bool {
+pub(crate) fn is_pull(element: &FindElement) -> bool {
     matches!(element, FindElement::Pull { .. })
 }
 
 /// Compares rows by the keys of `:order-by` alone.
-fn compare_keys(program: &Program, a: &Row, b: &Row) -> Ordering {
+pub(crate) fn compare_keys(program: &Program, a: &Row, b: &Row) -> Ordering {
     program.order_by().iter().fold(Ordering::Equal, |order, key| {
         let element = key.element as usize;
         order.then_with(|| {

@@ -116,7 +116,7 @@ fn results(
 }
 
 /// Whether the query asks for a scalar count or sum, which is 0 of nothing.
-fn gives_zero(program: &Program) -> bool {
+pub(crate) fn gives_zero(program: &Program) -> bool {
     let is_zero = matches!(
         program.find.as_slice(),
         [FindElement::Aggregate {

@@ -12,15 +12,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Evaluator;
-use super::meter::Doing;
-use super::reads::Key;
+use super::meter::{Doing, Meter};
+use super::reads::{Key, Recorder};
+use super::scratch::Scratch;
 use crate::answer::{Branch, Tree};
 use crate::error::QueryError;
 use crate::fact::Kind;
 use crate::ids::{Attribute, EntityId, Name};
 use crate::intern::Cell;
 use crate::program::raw::{PullId, RawProgram, RawPullItem, RawPullNested};
-use crate::store::AttributeId;
+use crate::store::{AttributeId, Snapshot};
 use crate::value::Value;
 
 /// The deepest tree a pull makes.
@@ -57,6 +58,29 @@ impl Evaluator<'_> {
     ) -> Result<Tree, QueryError> {
         self.meter.doing = Doing::Pull(pattern);
         let entity = self.scratch.cell(&Value::Ref(entity.clone()));
+        let (snapshot, scratch) = (self.snapshot, &self.scratch);
+        let (meter, reads) = (&mut self.meter, self.reads.as_mut());
+        Puller { snapshot, scratch, meter, reads }.pull(raw, pattern, entity)
+    }
+}
+
+/// Reads trees of a snapshot.
+pub(crate) struct Puller<'p, 's> {
+    pub(crate) snapshot: &'p Snapshot,
+    pub(crate) scratch: &'p Scratch<'s>,
+    pub(crate) meter: &'p mut Meter,
+    /// What was read, where somebody wants to know.
+    pub(crate) reads: Option<&'p mut Recorder>,
+}
+
+impl Puller<'_, '_> {
+    /// The tree of an entity.
+    pub(crate) fn pull(
+        &mut self,
+        raw: &RawProgram,
+        pattern: PullId,
+        entity: Cell,
+    ) -> Result<Tree, QueryError> {
         let mut path = Path { raw, pattern, entities: Vec::new(), levels_left: BTreeMap::new() };
         self.tree(&mut path, entity)
     }
@@ -107,7 +131,9 @@ impl Evaluator<'_> {
     }
 
     fn wildcard(&mut self, entity: Cell, tree: &mut Tree) -> Result<(), QueryError> {
-        self.record_any(Key::Entity(entity));
+        if let Some(reads) = &mut self.reads {
+            reads.record_any(Key::Entity(entity), self.scratch);
+        }
         for id in self.snapshot.attributes() {
             let field = self.field_of(id, entity)?;
             if field.values.is_empty() {
@@ -133,7 +159,10 @@ impl Evaluator<'_> {
     ) -> Result<Field, QueryError> {
         let attribute = Attribute::new(attribute.shared().clone());
         let attribute = attribute.expect("the attributes of a checked program are valid");
-        let Some(id) = self.attribute_id(&attribute) else {
+        let Some(id) = self.snapshot.find_attribute(&attribute) else {
+            if let Some(reads) = &mut self.reads {
+                reads.record_unknown(&attribute);
+            }
             return Ok(Field { values: Vec::new(), is_list: false });
         };
         if !reverse {
@@ -148,6 +177,12 @@ impl Evaluator<'_> {
         }
         values.sort_unstable_by(|a, b| self.scratch.compare(*a, *b));
         Ok(Field { values, is_list: true })
+    }
+
+    fn record(&mut self, id: AttributeId, key: Key) {
+        if let Some(reads) = &mut self.reads {
+            reads.record(id, key, self.scratch);
+        }
     }
 
     fn field_of(&mut self, id: AttributeId, entity: Cell) -> Result<Field, QueryError> {

@@ -1,7 +1,7 @@
 //! A checked program, ready to run against any snapshot.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Evaluator;
 use super::batch::{Matches, Rows};
@@ -15,6 +15,7 @@ use crate::ids::EntityId;
 use crate::limits::Budget;
 use crate::plan::{Choice, PlanCache, Planner};
 use crate::profile::Profile;
+use crate::program::lift::{Lifted, lift};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
 use crate::program::{FindElement, InputColumn, InputShape, Program, Var};
@@ -34,6 +35,8 @@ struct Prepared {
     stratified: Stratified,
     plans: PlanCache,
     columns: Arc<[Arc<str>]>,
+    /// Made when it is first asked for.
+    lifted: OnceLock<Lifted>,
 }
 
 /// The reads of an evaluation, beside its answer.
@@ -64,7 +67,13 @@ impl Query {
         let stratified = stratified.inlined();
         let plans = PlanCache::new(&stratified);
         let columns = column_names(&program.raw);
-        Ok(Query(Arc::new(Prepared { program, stratified, plans, columns })))
+        Ok(Query(Arc::new(Prepared {
+            program,
+            stratified,
+            plans,
+            columns,
+            lifted: OnceLock::new(),
+        })))
     }
 
     /// The program as it was given.
@@ -74,6 +83,19 @@ impl Query {
 
     pub(crate) fn program(&self) -> &Program {
         &self.0.program
+    }
+
+    pub(crate) fn stratified(&self) -> &Stratified {
+        &self.0.stratified
+    }
+
+    pub(super) fn plans(&self) -> &PlanCache {
+        &self.0.plans
+    }
+
+    /// The program with its constants lifted to inputs.
+    pub(crate) fn lifted(&self) -> &Lifted {
+        self.0.lifted.get_or_init(|| lift(self.raw()))
     }
 
     /// Names of the find elements: those of `:keys`, or their text.
@@ -220,7 +242,7 @@ pub(super) fn input_vars(program: &Program) -> Vec<Var> {
 }
 
 /// The variables that the answer is made of; a variable may stand there twice.
-pub(super) fn asked_vars(program: &Program) -> Vec<Var> {
+pub(crate) fn asked_vars(program: &Program) -> Vec<Var> {
     let find = program.find.iter().map(FindElement::var);
     find.chain(program.with.iter().copied()).collect()
 }
@@ -245,7 +267,7 @@ fn column_names(raw: &RawProgram) -> Arc<[Arc<str>]> {
 
 impl Evaluator<'_> {
     /// The rows of the answer; an error says where it was met.
-    fn answer_located(
+    pub(super) fn answer_located(
         &mut self,
         program: &Program,
         inputs: &[Input],
@@ -288,14 +310,7 @@ impl Evaluator<'_> {
 
     /// One row for each combination of what the inputs give.
     fn input_rows(&mut self, program: &Program, inputs: &[Input]) -> Result<Rows, QueryError> {
-        if inputs.len() != program.inputs.len() {
-            let message = format!(
-                ":in asks for {} inputs, {} were given",
-                program.inputs.len(),
-                inputs.len()
-            );
-            return Err(QueryError::Input { message });
-        }
+        check_count(program, inputs)?;
         let mut rows = Rows::unit();
         for (index, (shape, input)) in program.inputs.iter().zip(inputs).enumerate() {
             let bindings = bindings(shape, input, index + 1)?;
@@ -316,6 +331,48 @@ impl Evaluator<'_> {
         // A string and the id that it stands for may both have been given.
         Ok(if rows.len() > 1 { rows.maybe_repeated() } else { rows })
     }
+}
+
+/// The rows of values that inputs bind their variables to, in the order of these; none when there
+/// would be more than so many.
+///
+/// # Errors
+/// When the inputs do not fit `:in`.
+pub(crate) fn input_rows(
+    program: &Program,
+    inputs: &[Input],
+    n_rows_max: usize,
+) -> Result<Option<Vec<Vec<Value>>>, QueryError> {
+    check_count(program, inputs)?;
+    let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
+    for (index, (shape, input)) in program.inputs.iter().zip(inputs).enumerate() {
+        let bindings = bindings(shape, input, index + 1)?;
+        if rows.len().saturating_mul(bindings.len()) > n_rows_max {
+            return Ok(None);
+        }
+        let continued = |row: &Vec<Value>, binding: &Vec<(InputColumn, Value)>| {
+            let values = binding.iter().map(|(_, value)| value.clone());
+            row.iter().cloned().chain(values).collect::<Vec<Value>>()
+        };
+        rows = rows
+            .iter()
+            .flat_map(|row| bindings.iter().map(move |binding| continued(row, binding)))
+            .collect();
+    }
+    // A string and the id that it stands for may both have been given.
+    rows.sort_unstable();
+    rows.dedup();
+    Ok(Some(rows))
+}
+
+/// Whether there are as many inputs as `:in` asks for.
+pub(crate) fn check_count(program: &Program, inputs: &[Input]) -> Result<(), QueryError> {
+    if inputs.len() == program.inputs.len() {
+        return Ok(());
+    }
+    let (asked, given) = (program.inputs.len(), inputs.len());
+    let message = format!(":in asks for {asked} inputs, {given} were given");
+    Err(QueryError::Input { message })
 }
 
 /// What one input binds: for each of its rows the value of each of its variables. No duplicates.

@@ -1,245 +1,727 @@
 //! Live queries: results that follow the facts.
 //!
-//! An *instance* is a program with its inputs; equal ones share one, whoever asked. Every instance
-//! here is of tier 3: what its evaluation read is remembered, misses included, and when a change
-//! touches that, it is evaluated again and the difference is told. Tier 3 is the fallback and the
-//! oracle of the tiers that maintain results without evaluating again; they will stand behind the
-//! same interface: a delta of facts in, a delta of rows for each instance out.
+//! A subscription is a *shape* (a program whose constants are parameters, see `lift`) with the
+//! parameters bound: an *instance*; equal ones are one, whoever asked. A step of the store leads a
+//! changed fact to the places of shapes that read its attribute, from there by a delta plan to the
+//! parameters it concerns, and so to the rows that instances gained and lost. Subscriptions that a
+//! write does not concern are never looked at.
+//!
+//! | tier | queries | kept |
+//! | --- | --- | --- |
+//! | [`Tier::Delta`] | whatever does not recurse | the parameters |
+//! | [`Tier::Tables`] | rules that recurse | their rows, shared |
+//! | [`Tier::Rerun`] | anything else | what was read, and the result |
 //!
 //! Invariant, at every revision: the answer of an instance that is not stale equals a fresh
-//! evaluation over the published snapshot.
+//! evaluation over the published snapshot, and updates add up to it.
 
+mod accumulate;
+mod attributes;
+mod delta_plan;
+mod explain;
+mod goals;
+mod intervals;
+mod join;
+mod kept;
+mod maintain;
+mod output;
+mod params;
+mod patch;
+mod pulls;
+mod relation;
+mod rerun;
+mod shape;
 pub(crate) mod support;
+mod tables;
+mod update;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::answer::{Answer, AnswerRows, Row, RowRef};
+use crate::answer::Answer;
 use crate::codec;
 use crate::error::QueryError;
-use crate::eval::query::{Query, Watched};
-use crate::eval::reads::Reads;
+use crate::eval::query::{Query, check_count, input_rows};
+use crate::eval::scratch::Scratch;
 use crate::ids::Attribute;
+use crate::intern::{Cell, FixedHashMap};
 use crate::limits::Budget;
+use crate::program::AttributeTerm;
 use crate::program::raw::Input;
 use crate::store::{Snapshot, StoreDelta};
+use crate::value::Value;
+use attributes::{Attributes, Ids};
+use delta_plan::Start;
+pub use explain::{DeltaProfile, LiveProfile};
+use join::{Machine, Side, States};
+use kept::Work;
+use maintain::{Change, FactDelta, Workbench};
+use output::{Halt, Hot};
+pub use patch::{Edit, PathStep, RowPatch, TreeChange};
+use rerun::Reruns;
+use shape::{Budgets, Counts, Instance, Many, Shape};
+use tables::{Tables, TablesId};
+pub use update::{LiveUpdate, RowsDelta};
 
 /// One live (program, inputs); equal ones share it. Never used again after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u64);
 
-/// What a step did to one live result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveUpdate {
-    /// Whose result it is.
-    pub instance: InstanceId,
-    /// What changed. An error (over budget) leaves the instance stale: its answer is not kept up
-    /// any more until it is refreshed.
-    pub change: Result<RowsDelta, QueryError>,
+/// How a live result is kept up: the better tiers come first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// A change is joined with what it concerns; nothing is kept.
+    Delta,
+    /// Rows of recursive rules are kept, and maintained like facts.
+    Tables,
+    /// Evaluated again when something it read has changed.
+    Rerun,
 }
 
-/// Rows that came and went, each list in the order of rows; never both empty. A row that several
-/// entities were pulled to stands as often as its count changed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RowsDelta {
-    /// Rows that are new.
-    pub added: Vec<Row>,
-    /// Rows that are gone.
-    pub removed: Vec<Row>,
+/// What a shape has done since it came to be.
+#[derive(Debug, Clone)]
+pub struct ShapeStats {
+    /// The query, its constants lifted to inputs.
+    pub query: Query,
+    /// How its instances are kept up.
+    pub tier: Tier,
+    /// Instances now.
+    pub n_instances: u64,
+    /// Rows that delta plans found on their side.
+    pub n_candidates: u64,
+    /// Candidates that were looked up on the other side.
+    pub n_verified: u64,
+    /// Updates told.
+    pub n_emitted: u64,
+    /// Steps that were too much work for a delta.
+    pub n_fallbacks: u64,
+    /// Steps of delta plans run, facts and parameters met: the measure of its work.
+    pub n_lookups: u64,
+    /// Tuples of recursive rules kept now, also those that other shapes read too.
+    pub n_kept: u64,
 }
 
-impl RowsDelta {
-    /// The difference between two lists of rows, whatever their order; none where they hold the
-    /// same. Rows are counted: two entities may be pulled to equal trees.
-    pub fn between(before: &AnswerRows, after: &AnswerRows) -> Option<RowsDelta> {
-        // Results of one query mostly begin and end alike, and alike rows need not be made.
-        let n_alike = |pairs: &mut dyn Iterator<Item = (RowRef<'_>, RowRef<'_>)>| {
-            pairs.take_while(|(a, b)| a == b).count()
-        };
-        let n_first = n_alike(&mut before.iter().zip(after));
-        let n_last_max = before.len().min(after.len()) - n_first;
-        let n_last = n_alike(&mut before.iter().rev().zip(after.iter().rev()).take(n_last_max));
-        let middle = |rows: &AnswerRows| -> Vec<Row> {
-            let n_rows = rows.len() - n_first - n_last;
-            rows.iter().skip(n_first).take(n_rows).map(RowRef::to_row).collect()
-        };
-        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
-        for row in middle(before) {
-            *counts.entry(row).or_default() -= 1;
+impl Tier {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Delta => "delta",
+            Tier::Tables => "tables",
+            Tier::Rerun => "rerun",
         }
-        for row in middle(after) {
-            *counts.entry(row).or_default() += 1;
-        }
-        let mut delta = RowsDelta::default();
-        let mut changed: Vec<(Row, i64)> =
-            counts.into_iter().filter(|(_, count)| *count != 0).collect();
-        changed.sort_unstable();
-        for (row, count) in changed {
-            let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
-            let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
-            side.extend(std::iter::repeat_n(row, n_times));
-        }
-        (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
     }
 }
 
-struct Instance {
-    query: Query,
-    inputs: Vec<Input>,
-    budget: Budget,
-    key: Vec<u8>,
-    n_users: usize,
-    /// None while it is stale.
-    current: Option<Current>,
+/// Stands for an occurrence where a fact is read by `pull`.
+const PULLED: u32 = u32::MAX;
+
+/// The most rows of parameters that an instance may have; with more it is evaluated again.
+const PARAM_ROWS_MAX: usize = 1_024;
+
+/// When live queries do what. No result depends on it: tests draw them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveLimits {
+    /// The most look-ups for one shape in one step; what takes more is no matter for deltas.
+    pub lookups: u64,
+    /// The most instances of a shape that are then evaluated at once; more become stale.
+    pub reruns: usize,
+    /// A group's aggregates are kept when it has so many members.
+    pub hot_rows: u64,
+    /// The most rows kept behind a window.
+    pub margin: usize,
 }
 
-struct Current {
-    answer: Arc<Answer>,
-    reads: Reads,
-}
-
-impl From<Watched> for Current {
-    fn from(watched: Watched) -> Current {
-        Current { answer: Arc::new(watched.answer), reads: watched.reads }
+impl Default for LiveLimits {
+    fn default() -> LiveLimits {
+        LiveLimits { lookups: 400_000, reruns: 16, hot_rows: 32, margin: 1_000 }
     }
 }
 
-/// All live queries over one store, and the way from a changed fact to those it may touch.
+/// Where an instance is.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Shape { shape: u32, owner: u32 },
+    Rerun,
+}
+
+/// All live queries over one store.
 #[derive(Default)]
 pub(crate) struct LiveQueries {
-    instances: BTreeMap<InstanceId, Instance>,
-    by_key: BTreeMap<Vec<u8>, InstanceId>,
+    shapes: Vec<Option<Shape>>,
+    /// What is kept of instances that change often, by shape.
+    hot: Vec<Hot>,
+    by_key: FixedHashMap<Vec<u8>, u32>,
+    keys: Vec<Vec<u8>>,
+    instances: FxHashMap<InstanceId, At>,
+    reruns: Reruns,
+    tables: Tables,
+    /// Instances that are evaluated again, by tier asked for, program and inputs.
+    rerun_keys: BTreeMap<Vec<u8>, (InstanceId, u32)>,
+    rerun_of: BTreeMap<InstanceId, Vec<u8>>,
+    budgets: Budgets,
     next: u64,
-    by_attribute: BTreeMap<Attribute, BTreeSet<InstanceId>>,
-    any_attribute: BTreeSet<InstanceId>,
+    attributes: Attributes,
+    /// By attribute number, who reads it: shape and occurrence.
+    readers: Vec<Vec<(u32, u32)>>,
+    /// Who reads facts whatever the attribute.
+    any_readers: Vec<(u32, u32)>,
+    /// Who reads a kept relation: shape and occurrence.
+    table_readers: BTreeMap<TablesId, Vec<(u32, u32)>>,
+    /// Of the states before and after the last step.
+    ids: [Ids; 2],
+    limits: LiveLimits,
 }
 
 impl LiveQueries {
-    /// Registers a live query, or another user of an equal one.
+    /// Registers a live query at no better tier than this, or another user of an equal one.
     pub(crate) fn subscribe(
         &mut self,
+        tier: Tier,
         query: &Query,
         inputs: &[Input],
         budget: &Budget,
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
         query.check_live()?;
-        let key = codec::encode(&(query.raw(), inputs));
-        if let Some(id) = self.by_key.get(&key).copied() {
-            let instance = self.instances.get_mut(&id).expect("keys name live instances");
-            instance.n_users += 1;
-            if instance.current.is_none()
-                && let Err(error) = self.refresh(id, snapshot)
-            {
-                self.unsubscribe(id);
-                return Err(error);
+        if tier < Tier::Rerun {
+            let subscribed = self.subscribe_shape(tier, query, inputs, budget, snapshot);
+            if !matches!(subscribed, Ok(Some(_))) {
+                self.remove_unused(query);
             }
+            if let Some(id) = subscribed? {
+                return Ok(id);
+            }
+        }
+        self.subscribe_rerun(tier, query, inputs, budget, snapshot)
+    }
+
+    fn subscribe_rerun(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<InstanceId, QueryError> {
+        let key = codec::encode(&(tier == Tier::Rerun, query.raw(), inputs));
+        if let Some((id, n_users)) = self.rerun_keys.get_mut(&key) {
+            let id = *id;
+            if self.reruns.is_stale(id) {
+                self.reruns.refresh(id, snapshot)?;
+            }
+            *n_users += 1;
             return Ok(id);
         }
-        let current = Current::from(query.watch(snapshot, inputs, budget)?);
-        let id = InstanceId(self.next);
-        self.next += 1;
-        self.route(id, &current.reads);
-        self.by_key.insert(key.clone(), id);
-        let (query, inputs) = (query.clone(), inputs.to_vec());
-        let (budget, current) = (budget.clone(), Some(current));
-        self.instances.insert(id, Instance { query, inputs, budget, key, n_users: 1, current });
+        let id = self.new_id();
+        self.reruns.insert(id, query, inputs, budget, snapshot)?;
+        self.instances.insert(id, At::Rerun);
+        self.rerun_of.insert(id, key.clone());
+        self.rerun_keys.insert(key, (id, 1));
         Ok(id)
     }
 
+    fn new_id(&mut self) -> InstanceId {
+        self.next += 1;
+        InstanceId(self.next - 1)
+    }
+
+    /// None where no shape takes the query.
+    fn subscribe_shape(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<Option<InstanceId>, QueryError> {
+        check_count(query.program(), inputs)?;
+        let Some(number) = self.shape_of(query) else { return Ok(None) };
+        let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
+        let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
+        let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+        if shape.tier() < tier {
+            return Ok(None);
+        }
+        let Some(rows) = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)? else {
+            return Ok(None);
+        };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let dictionary = snapshot.dictionary();
+        let cells = |row: &Vec<Value>| -> Vec<Cell> {
+            row.iter().map(|value| dictionary.intern(value)).collect()
+        };
+        let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
+        let found = match &rows[..] {
+            [row] => shape.find(row),
+            _ => shape.find_many(&all),
+        };
+        if let Some(owner) = found {
+            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
+            let (id, is_stale) = (instance.id, instance.is_stale);
+            if is_stale {
+                self.refresh(id, snapshot)?;
+            }
+            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
+            instance.n_users += 1;
+            return Ok(Some(id));
+        }
+        let many = (rows.len() != 1).then_some(all);
+        let owner = shape.place();
+        let rows: Vec<u32> =
+            rows.iter().map(|row| shape.params.insert(row, owner, dictionary)).collect();
+        let asks = shape.asks(&rows, dictionary);
+        let row = rows.first().copied().unwrap_or(0);
+        let many = many.map(|inputs| Box::new(Many { rows, inputs }));
+        let id = InstanceId(self.next);
+        self.next += 1;
+        let number_of_budget = self.budgets.number(budget);
+        let instance =
+            Instance { id, n_users: 1, is_stale: false, row, budget: number_of_budget, many };
+        shape.instances[owner as usize] = Some(instance);
+        if !self.ask(&asks, budget, snapshot) {
+            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+            shape.remove(owner, dictionary);
+            return Ok(None);
+        }
+        self.instances.insert(id, At::Shape { shape: number, owner });
+        Ok(Some(id))
+    }
+
+    /// The shape of a query, made if it is new.
+    fn shape_of(&mut self, query: &Query) -> Option<u32> {
+        let lifted = query.lifted();
+        if let Some(number) = self.by_key.get(&lifted.key) {
+            return Some(*number);
+        }
+        let query = Query::prepare(lifted.raw.clone()).ok()?;
+        let shape = Shape::new(query, &self.limits, &mut self.tables, &mut self.attributes)?;
+        let free = self.shapes.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.shapes.push(None);
+            self.keys.push(Vec::new());
+            self.hot.push(Hot::default());
+            self.shapes.len() - 1
+        }) as u32;
+        self.enter_tables(number, &shape);
+        for (occurrence, place) in shape.occurrences.iter().zip(0..) {
+            let Start::Fact { attribute, .. } = &occurrence.start else { continue };
+            match attribute {
+                AttributeTerm::Const(attribute) => {
+                    self.readers_of(attribute).push((number, place));
+                }
+                AttributeTerm::Var(_) | AttributeTerm::Blank => {
+                    self.any_readers.push((number, place));
+                }
+            }
+        }
+        if let Some(pulls) = &shape.pulls {
+            match pulls.attributes() {
+                None => self.any_readers.push((number, PULLED)),
+                Some(attributes) => {
+                    for attribute in attributes {
+                        self.readers_of(attribute).push((number, PULLED));
+                    }
+                }
+            }
+        }
+        self.shapes[number as usize] = Some(shape);
+        self.keys[number as usize] = lifted.key.clone();
+        self.by_key.insert(lifted.key.clone(), number);
+        Some(number)
+    }
+
+    /// Who reads an attribute.
+    fn readers_of(&mut self, attribute: &Attribute) -> &mut Vec<(u32, u32)> {
+        let number = self.attributes.number(attribute).0 as usize;
+        self.readers.resize_with(self.readers.len().max(number + 1), Vec::new);
+        &mut self.readers[number]
+    }
+
     /// One user fewer; the last one ends it. Unknown instances are ignored.
-    pub(crate) fn unsubscribe(&mut self, id: InstanceId) {
-        let Some(instance) = self.instances.get_mut(&id) else { return };
-        instance.n_users -= 1;
-        if instance.n_users > 0 {
-            return;
+    pub(crate) fn unsubscribe(&mut self, id: InstanceId, snapshot: &Snapshot) {
+        match self.instances.get(&id).copied() {
+            None => {}
+            Some(At::Rerun) => {
+                let key = self.rerun_of.get(&id).expect("every instance has a key");
+                let (_, n_users) = self.rerun_keys.get_mut(key).expect("keys are kept");
+                *n_users -= 1;
+                if *n_users == 0 {
+                    self.rerun_keys.remove(key);
+                    self.rerun_of.remove(&id);
+                    self.instances.remove(&id);
+                    self.reruns.remove(id);
+                }
+            }
+            Some(At::Shape { shape: number, owner }) => {
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let instance = shape.instances[owner as usize].as_mut();
+                let instance = instance.expect("ids name instances");
+                instance.n_users -= 1;
+                if instance.n_users > 0 {
+                    return;
+                }
+                let rows = instance.rows().to_vec();
+                let asks = shape.asks(&rows, snapshot.dictionary());
+                shape.remove(owner, snapshot.dictionary());
+                self.hot[number as usize].remove(owner);
+                let is_last = shape.params.len() == 0;
+                self.instances.remove(&id);
+                self.unask(&asks, snapshot);
+                if is_last {
+                    self.remove_shape(number);
+                }
+            }
         }
-        let Some(instance) = self.instances.remove(&id) else { return };
-        self.by_key.remove(&instance.key);
-        if let Some(current) = &instance.current {
-            self.unroute(id, &current.reads);
+    }
+
+    /// Forgets the shape of a query that no instance has.
+    fn remove_unused(&mut self, query: &Query) {
+        let Some(number) = self.by_key.get(&query.lifted().key).copied() else { return };
+        let shape = self.shapes[number as usize].as_ref().expect("keys name shapes");
+        if shape.params.len() == 0 {
+            self.remove_shape(number);
         }
+    }
+
+    fn remove_shape(&mut self, number: u32) {
+        let shape = self.shapes[number as usize].take().expect("only shapes that are there end");
+        self.hot[number as usize].clear();
+        self.leave_tables(number, &shape);
+        self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
+        for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
+            readers.retain(|(shape, _)| *shape != number);
+        }
+    }
+
+    /// Says when what is done; what is there already keeps to what was said before.
+    pub(crate) fn set_limits(&mut self, limits: LiveLimits) {
+        self.limits = limits;
+    }
+
+    /// How an instance is kept up.
+    pub(crate) fn tier(&self, id: InstanceId) -> Option<Tier> {
+        Some(match self.instances.get(&id)? {
+            At::Shape { shape, .. } => self.shapes[*shape as usize].as_ref()?.tier(),
+            At::Rerun => Tier::Rerun,
+        })
+    }
+
+    /// What every shape has done, in the order in which they came.
+    pub(crate) fn stats(&self) -> Vec<ShapeStats> {
+        let stats = |shape: &Shape| ShapeStats {
+            query: shape.query.clone(),
+            tier: shape.tier(),
+            n_instances: shape.instances.iter().flatten().count() as u64,
+            n_candidates: shape.counts.candidates,
+            n_verified: shape.counts.verified,
+            n_emitted: shape.counts.emitted,
+            n_fallbacks: shape.counts.fallbacks,
+            n_lookups: shape.counts.lookups,
+            n_kept: shape.tables().map(|tables| self.tables.n_tuples(tables)).sum(),
+        };
+        self.shapes.iter().flatten().map(stats).collect()
+    }
+
+    /// How an instance is kept up, and by what plans.
+    pub(crate) fn explain(&mut self, id: InstanceId, snapshot: &Snapshot) -> Option<LiveProfile> {
+        Some(match self.instances.get(&id)? {
+            At::Rerun => explain::of_rerun(),
+            At::Shape { shape, .. } => {
+                let shape = self.shapes[*shape as usize].as_mut()?;
+                shape.plan(snapshot, &mut self.tables, &mut self.attributes);
+                explain::of_shape(shape, &self.attributes, snapshot.dictionary())
+            }
+        })
     }
 
     /// The current result; none when the instance is unknown or stale.
-    pub(crate) fn answer(&self, id: InstanceId) -> Option<&Arc<Answer>> {
-        self.instances.get(&id)?.current.as_ref().map(|current| &current.answer)
+    pub(crate) fn answer(
+        &self,
+        id: InstanceId,
+        snapshot: &Snapshot,
+    ) -> Option<Result<Arc<Answer>, QueryError>> {
+        match self.instances.get(&id)? {
+            At::Rerun => self.reruns.answer(id).cloned().map(Ok),
+            At::Shape { shape, owner } => {
+                let shape = self.shapes[*shape as usize].as_ref()?;
+                let instance = shape.instances[*owner as usize].as_ref()?;
+                if instance.is_stale {
+                    return None;
+                }
+                let inputs = shape.inputs(instance, snapshot.dictionary());
+                let budget = self.budgets.get(instance.budget);
+                Some(shape.query.run(snapshot, &inputs, budget).map(Arc::new))
+            }
+        }
     }
 
-    /// Evaluates an instance again, stale or not.
+    /// Takes up a stale instance again, evaluated over this snapshot.
     pub(crate) fn refresh(
         &mut self,
         id: InstanceId,
         snapshot: &Snapshot,
-    ) -> Result<Option<RowsDelta>, QueryError> {
-        let Some(instance) = self.instances.get_mut(&id) else { return Ok(None) };
-        let watched = instance.query.watch(snapshot, &instance.inputs, &instance.budget);
-        let old = instance.current.take();
-        if let Some(old) = &old {
-            self.unroute(id, &old.reads);
-        }
-        let current = Current::from(watched?);
-        self.route(id, &current.reads);
-        let before = old.map(|old| old.answer.rows.clone()).unwrap_or_default();
-        let delta = RowsDelta::between(&before, &current.answer.rows);
-        let instance = self.instances.get_mut(&id).expect("it was there a moment ago");
-        instance.current = Some(current);
-        Ok(delta)
-    }
-
-    /// Brings every instance that the delta touches up to the snapshot, in order of instance.
-    pub(crate) fn maintain(&mut self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<LiveUpdate> {
-        let mut updates = Vec::new();
-        for instance in self.touched(snapshot, delta) {
-            match self.refresh(instance, snapshot) {
-                Ok(None) => {}
-                Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
-                Err(error) => updates.push(LiveUpdate { instance, change: Err(error) }),
+    ) -> Result<(), QueryError> {
+        match self.instances.get(&id).copied() {
+            None => Ok(()),
+            Some(At::Rerun) => self.reruns.refresh(id, snapshot).map(|_| ()),
+            Some(At::Shape { shape: number, owner }) => {
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let tables: Vec<(TablesId, Vec<Cell>)> =
+                    shape.tables().map(|tables| (tables, Vec::new())).collect();
+                let instance = shape.instances[owner as usize].as_mut();
+                let budget = instance.expect("ids name instances").budget;
+                let budget = self.budgets.get(budget).clone();
+                self.refill(&tables, &budget, snapshot)?;
+                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let instance = shape.instances[owner as usize].as_mut();
+                instance.expect("ids name instances").is_stale = false;
+                Ok(())
             }
         }
+    }
+
+    /// Brings every instance that the delta touches up to the state after, in order of instance.
+    pub(crate) fn maintain(
+        &mut self,
+        before: &Snapshot,
+        after: &Snapshot,
+        delta: &StoreDelta,
+    ) -> Vec<LiveUpdate> {
+        let mut updates = self.reruns.maintain(after, delta);
+        let work = self.route(after, delta);
+        if !work.shapes.is_empty() || !work.tables.is_empty() {
+            self.maintain_shapes(work, before, after, delta, &mut updates);
+        }
+        updates.sort_unstable_by_key(|update| update.instance);
         updates
     }
 
-    fn touched(&self, snapshot: &Snapshot, delta: &StoreDelta) -> BTreeSet<InstanceId> {
-        let mut touched = BTreeSet::new();
+    /// Which changes concern which occurrences of which shapes and tables.
+    fn route(&self, snapshot: &Snapshot, delta: &StoreDelta) -> Work {
+        let mut work = Work::default();
+        if self.by_key.is_empty() {
+            return work;
+        }
         let dictionary = snapshot.dictionary();
-        for change in &delta.facts {
+        let reads_any = !self.any_readers.is_empty() || self.tables.reads_any_attribute();
+        for (change, index) in delta.facts.iter().zip(0..) {
+            let (side, is_kind_only) = match (change.before, change.after) {
+                (None, Some(_)) => (Side::After, false),
+                (Some(_), None) => (Side::Before, false),
+                // How it was written shows in pulled trees, as a value or a list.
+                (Some(before), Some(after)) if before.kind != after.kind => (Side::After, true),
+                _ => continue,
+            };
             let fact = &change.fact;
+            let number = self.attributes.find(&fact.attribute);
+            let readers = number.and_then(|number| self.readers.get(number.0 as usize));
+            let readers = readers.map_or(&[][..], |readers| &readers[..]);
+            let in_tables = || self.tables.readers(number);
+            if readers.is_empty() && !reads_any && in_tables().next().is_none() {
+                continue;
+            }
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let by_attribute = self.by_attribute.get(&fact.attribute);
-            let readers = by_attribute.into_iter().flatten().chain(&self.any_attribute);
-            for reader in readers {
-                let current = self.instances.get(reader).and_then(|it| it.current.as_ref());
-                let is_touched = current.is_some_and(|it| it.reads.touches(fact, entity, value));
-                if is_touched {
-                    touched.insert(*reader);
+            let attribute = match reads_any {
+                false => Cell::MIN,
+                true => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
+            };
+            let delta = FactDelta { index, attribute, entity, value, side };
+            let readers = readers.iter().chain(&self.any_readers);
+            let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
+            work.shapes.extend(
+                readers.map(|(shape, occurrence)| (*shape, *occurrence, Change::Fact(delta))),
+            );
+            if !is_kind_only {
+                work.tables.extend(in_tables().map(|reader| (reader, delta)));
+            }
+        }
+        work.tables.sort_by_key(|(reader, _)| reader.tables);
+        work
+    }
+
+    fn maintain_shapes(
+        &mut self,
+        mut work: Work,
+        before: &Snapshot,
+        after: &Snapshot,
+        delta: &StoreDelta,
+        updates: &mut Vec<LiveUpdate>,
+    ) {
+        let stepped = work.stepped();
+        let read = stepped.iter().filter_map(|tables| self.table_readers.get(tables)).flatten();
+        let mut touched: BTreeSet<u32> = work.shapes.iter().map(|(shape, ..)| *shape).collect();
+        touched.extend(read.map(|(shape, _)| *shape));
+        for tables in &stepped {
+            self.tables.plan(*tables, after, &mut self.attributes);
+        }
+        for number in touched {
+            let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
+            shape.plan(after, &mut self.tables, &mut self.attributes);
+        }
+        self.readers.resize_with(self.attributes.len(), Vec::new);
+        for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
+            ids.follow(snapshot, &self.attributes);
+        }
+        let [ids_before, ids_after] = &self.ids;
+        let states = States { snapshots: [before, after], ids: [&ids_before.ids, &ids_after.ids] };
+        if self.tables.reads_any_attribute() {
+            kept::intern_attributes(after);
+        }
+        let scratch = Scratch::new(after.dictionary());
+        let mut bench = Workbench { states, scratch, regs: Vec::new() };
+        let mut stepping = kept::Stepping {
+            tables: &mut self.tables,
+            readers: &self.table_readers,
+            shapes: &mut self.shapes,
+            limits: &self.limits,
+        };
+        let lost_track = stepping.step(&mut work, &mut bench);
+        for number in &lost_track {
+            let shape = self.shapes[*number as usize].as_mut().expect("readers are shapes");
+            let is_kept = shape.tables().all(|tables| self.tables.is_filled(tables));
+            self.hot[*number as usize].clear();
+            fall_back(shape, before, after, is_kept, &self.budgets, &self.limits, updates);
+        }
+        for changes in work.shapes.chunk_by(|(a, ..), (b, ..)| a == b) {
+            if lost_track.contains(&changes[0].0) {
+                continue;
+            }
+            let number = changes[0].0 as usize;
+            let (shapes, hot) = (&mut self.shapes[number], &mut self.hot[number]);
+            let shape = shapes.as_mut().expect("readers are shapes");
+            let mut fuel = self.limits.lookups;
+            let mut patterns = shape.query.program().patterns.clone();
+            let mut machine = bench.machine(shape, &self.tables, &mut patterns, &mut fuel);
+            let mut counts = Counts::default();
+            let told =
+                step(shape, hot, changes, delta, &mut machine, &mut counts, &self.budgets, updates);
+            counts.lookups = self.limits.lookups - fuel;
+            shape.counts.add(counts);
+            match told {
+                Ok(stale) => {
+                    for owner in stale {
+                        hot.remove(owner);
+                        let instance = shape.instances[owner as usize].as_mut();
+                        instance.expect("owners are instances").is_stale = true;
+                    }
+                }
+                Err(told_before) => {
+                    updates.truncate(told_before);
+                    hot.clear();
+                    fall_back(shape, before, after, true, &self.budgets, &self.limits, updates);
                 }
             }
         }
-        touched
-    }
-
-    fn route(&mut self, id: InstanceId, reads: &Reads) {
-        for attribute in reads.attributes() {
-            self.by_attribute.entry(attribute.clone()).or_default().insert(id);
-        }
-        if reads.reads_any() {
-            self.any_attribute.insert(id);
+        for id in stepped {
+            self.tables.settle(id);
         }
     }
+}
 
-    fn unroute(&mut self, id: InstanceId, reads: &Reads) {
-        for attribute in reads.attributes() {
-            if let Some(readers) = self.by_attribute.get_mut(attribute) {
-                readers.remove(&id);
-                if readers.is_empty() {
-                    self.by_attribute.remove(attribute);
-                }
+/// Tells what changes do to the instances of a shape; which of them became stale. Where it is too
+/// much work for a delta, how many updates had been told before.
+#[expect(clippy::too_many_arguments, reason = "each is borrowed from another place")]
+fn step(
+    shape: &Shape,
+    hot: &mut Hot,
+    changes: &[(u32, u32, Change)],
+    delta: &StoreDelta,
+    machine: &mut Machine<'_, '_>,
+    counts: &mut Counts,
+    budgets: &Budgets,
+    updates: &mut Vec<LiveUpdate>,
+) -> Result<Vec<u32>, usize> {
+    let n_told_before = updates.len();
+    let shown = changes.iter().filter_map(|(_, occurrence, change)| match change {
+        Change::Fact(delta) if *occurrence == PULLED => Some(delta),
+        _ => None,
+    });
+    let roots = match &shape.pulls {
+        Some(pulls) => pulls
+            .roots(
+                shown,
+                |change| delta.facts[change.index as usize].fact.attribute.clone(),
+                machine.states,
+            )
+            .ok_or(n_told_before)?,
+        None => BTreeSet::new(),
+    };
+    let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
+    let joined = joined.map(|(_, occurrence, change)| (*occurrence, *change));
+    let ControlFlow::Continue(delta) = maintain::step(shape, joined, &roots, machine, counts)
+    else {
+        return Err(n_told_before);
+    };
+    let mut stale = Vec::new();
+    for owner in delta.owners() {
+        let instance = shape.instances[owner as usize].as_ref().expect("owners are instances");
+        let (instance, budget) = (instance.id, budgets.get(instance.budget));
+        let change = match output::change(shape, hot, owner, &delta, budget, machine) {
+            Ok(None) => continue,
+            Ok(Some(rows)) => Ok(rows),
+            Err(Halt::OverBudget) => return Err(n_told_before),
+            Err(Halt::Failed(error)) => {
+                stale.push(owner);
+                Err(error)
+            }
+        };
+        updates.push(LiveUpdate { instance, change });
+        counts.emitted += 1;
+    }
+    Ok(stale)
+}
+
+fn over_budget(what: &str) -> QueryError {
+    let hint = "subscribe again, or wait until the server does";
+    QueryError::over(what.to_owned(), crate::answer::Work::default(), hint)
+}
+
+/// Where a delta was too much work: a few instances are evaluated on both sides; many become stale,
+/// and whoever holds them decides when they are taken up again. All do where the tables that keep
+/// them up are not kept any more.
+fn fall_back(
+    shape: &mut Shape,
+    before: &Snapshot,
+    after: &Snapshot,
+    is_kept: bool,
+    budgets: &Budgets,
+    limits: &LiveLimits,
+    updates: &mut Vec<LiveUpdate>,
+) {
+    shape.counts.fallbacks += 1;
+    let n_live = shape.instances.iter().flatten().filter(|instance| !instance.is_stale).count();
+    for owner in 0..shape.instances.len() {
+        let Some(instance) = shape.instances[owner].as_ref().filter(|it| !it.is_stale) else {
+            continue;
+        };
+        let inputs = shape.inputs(instance, after.dictionary());
+        let budget = budgets.get(instance.budget);
+        let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
+        let change = match is_kept && n_live <= limits.reruns {
+            true => run(before)
+                .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
+            false => Err(over_budget("look-ups of one step")),
+        };
+        let instance = instance.id;
+        match change {
+            Ok(None) => {}
+            Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
+            Err(error) => {
+                let stale = shape.instances[owner].as_mut().expect("it was there");
+                stale.is_stale = true;
+                updates.push(LiveUpdate { instance, change: Err(error) });
             }
         }
-        self.any_attribute.remove(&id);
     }
 }

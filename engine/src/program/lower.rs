@@ -107,6 +107,16 @@ impl Stratified {
 }
 
 impl Stratified {
+    /// Whether a rule depends on itself.
+    pub(crate) fn is_recursive(&self, rule: RuleId) -> bool {
+        let stratum = &self.strata[self.stratum_of[rule.index()]].rules;
+        let definitions = stratum.iter().flat_map(|rule| &self.rules[rule.index()].definitions);
+        stratum.len() > 1
+            || definitions.flat_map(|definition| &definition.body).any(
+                |goal| matches!(goal.kind, GoalKind::Call { rule: callee, .. } if callee == rule),
+            )
+    }
+
     /// The longest chain of rules that call each other without recursing.
     pub(crate) fn call_depth(&self) -> usize {
         self.depths().into_iter().max().unwrap_or(0)
@@ -250,7 +260,7 @@ impl GoalKind {
     }
 
     /// Its terms, but for the attribute.
-    fn terms_mut(&mut self) -> Vec<&mut Term> {
+    pub(crate) fn terms_mut(&mut self) -> Vec<&mut Term> {
         match self {
             GoalKind::Pattern { entity, value, .. } => vec![entity, value],
             GoalKind::Predicate { args, .. } | GoalKind::Call { args, .. } => {

@@ -12,13 +12,14 @@ pub(crate) mod check;
 mod error;
 pub mod functions;
 mod inline;
-pub(crate) mod lower;
+pub(crate) mod lift;
 mod lint;
+pub(crate) mod lower;
 pub(crate) mod pattern;
 pub mod raw;
 pub(crate) mod recursion;
 mod safety;
-mod strata;
+pub(crate) mod strata;
 pub(crate) mod text;
 
 use std::collections::BTreeSet;

@@ -62,7 +62,7 @@ pub(super) fn recursive_components(program: &Program) -> Vec<Option<usize>> {
 }
 
 /// The strongly connected component of each node of a graph.
-pub(super) fn components(next: Vec<Vec<usize>>) -> Vec<usize> {
+pub(crate) fn components(next: Vec<Vec<usize>>) -> Vec<usize> {
     let call = |to: usize| Call { to: RuleId(to as u32), negated: false, clause: ClauseId(0) };
     let calls: Vec<Vec<Call>> =
         next.into_iter().map(|next| next.into_iter().map(call).collect()).collect();

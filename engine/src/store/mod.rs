@@ -32,6 +32,7 @@ mod write;
 
 pub use crate::delta::StoreDelta;
 pub use cursor::{Cursor, Order};
+pub(crate) use snapshot::KnownAttributes;
 pub use snapshot::{AttributeId, Snapshot};
 
 use crate::fact::{Effect, Install, Op, Transaction};

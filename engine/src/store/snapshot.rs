@@ -60,6 +60,10 @@ impl Names {
     }
 }
 
+/// The attributes that some state of a store knew.
+#[derive(Clone, Default)]
+pub(crate) struct KnownAttributes(Arc<Names>);
+
 /// An immutable view of the visible facts. A clone is a pointer.
 ///
 /// Attribute ids and cells are those of the store it was taken from, its predecessors and its
@@ -87,6 +91,17 @@ impl Snapshot {
     /// Every attribute anyone has written, in order of ids; it may have no visible facts.
     pub fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
         (0..self.indexes.len() as u32).map(AttributeId)
+    }
+
+    /// What [`Snapshot::knows_the_same`] compares.
+    pub(crate) fn known_attributes(&self) -> KnownAttributes {
+        KnownAttributes(Arc::clone(&self.names))
+    }
+
+    /// Whether attributes have the ids here that they had there. O(1); it may say no where they
+    /// have.
+    pub(crate) fn knows_the_same(&self, known: &KnownAttributes) -> bool {
+        Arc::ptr_eq(&self.names, &known.0)
     }
 
     /// The text of an attribute.

@@ -111,7 +111,8 @@ mod tests {
         assert_eq!(overlay.fold(own.iter()), []);
         let (updates, _) = overlay.push(&set("own/x", 8, 9));
         assert_eq!(updates.len(), 1);
-        let rows = &overlay.db.answer(live).unwrap().rows;
+        let answer = overlay.db.answer(live).unwrap().unwrap();
+        let rows = &answer.rows;
         let value = rows.first().and_then(|row| row.value(0)).unwrap();
         assert_eq!(value, Value::int(9));
     }

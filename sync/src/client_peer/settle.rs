@@ -184,7 +184,7 @@ impl ClientPeer {
             return shown.cloned();
         }
         if subscription.is_local() {
-            return self.overlay.db.answer(subscription.live?).cloned();
+            return self.overlay.db.answer(subscription.live?)?.ok();
         }
         let instance = subscription.instance?;
         match shown {

@@ -180,7 +180,8 @@ impl Instances {
         let live = db.subscribe(query, inputs, &self.budget)?;
         let mut rows = RowsInstance::new(live);
         let loaded = match db.answer(live) {
-            Some(answer) => rows.load(id, seq, answer).map_err(Trouble::from),
+            Some(Ok(answer)) => rows.load(id, seq, &answer).map_err(Trouble::from),
+            Some(Err(error)) => Err(error.into()),
             None => Err(stopped()),
         };
         let loaded = loaded.and_then(|()| self.check_room(rows.n_bytes));
@@ -297,8 +298,8 @@ impl Instances {
                 facts.reset_frames(id, seq, &db.snapshot()).map_err(|OverBudget| over_budget)
             }
             Kind::Rows(rows) => {
-                let answer = db.answer(rows.live).ok_or_else(stopped)?;
-                Ok(rows.reset_frames(id, seq, answer)?)
+                let answer = db.answer(rows.live).ok_or_else(stopped)??;
+                Ok(rows.reset_frames(id, seq, &answer)?)
             }
         }
     }
@@ -427,7 +428,7 @@ impl Instances {
             Kind::Facts(facts) => facts.load(&db.snapshot()).is_ok(),
             Kind::Rows(rows) => {
                 db.refresh(rows.live).is_ok()
-                    && db.answer(rows.live).is_some_and(|answer| rows.load(id, seq, answer).is_ok())
+                    && matches!(db.answer(rows.live), Some(Ok(answer)) if rows.load(id, seq, &answer).is_ok())
             }
         };
         if !reloaded {

@@ -21,7 +21,8 @@ pub fn transaction(random: &mut Random, ms: u64) -> Transaction {
     Transaction { hlc: Hlc::new(ms, 0, ReplicaId(1)), ops }
 }
 
-fn op(random: &mut Random) -> Op {
+/// A random operation on the vocabulary.
+pub(super) fn op(random: &mut Random) -> Op {
     let e = entity(random);
     let (text, kind, many) = match random.chance(4) {
         true => (DATE_ATTRIBUTE, Kind::Date, false),

@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod history;
+pub mod live;
 pub mod program;
 pub mod question;
 mod theme;

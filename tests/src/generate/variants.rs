@@ -71,7 +71,7 @@ fn renamed(case: &Case) -> Case {
 
 fn rename_body(body: &mut [Clause], rename: &mut impl FnMut(&mut Name)) {
     for clause in body {
-        for term in terms_mut(clause) {
+        for term in clause.terms_mut() {
             if let RawTerm::Variable(name) = term {
                 rename(name);
             }
@@ -86,22 +86,6 @@ fn rename_body(body: &mut [Clause], rename: &mut impl FnMut(&mut Name)) {
         for inner in clause.bodies_mut() {
             rename_body(inner, rename);
         }
-    }
-}
-
-fn terms_mut(clause: &mut Clause) -> Vec<&mut RawTerm> {
-    use tercet_engine::program::raw::RawBinding::{Collection, Relation, Scalar, Tuple};
-    match clause {
-        Clause::Pattern { entity, attribute, value } => vec![entity, attribute, value],
-        Clause::Predicate { args, .. } | Clause::Rule { args, .. } => args.iter_mut().collect(),
-        Clause::Function { args, binding, .. } => {
-            let bound = match binding {
-                Scalar(term) | Collection(term) => std::slice::from_mut(term),
-                Tuple(terms) | Relation(terms) => terms,
-            };
-            args.iter_mut().chain(bound).collect()
-        }
-        Clause::Not { .. } | Clause::Or { .. } => Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::workload;
 
 mod closure;
 mod cyclic;
+pub(super) mod kept;
 mod range;
 mod reuse;
 mod star;
