@@ -50,6 +50,16 @@ impl Ranks {
         }
     }
 
+    /// The places of all texts of the cell's kind, by the symbol, which is the lower half of their
+    /// cells; none where it is no text. Those of symbols beyond came later.
+    pub(crate) fn by_symbol(&self, cell: Cell) -> Option<&[u32]> {
+        match cell.tag() {
+            TAG_STRING => Some(&self.strings.ranks),
+            TAG_REF => Some(&self.entities.ranks),
+            _ => None,
+        }
+    }
+
     /// The cells of the texts that have keys from `least` on, in the order of keys: each is so far
     /// from the cell that comes first here. None where keys are not those of texts.
     pub(crate) fn symbols_from(&self, least: u64) -> Option<(Cell, &[u32])> {
