@@ -15,8 +15,8 @@ use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
 pub use crate::live::{
-    DeltaProfile, InstanceId, ListDelta, LiveLimits, LiveProfile, LiveResult, LiveUpdate, Moved,
-    Placed, RowsDelta, ShapeStats, Tier, UnreadDeltas,
+    DeltaProfile, Edit, InstanceId, ListDelta, LiveLimits, LiveProfile, LiveResult, LiveUpdate,
+    Moved, PathStep, Placed, RowPatch, RowsDelta, ShapeStats, Tier, TreeChange, UnreadDeltas,
 };
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};

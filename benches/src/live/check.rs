@@ -185,7 +185,7 @@ mod tests {
     fn what_is_not_told_or_told_wrongly_is_found() {
         assert!(passes(Some));
         assert!(!passes(|_| None));
-        assert!(!passes(|delta| Some(RowsDelta { added: vec![], removed: delta.added })));
+        assert!(!passes(|delta| Some(RowsDelta { removed: delta.added, ..RowsDelta::default() })));
         assert!(!passes(|delta| {
             Some(RowsDelta { added: [&delta.added[..], &delta.added[..]].concat(), ..delta })
         }));

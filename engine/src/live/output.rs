@@ -16,6 +16,7 @@ use super::delta_plan::Op;
 use super::join::{Machine, Side, Stop};
 use super::maintain::{OwnedRows, ShapeDelta};
 use super::params::RowIndex;
+use super::patch::{self, RowPatch};
 use super::shape::{Instance, Shape};
 use super::update::RowsDelta;
 use super::window::{Changes, Extent, Window};
@@ -191,7 +192,8 @@ pub(super) fn change(
     budget: &Budget,
     machine: &mut Machine<'_, '_>,
 ) -> Result<Option<RowsDelta>, Halt> {
-    let mut instance = InstanceStep { shape, owner, delta, budget, machine };
+    let shown = Vec::new();
+    let mut instance = InstanceStep { shape, owner, delta, budget, machine, shown };
     let changes = match &shape.finish.groups {
         Some((_, places)) => instance.groups(hot, places)?,
         None => instance.rows()?,
@@ -200,12 +202,17 @@ pub(super) fn change(
         return Ok(netted(changes));
     }
     let changes = instance.picked(changes);
-    let Some(extent) = &shape.finish.extent else { return Ok(netted(changes)) };
-    let changes = net(changes);
-    if changes.is_empty() {
-        return Ok(None);
-    }
-    Ok(netted(instance.window(hot, extent, changes)?))
+    let told = match &shape.finish.extent {
+        None => netted(changes),
+        Some(extent) => {
+            let changes = net(changes);
+            if changes.is_empty() {
+                return Ok(None);
+            }
+            netted(instance.window(hot, extent, changes)?)
+        }
+    };
+    Ok(told.map(|rows| RowsDelta { patches: instance.patches(&rows), ..rows }))
 }
 
 struct InstanceStep<'a, 'm, 's> {
@@ -214,6 +221,8 @@ struct InstanceStep<'a, 'm, 's> {
     delta: &'a ShapeDelta,
     budget: &'a Budget,
     machine: &'a mut Machine<'m, 's>,
+    /// Rows that show the same entities on both sides: before, after.
+    shown: Vec<(Row, Row)>,
 }
 
 impl<'a> InstanceStep<'a, '_, '_> {
@@ -250,13 +259,35 @@ impl<'a> InstanceStep<'a, '_, '_> {
             return Ok(changes);
         }
         let mut meter = Meter::new(self.budget);
-        for cells in lost.chain(self.own(&delta.touched)) {
+        for cells in lost {
             changes.push((self.pulled(&mut meter, Side::Before, cells)?, -1));
         }
-        for cells in gained.chain(self.own(&delta.touched)) {
+        for cells in gained {
             changes.push((self.pulled(&mut meter, Side::After, cells)?, 1));
         }
+        for cells in self.own(&delta.touched) {
+            let before = self.pulled(&mut meter, Side::Before, cells)?;
+            let after = self.pulled(&mut meter, Side::After, cells)?;
+            if before != after {
+                changes.extend([(before.clone(), -1), (after.clone(), 1)]);
+                self.shown.push((before, after));
+            }
+        }
         Ok(changes)
+    }
+
+    /// What changed inside rows that show the same entities, of those that are told.
+    fn patches(&self, rows: &RowsDelta) -> Vec<RowPatch> {
+        let mut patches = Vec::new();
+        for (before, after) in &self.shown {
+            if let (Ok(removed), Ok(added)) =
+                (rows.removed.binary_search(before), rows.added.binary_search(after))
+            {
+                let changes = patch::changes(before, after);
+                patches.push(RowPatch { removed, added, changes });
+            }
+        }
+        patches
     }
 
     fn plain(&self, cells: &[Cell]) -> Row {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::InstanceId;
+use super::patch::RowPatch;
 use crate::answer::{AnswerRows, Row, RowRef};
 use crate::error::QueryError;
 
@@ -26,6 +27,8 @@ pub struct RowsDelta {
     pub added: Vec<Row>,
     /// Rows that are gone.
     pub removed: Vec<Row>,
+    /// Of rows on both lists that show the same entities, what changed inside their trees.
+    pub patches: Vec<RowPatch>,
 }
 
 impl RowsDelta {

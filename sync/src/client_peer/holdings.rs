@@ -165,16 +165,16 @@ impl Holdings {
         let read = |rows: &[WireRow]| -> Result<Vec<Row>, WireRowError> {
             rows.iter().map(|row| read(row, n_outputs)).collect()
         };
-        let mut delta = RowsDelta { added: read(&part.added)?, removed: Vec::new() };
+        let mut delta = RowsDelta { added: read(&part.added)?, ..RowsDelta::default() };
         // A server that takes away what is not here is passed over, row by row.
         for (row, wire) in read(&part.removed)?.into_iter().zip(&part.removed) {
-            let one = RowsDelta { added: Vec::new(), removed: vec![row] };
+            let one = RowsDelta { removed: vec![row], ..RowsDelta::default() };
             if result.apply(&one) {
                 instance.fingerprint = instance.fingerprint.without(row_hash(wire));
                 delta.removed.extend(one.removed);
             }
         }
-        let added = RowsDelta { added: delta.added, removed: Vec::new() };
+        let added = RowsDelta { added: delta.added, ..RowsDelta::default() };
         assert!(result.apply(&added), "rows that come fit any result");
         let hashes = part.added.iter().map(row_hash);
         instance.fingerprint = hashes.fold(instance.fingerprint, Fingerprint::with);

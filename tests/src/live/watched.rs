@@ -47,7 +47,7 @@ impl Watched {
             // Too much for the limits; then it begins with nothing and all rows come.
             _ => {
                 let mut result = LiveResult::empty(query);
-                let all = RowsDelta { added: rows.clone(), removed: Vec::new() };
+                let all = RowsDelta { added: rows.clone(), ..RowsDelta::default() };
                 check_followed(result.apply(&all), &result, &rows)?;
                 result
             }
@@ -111,9 +111,15 @@ impl Watched {
                 Some(Ok(told)) => told,
                 None => &nothing,
             };
-            if *told != right {
+            if (&told.added, &told.removed) != (&right.added, &right.removed) {
                 let (told, right) = (print_delta(told), print_delta(&right));
                 return wrong(What::Update, format!("told\n{told}right\n{right}"));
+            }
+            for patch in &told.patches {
+                let (before, after) = (&told.removed[patch.removed], &told.added[patch.added]);
+                if patch.changes.is_empty() || patch.apply(before).as_ref() != Some(after) {
+                    return wrong(What::Update, format!("{before:?} → {after:?}: {patch:?}"));
+                }
             }
         }
         self.follow(before, &right)?;
@@ -181,7 +187,7 @@ fn difference(before: &[Row], after: &[Row]) -> RowsDelta {
         });
         rows.collect()
     };
-    RowsDelta { added: times(1), removed: times(-1) }
+    RowsDelta { added: times(1), removed: times(-1), patches: Vec::new() }
 }
 
 fn print_delta(delta: &RowsDelta) -> String {
