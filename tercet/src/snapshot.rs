@@ -138,7 +138,7 @@ impl Snapshot {
     ///
     /// let (answer, profile) = db.profile("[:find ?u :where [?u :user/age 34]]", ())?;
     /// let step = &profile.query.steps[0];
-    /// assert_eq!(step.why, "1 facts have this value");
+    /// assert_eq!(step.why, "about 1 facts have this value");
     /// assert_eq!(step.ran.map(|ran| ran.rows_out), Some(answer.rows.len() as u64));
     /// println!("{profile}");
     /// # Ok(()) }
