@@ -15,8 +15,9 @@ use crate::limits::Budget;
 use crate::live::LiveQueries;
 pub use crate::live::support::Support;
 pub use crate::live::{
-    DeltaProfile, Edit, InstanceId, ListDelta, LiveLimits, LiveProfile, LiveResult, LiveUpdate,
-    Moved, PathStep, Placed, RowPatch, RowsDelta, ShapeStats, Tier, TreeChange, UnreadDeltas,
+    DeltaProfile, Edit, InstanceId, ListDelta, LiveClock, LiveLimits, LiveProfile, LiveResult,
+    LiveUpdate, Moved, PathStep, Placed, RowPatch, RowsDelta, ShapeStats, Tier, TreeChange,
+    UnreadDeltas,
 };
 use crate::program::raw::Input;
 use crate::store::{Snapshot, Store, StoreDelta};
@@ -143,6 +144,11 @@ impl Db {
     /// instance is unknown.
     pub fn explain_live(&mut self, instance: InstanceId) -> Option<LiveProfile> {
         self.live.explain(instance, &self.store.snapshot())
+    }
+
+    /// Has the steps of live queries timed: see [`ShapeStats::time`]. The engine has no clock.
+    pub fn set_live_clock(&mut self, clock: LiveClock) {
+        self.live.set_clock(clock);
     }
 
     /// What every shape of live queries has done so far.

@@ -125,7 +125,9 @@ impl Database {
     }
 
     fn with(writer: Writer) -> Database {
-        let db = Db::with_store(writer.store.clone());
+        let mut db = Db::with_store(writer.store.clone());
+        let origin = std::time::Instant::now();
+        db.set_live_clock(Arc::new(move || origin.elapsed()));
         let live = Live { db, seq: writer.seq, watched: BTreeMap::new() };
         let view = Snapshot::new(writer.store.snapshot(), writer.seq);
         let (writer, live, view) = (Mutex::new(writer), Mutex::new(live), RwLock::new(view));

@@ -42,6 +42,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -90,6 +91,10 @@ pub enum Tier {
     Rerun,
 }
 
+/// A clock that live queries look at before and after the step of each shape: the time since any
+/// fixed moment.
+pub type LiveClock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What a shape has done since it came to be.
 #[derive(Debug, Clone)]
 pub struct ShapeStats {
@@ -109,6 +114,8 @@ pub struct ShapeStats {
     pub n_fallbacks: u64,
     /// Steps of delta plans run, facts and parameters met: the measure of its work.
     pub n_lookups: u64,
+    /// What its steps took, where a clock was given.
+    pub time: Duration,
     /// Tuples of recursive rules kept now, also those that other shapes read too.
     pub n_kept: u64,
 }
@@ -182,6 +189,8 @@ pub(crate) struct LiveQueries {
     /// Of the states before and after the last step.
     ids: [Ids; 2],
     limits: LiveLimits,
+    /// Tells how long shapes take, if somebody wants to know.
+    clock: Option<LiveClock>,
 }
 
 impl LiveQueries {
@@ -408,6 +417,11 @@ impl LiveQueries {
         }
     }
 
+    /// Has the steps of shapes timed.
+    pub(crate) fn set_clock(&mut self, clock: LiveClock) {
+        self.clock = Some(clock);
+    }
+
     /// Says when what is done; what is there already keeps to what was said before.
     pub(crate) fn set_limits(&mut self, limits: LiveLimits) {
         self.limits = limits;
@@ -432,6 +446,7 @@ impl LiveQueries {
             n_emitted: shape.counts.emitted,
             n_fallbacks: shape.counts.fallbacks,
             n_lookups: shape.counts.lookups,
+            time: shape.counts.time,
             n_kept: shape.tables().map(|tables| self.tables.n_tuples(tables)).sum(),
         };
         self.shapes.iter().flatten().map(stats).collect()
@@ -626,6 +641,7 @@ impl LiveQueries {
             let number = changes[0].0 as usize;
             let (shapes, hot) = (&mut self.shapes[number], &mut self.hot[number]);
             let shape = shapes.as_mut().expect("readers are shapes");
+            let begin = self.clock.as_ref().map(|clock| clock());
             let mut fuel = self.limits.lookups;
             let mut patterns = shape.query.program().patterns.clone();
             let mut machine = bench.machine(shape, &self.tables, &mut patterns, &mut fuel);
@@ -647,6 +663,9 @@ impl LiveQueries {
                     hot.clear();
                     fall_back(shape, before, after, true, &self.budgets, &self.limits, updates);
                 }
+            }
+            if let (Some(clock), Some(begin)) = (&self.clock, begin) {
+                shape.counts.time += clock().saturating_sub(begin);
             }
         }
         for id in stepped {

@@ -1,6 +1,7 @@
 //! A shape: one program with parameters, all its instances, and the plans that maintain them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::attributes::Attributes;
 use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place};
@@ -48,6 +49,7 @@ pub(super) struct Counts {
     pub(super) emitted: u64,
     pub(super) fallbacks: u64,
     pub(super) lookups: u64,
+    pub(super) time: Duration,
 }
 
 impl Counts {
@@ -57,6 +59,7 @@ impl Counts {
         self.emitted += other.emitted;
         self.fallbacks += other.fallbacks;
         self.lookups += other.lookups;
+        self.time += other.time;
     }
 }
 

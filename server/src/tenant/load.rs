@@ -77,5 +77,8 @@ async fn replay(
             Err(_) => return Err(LoadError::Panicked { tenant: tenant.clone() }),
         };
     }
-    Ok((recovery.finish(), after.0))
+    let mut tenant = recovery.finish();
+    let origin = std::time::Instant::now();
+    tenant.set_live_clock(Arc::new(move || origin.elapsed()));
+    Ok((tenant, after.0))
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tercet_engine::db::Db;
+use tercet_engine::db::{Db, LiveClock};
 use tercet_engine::hlc::{Clock, Hlc};
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 use tercet_engine::store::Snapshot;
@@ -63,6 +63,11 @@ impl Tenant {
             marker: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Has the steps of live queries timed, for [`Tenant::stats`].
+    pub fn set_live_clock(&mut self, clock: LiveClock) {
+        self.db.set_live_clock(clock);
     }
 
     /// A session begins: its key has been checked, its hello is here. Answered by welcome, or by

@@ -132,6 +132,7 @@ fn described_live(stats: &TenantStats) -> serde_json::Value {
             "emitted": shape.n_emitted,
             "fallbacks": shape.n_fallbacks,
             "lookups": shape.n_lookups,
+            "microseconds": shape.time.as_micros() as u64,
             "kept": shape.n_kept,
         })
     };
