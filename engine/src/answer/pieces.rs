@@ -188,28 +188,35 @@ impl Pieces {
     }
 
     /// Both lists, one after the other; small pieces at the seam become one, with their neighbours
-    /// that a cut has left small as well.
+    /// that a cut has left small as well, also where one of the lists is empty.
     fn glue(&self, next: &Pieces) -> Pieces {
-        let Some((before, last)) = self.split_last() else { return next.clone() };
-        let Some((first, after)) = next.split_first() else { return self.clone() };
-        let (before, last) = match before.split_last() {
-            Some((rest, piece)) => match piece.merged(&last) {
-                Some(merged) => (rest, merged),
-                None => (before, last),
-            },
-            None => (before, last),
+        let Some((before, last)) = self.settled_last() else {
+            let Some((first, after)) = next.settled_first() else { return Pieces::default() };
+            return Pieces::default().join(first, &after);
         };
-        let (first, after) = match after.split_first() {
-            Some((piece, rest)) => match first.merged(&piece) {
-                Some(merged) => (merged, rest),
-                None => (first, after),
-            },
-            None => (first, after),
+        let Some((first, after)) = next.settled_first() else {
+            return before.join(last, &Pieces::default());
         };
         match last.merged(&first) {
             Some(merged) => before.join(merged, &after),
             None => before.join(last, &Pieces::default().join(first, &after)),
         }
+    }
+
+    /// The first piece, with its neighbour if they are small, and the others.
+    fn settled_first(&self) -> Option<(Slice, Pieces)> {
+        let (first, after) = self.split_first()?;
+        let merged =
+            after.split_first().and_then(|(next, rest)| Some((first.merged(&next)?, rest)));
+        Some(merged.unwrap_or((first, after)))
+    }
+
+    /// The last piece, with its neighbour if they are small, and the others.
+    fn settled_last(&self) -> Option<(Pieces, Slice)> {
+        let (before, last) = self.split_last()?;
+        let merged =
+            before.split_last().and_then(|(rest, piece)| Some((rest, piece.merged(&last)?)));
+        Some(merged.unwrap_or((before, last)))
     }
 
     fn split_first(&self) -> Option<(Slice, Pieces)> {
