@@ -131,3 +131,35 @@ fn an_attribute_that_was_only_pending_is_taken_back() {
         "#,
     );
 }
+
+/// A result that had no room in tables when it came, and would have by now, is still one instance
+/// for all who ask for it.
+#[test]
+fn an_equal_query_joins_what_is_evaluated_again() {
+    follow(
+        r#"
+        rows 38
+        start
+        at 10
+        add n1 n/edge #ref "n2"
+        add n3 n/edge #ref "n4"
+        add n0 n/edge #ref "n1"
+        add n5 n/edge #ref "n0"
+        add n5 n/edge #ref "n6"
+        add n2 n/edge #ref "n3"
+        at 20
+        add n4 n/edge #ref "n5"
+        question 0
+        [:find ?v
+         :where (r ?x ?y)
+                [?y :n/any ?v]
+         :rules [[(r ?a ?b) [?a :n/edge ?b]]
+                 [(r ?a ?b) [?c :n/edge ?b] (r ?a ?c)]]]
+        subscribe 0
+        publish
+        at 30
+        delete n0
+        subscribe 0
+        "#,
+    );
+}

@@ -40,9 +40,9 @@ mod tables;
 mod update;
 mod window;
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -200,6 +200,9 @@ impl LiveQueries {
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
         query.check_live()?;
+        if let Some(id) = self.join_rerun(tier, query, inputs, snapshot)? {
+            return Ok(id);
+        }
         if tier < Tier::Rerun {
             let subscribed = self.subscribe_shape(tier, query, inputs, budget, snapshot);
             if !matches!(subscribed, Ok(Some(_))) {
@@ -212,6 +215,28 @@ impl LiveQueries {
         self.subscribe_rerun(tier, query, inputs, budget, snapshot)
     }
 
+    /// Another user of a result that is evaluated again, if there is an equal one: also where it
+    /// would have room in a better tier by now.
+    fn join_rerun(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        snapshot: &Snapshot,
+    ) -> Result<Option<InstanceId>, QueryError> {
+        if self.rerun_keys.is_empty() {
+            return Ok(None);
+        }
+        let key = rerun_key(tier, query, inputs);
+        let Some((id, n_users)) = self.rerun_keys.get_mut(&key) else { return Ok(None) };
+        let id = *id;
+        if self.reruns.is_stale(id) {
+            self.reruns.refresh(id, snapshot)?;
+        }
+        *n_users += 1;
+        Ok(Some(id))
+    }
+
     fn subscribe_rerun(
         &mut self,
         tier: Tier,
@@ -220,15 +245,7 @@ impl LiveQueries {
         budget: &Budget,
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
-        let key = codec::encode(&(tier == Tier::Rerun, query.raw(), inputs));
-        if let Some((id, n_users)) = self.rerun_keys.get_mut(&key) {
-            let id = *id;
-            if self.reruns.is_stale(id) {
-                self.reruns.refresh(id, snapshot)?;
-            }
-            *n_users += 1;
-            return Ok(id);
-        }
+        let key = rerun_key(tier, query, inputs);
         let id = self.new_id();
         self.reruns.insert(id, query, inputs, budget, snapshot)?;
         self.instances.insert(id, At::Rerun);
@@ -526,4 +543,9 @@ impl LiveQueries {
             }
         }
     }
+}
+
+/// What equal results that are evaluated again have in common.
+fn rerun_key(tier: Tier, query: &Query, inputs: &[Input]) -> Vec<u8> {
+    codec::encode(&(tier == Tier::Rerun, query.raw(), inputs))
 }

@@ -1,7 +1,7 @@
 //! A shape: one program with parameters, all its instances, and the plans that maintain them.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::attributes::Attributes;
 use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place};
