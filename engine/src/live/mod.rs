@@ -547,5 +547,5 @@ impl LiveQueries {
 
 /// What equal results that are evaluated again have in common.
 fn rerun_key(tier: Tier, query: &Query, inputs: &[Input]) -> Vec<u8> {
-    codec::encode(&(tier == Tier::Rerun, query.raw(), inputs))
+    codec::encode(&(tier.name(), query.raw(), inputs))
 }
