@@ -62,7 +62,8 @@ impl Db {
 
     /// A database that starts from a store, for example one that a log was replayed into.
     pub fn with_store(store: Store) -> Db {
-        Db { store, ..Db::default() }
+        let live = LiveQueries::new(store.snapshot().dictionary().cell_hash());
+        Db { store, live, ..Db::default() }
     }
 
     /// The published store. Clone it to prepare a successor.

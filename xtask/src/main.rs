@@ -10,8 +10,7 @@ mod bench;
 mod command;
 mod crash;
 mod data;
-mod fuzz_live;
-mod fuzz_query;
+mod fuzz;
 mod setup;
 mod test;
 
@@ -41,9 +40,9 @@ enum Task {
     /// Kill the server again and again during writes; check that nothing acknowledged is lost.
     Crash(crash::Options),
     /// Ask the query engine many random questions; check every answer.
-    FuzzQuery(fuzz_query::Options),
+    FuzzQuery(fuzz::Options),
     /// Follow live queries through many random histories; check every step.
-    FuzzLive(fuzz_live::Options),
+    FuzzLive(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,8 +52,8 @@ fn main() -> ExitCode {
         Task::Data(options) => data::run(&options, &repository()),
         Task::Bench(options) => bench::run(&options, &repository()),
         Task::Crash(options) => crash::run(&options),
-        Task::FuzzQuery(options) => fuzz_query::run(&options),
-        Task::FuzzLive(options) => fuzz_live::run(&options),
+        Task::FuzzQuery(options) => fuzz::run("fuzz_query", &options),
+        Task::FuzzLive(options) => fuzz::run("fuzz_live", &options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

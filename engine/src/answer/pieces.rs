@@ -6,8 +6,9 @@
 //! copied: a slice says which of their rows are meant.
 //!
 //! Invariants: no slice is empty; the heights of two siblings differ by at most 2; two neighbours
-//! have together more than [`SMALL`] rows, so pieces do not crumble. The balance is that of Adams (*Efficient sets: a balancing act*, 1993) by heights, as OCaml's `Set` has it:
-//! everything is made of `join` and `split`. What order the rows are in is left out.
+//! have together more than [`SMALL`] rows, so pieces do not crumble. The balance is that of Adams
+//! (*Efficient sets: a balancing act*, 1993) by heights, as OCaml's `Set` has it: everything is made
+//! of `join` and `split`. What order the rows are in is left out.
 
 use std::sync::Arc;
 
@@ -366,6 +367,16 @@ mod tests {
             let before = |row: RowRef<'_>| row.to_output(0) < Some(Output::Value(sought.clone()));
             prop_assert_eq!(pieces.partition_point(before), expected);
         }
+    }
+
+    /// A cut at either end has no seam, yet leaves its piece smaller.
+    #[test]
+    fn an_end_that_goes_leaves_no_small_neighbours() {
+        let n_first = SMALL / 2 + 1;
+        let pieces = Pieces::from(columns(0..n_first)).with(n_first, columns(n_first..SMALL + 1));
+        assert_eq!(check(&pieces), [n_first, SMALL / 2]);
+        assert_eq!(check(&pieces.without(0)), [SMALL]);
+        assert_eq!(check(&pieces.without(SMALL)), [SMALL]);
     }
 
     /// Guards against pieces that crumble: rows that come and go leave no piece behind, and rows

@@ -1,5 +1,5 @@
-//! What live queries ask of the evaluator besides whole answers: some groups, the first rows, one
-//! entity's tree.
+//! What live queries ask of the evaluator besides whole answers: the members of a group, the first
+//! rows.
 //!
 //! The evaluation is the same as that of answers, only begun with more bound or ended earlier, so
 //! what is maintained agrees with what is evaluated by construction.

@@ -367,25 +367,17 @@ impl Compiler<'_> {
         if !node.is_ready(bound, self.rules) {
             return None;
         }
-        let is_known = |term: &Term| match term {
-            Term::Const(_) => true,
-            Term::Var(var) => bound.contains(var),
-            Term::Blank => false,
-        };
         Some(match node {
             Node::Leaf(kind) => match kind {
                 GoalKind::Predicate { .. } => 0.0,
                 GoalKind::Missing { .. } => 0.01,
                 GoalKind::Function { .. } | GoalKind::GetElse { .. } => 0.6,
                 GoalKind::Ground { rows, out } => {
-                    if out.iter().all(is_known) {
-                        0.1
-                    } else {
-                        rows.len() as f64
-                    }
+                    let is_known = out.iter().all(|term| term.is_known(bound));
+                    if is_known { 0.1 } else { rows.len() as f64 }
                 }
                 GoalKind::Pattern { entity, attribute, value } => {
-                    let (entity, value) = (is_known(entity), is_known(value));
+                    let (entity, value) = (entity.is_known(bound), value.is_known(bound));
                     self.pattern_cost(attribute, entity, value)
                 }
                 GoalKind::Call { .. } => unreachable!("a leaf is no call"),
@@ -400,7 +392,7 @@ impl Compiler<'_> {
                 }
             }
             Node::Derived { callee, args, .. } => {
-                let columns = (0..).zip(args).filter(|(_, arg)| is_known(arg));
+                let columns = (0..).zip(args).filter(|(_, arg)| arg.is_known(bound));
                 let known: Vec<u8> = columns.map(|(column, _)| column).collect();
                 self.tables.cost(kept(*callee), &known)
             }
@@ -558,17 +550,12 @@ impl Compiler<'_> {
             let column = self.param_vars.iter().position(|param| *param == var)?;
             Some(column as u8)
         };
-        let is_known = |term: &Term| match term {
-            Term::Var(var) => bound.contains(var),
-            Term::Const(_) => true,
-            Term::Blank => false,
-        };
         // known < parameter: those above what is known.
         match (column(a), column(b)) {
-            (_, Some(column)) if is_known(a) => {
+            (_, Some(column)) if a.is_known(bound) => {
                 Some(Comparison { column, than: a, is_above: is_less, or_equal })
             }
-            (Some(column), _) if is_known(b) => {
+            (Some(column), _) if b.is_known(bound) => {
                 Some(Comparison { column, than: b, is_above: !is_less, or_equal })
             }
             _ => None,

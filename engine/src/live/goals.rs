@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::program::lower::{FlatDefinition, FlatRule, Goal, GoalKind, Stratified};
-use crate::program::{AttributeTerm, RuleId, Term, Var};
+use crate::program::{RuleId, Term, Var};
 
 /// The most goals a body may come to: a chain of rules that each call the next one twice doubles
 /// at every link.
@@ -69,7 +69,8 @@ pub(crate) struct Tree {
 /// The tree of a body whose variables are below `n_vars`; none if it would be too large.
 pub(crate) fn tree(program: &Stratified, body: &[Goal], n_vars: usize) -> Option<Tree> {
     let mut growing = Growing { program, n_vars, n_goals: 0 };
-    let nodes = growing.nodes(body, &|term| term.clone())?;
+    let own: Vec<Term> = (0..n_vars as u32).map(|var| Term::Var(Var(var))).collect();
+    let nodes = growing.nodes(body, &own)?;
     Some(Tree { nodes, n_vars: growing.n_vars })
 }
 
@@ -117,7 +118,8 @@ impl Growing<'_> {
         Term::Var(Var(self.n_vars as u32 - 1))
     }
 
-    fn nodes(&mut self, body: &[Goal], term: &dyn Fn(&Term) -> Term) -> Option<Vec<Node>> {
+    /// The goals of a body with these terms for its variables.
+    fn nodes(&mut self, body: &[Goal], terms: &[Term]) -> Option<Vec<Node>> {
         let mut nodes = Vec::with_capacity(body.len());
         for goal in body {
             self.n_goals += 1;
@@ -126,12 +128,12 @@ impl Growing<'_> {
             }
             nodes.push(match &goal.kind {
                 GoalKind::Call { rule, args, negated } => {
-                    let args: Vec<Term> = args.iter().map(term).collect();
+                    let args: Vec<Term> = args.iter().map(|arg| arg.substituted(terms)).collect();
                     self.call(*rule, args, *negated)?
                 }
                 GoalKind::Missing { entity: Term::Blank, .. }
                 | GoalKind::GetElse { entity: Term::Blank, .. } => return None,
-                kind => Node::Leaf(substituted(kind, term)),
+                kind => Node::Leaf(kind.substituted(terms)),
             });
         }
         Some(nodes)
@@ -157,65 +159,13 @@ impl Growing<'_> {
         let program = self.program;
         let mut branches = Vec::new();
         for definition in &program.rules[rule.index()].definitions {
-            let mut before = Vec::new();
-            let attributes = attribute_vars(&definition.body);
-            let mut terms = Vec::with_capacity(definition.scope.names.len());
-            for var in (0..definition.scope.names.len() as u32).map(Var) {
-                let column = definition.head.iter().position(|head| *head == var);
-                terms.push(match column.map(|column| &args[column]) {
-                    Some(Term::Const(value)) if attributes.contains(&var) => {
-                        // A constant stands for an attribute only by way of a variable.
-                        let (term, rows) = (self.fresh(), vec![vec![value.clone()]]);
-                        let out = vec![term.clone()];
-                        before.push(Node::Leaf(GoalKind::Ground { rows, out }));
-                        term
-                    }
-                    Some(term @ (Term::Const(_) | Term::Var(_))) => term.clone(),
-                    Some(Term::Blank) | None => self.fresh(),
-                });
-            }
-            let put = |term: &Term| match term {
-                Term::Var(var) => terms[var.column()].clone(),
-                Term::Blank | Term::Const(_) => term.clone(),
-            };
-            before.extend(self.nodes(&definition.body, &put)?);
-            branches.push(before);
+            let (terms, constants) = definition.called_with(args, |_| self.fresh());
+            let mut branch: Vec<Node> = constants.into_iter().map(Node::Leaf).collect();
+            branch.extend(self.nodes(&definition.body, &terms)?);
+            branches.push(branch);
         }
         Some(branches)
     }
-}
-
-fn attribute_vars(body: &[Goal]) -> BTreeSet<Var> {
-    let vars = body.iter().filter_map(|goal| match &goal.kind {
-        GoalKind::Pattern { attribute, .. }
-        | GoalKind::Missing { attribute, .. }
-        | GoalKind::GetElse { attribute, .. } => attribute.var(),
-        _ => None,
-    });
-    // An argument of a call may stand for an attribute further in.
-    let called = body.iter().flat_map(|goal| match &goal.kind {
-        GoalKind::Call { args, .. } => args.iter().filter_map(Term::var).collect(),
-        _ => Vec::new(),
-    });
-    vars.chain(called).collect()
-}
-
-fn substituted(kind: &GoalKind, term: &dyn Fn(&Term) -> Term) -> GoalKind {
-    let mut kind = kind.clone();
-    if let GoalKind::Pattern { attribute, .. }
-    | GoalKind::Missing { attribute, .. }
-    | GoalKind::GetElse { attribute, .. } = &mut kind
-        && let AttributeTerm::Var(var) = attribute
-    {
-        *attribute = match term(&Term::Var(*var)) {
-            Term::Var(var) => AttributeTerm::Var(var),
-            Term::Blank | Term::Const(_) => unreachable!("attributes get variables"),
-        };
-    }
-    for place in kind.terms_mut() {
-        *place = term(place);
-    }
-    kind
 }
 
 impl Node {

@@ -219,8 +219,7 @@ pub(super) fn step(
         counts.candidates += rows.len() as u64;
         let candidates = std::mem::replace(rows, OwnedRows::new(width));
         for (owner, cells) in candidates.iter() {
-            let instance = shape.instances[owner as usize].as_ref();
-            let instance = instance.expect("rows of parameters have an owner");
+            let instance = shape.instance(owner);
             if instance.is_stale {
                 continue;
             }

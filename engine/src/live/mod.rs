@@ -49,9 +49,9 @@ use rustc_hash::FxHashMap;
 use crate::answer::Answer;
 use crate::codec;
 use crate::error::QueryError;
-use crate::eval::query::{Query, check_count, input_rows};
+use crate::eval::query::{Query, check_count};
 use crate::ids::Attribute;
-use crate::intern::{Cell, FixedHashMap};
+use crate::intern::{Cell, CellHash, FixedHashMap};
 use crate::limits::Budget;
 use crate::program::AttributeTerm;
 use crate::program::raw::Input;
@@ -61,11 +61,10 @@ use attributes::{Attributes, Ids};
 use delta_plan::Start;
 pub use explain::{DeltaProfile, LiveProfile};
 pub use list_delta::{ListDelta, Moved, Placed};
-use output::Hot;
 pub use patch::{Edit, PathStep, RowPatch, TreeChange};
 use rerun::Reruns;
 pub use result::LiveResult;
-use shape::{Budgets, Instance, Many, Shape};
+use shape::{Budgets, Instance, Shape};
 use tables::{Tables, TablesId};
 pub use update::{LiveUpdate, RowsDelta, UnreadDeltas};
 
@@ -130,9 +129,6 @@ impl Tier {
 /// Stands for an occurrence where a fact is read by `pull`.
 const PULLED: u32 = u32::MAX;
 
-/// The most rows of parameters that an instance may have; with more it is evaluated again.
-const PARAM_ROWS_MAX: usize = 1_024;
-
 /// When live queries do what. No result depends on it: tests draw them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveLimits {
@@ -163,16 +159,10 @@ enum At {
 #[derive(Default)]
 pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
-    /// What is kept of instances that change often, by shape.
-    hot: Vec<Hot>,
     by_key: FixedHashMap<Vec<u8>, u32>,
-    keys: Vec<Vec<u8>>,
     instances: FxHashMap<InstanceId, At>,
     reruns: Reruns,
     tables: Tables,
-    /// Instances that are evaluated again, by tier asked for, program and inputs.
-    rerun_keys: BTreeMap<Vec<u8>, (InstanceId, u32)>,
-    rerun_of: BTreeMap<InstanceId, Vec<u8>>,
     budgets: Budgets,
     next: u64,
     attributes: Attributes,
@@ -190,6 +180,11 @@ pub(crate) struct LiveQueries {
 }
 
 impl LiveQueries {
+    /// None yet, over a store whose cells are hashed like this.
+    pub(crate) fn new(hash: CellHash) -> LiveQueries {
+        LiveQueries { tables: Tables::new(hash), ..LiveQueries::default() }
+    }
+
     /// Registers a live query at no better tier than this, or another user of an equal one.
     pub(crate) fn subscribe(
         &mut self,
@@ -200,7 +195,8 @@ impl LiveQueries {
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
         query.check_live()?;
-        if let Some(id) = self.join_rerun(tier, query, inputs, snapshot)? {
+        // Also where it would have room in a better tier by now.
+        if let Some(id) = self.reruns.join(tier, query, inputs, snapshot)? {
             return Ok(id);
         }
         if tier < Tier::Rerun {
@@ -212,51 +208,23 @@ impl LiveQueries {
                 return Ok(id);
             }
         }
-        self.subscribe_rerun(tier, query, inputs, budget, snapshot)
-    }
-
-    /// Another user of a result that is evaluated again, if there is an equal one: also where it
-    /// would have room in a better tier by now.
-    fn join_rerun(
-        &mut self,
-        tier: Tier,
-        query: &Query,
-        inputs: &[Input],
-        snapshot: &Snapshot,
-    ) -> Result<Option<InstanceId>, QueryError> {
-        if self.rerun_keys.is_empty() {
-            return Ok(None);
-        }
-        let key = rerun_key(tier, query, inputs);
-        let Some((id, n_users)) = self.rerun_keys.get_mut(&key) else { return Ok(None) };
-        let id = *id;
-        if self.reruns.is_stale(id) {
-            self.reruns.refresh(id, snapshot)?;
-        }
-        *n_users += 1;
-        Ok(Some(id))
-    }
-
-    fn subscribe_rerun(
-        &mut self,
-        tier: Tier,
-        query: &Query,
-        inputs: &[Input],
-        budget: &Budget,
-        snapshot: &Snapshot,
-    ) -> Result<InstanceId, QueryError> {
-        let key = rerun_key(tier, query, inputs);
         let id = self.new_id();
-        self.reruns.insert(id, query, inputs, budget, snapshot)?;
+        self.reruns.insert(id, tier, query, inputs, budget, snapshot)?;
         self.instances.insert(id, At::Rerun);
-        self.rerun_of.insert(id, key.clone());
-        self.rerun_keys.insert(key, (id, 1));
         Ok(id)
     }
 
     fn new_id(&mut self) -> InstanceId {
         self.next += 1;
         InstanceId(self.next - 1)
+    }
+
+    fn shape(&self, number: u32) -> &Shape {
+        self.shapes[number as usize].as_ref().expect("numbers name shapes")
+    }
+
+    fn shape_mut(&mut self, number: u32) -> &mut Shape {
+        self.shapes[number as usize].as_mut().expect("numbers name shapes")
     }
 
     /// None where no shape takes the query.
@@ -268,56 +236,32 @@ impl LiveQueries {
         budget: &Budget,
         snapshot: &Snapshot,
     ) -> Result<Option<InstanceId>, QueryError> {
-        check_count(query.program(), inputs)?;
+        let inputs = lifted_inputs(query, inputs)?;
         let Some(number) = self.shape_of(query) else { return Ok(None) };
-        let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
-        let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
-        let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
+        let shape = self.shape_mut(number);
         if shape.tier() < tier {
             return Ok(None);
         }
-        let Some(rows) = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)? else {
-            return Ok(None);
-        };
-        if rows.is_empty() {
-            return Ok(None);
-        }
+        let Some(rows) = shape.param_rows(&inputs)? else { return Ok(None) };
         let dictionary = snapshot.dictionary();
         let cells = |row: &Vec<Value>| -> Vec<Cell> {
             row.iter().map(|value| dictionary.intern(value)).collect()
         };
         let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
-        let found = match &rows[..] {
-            [row] => shape.find(row),
-            _ => shape.find_many(&all),
-        };
-        if let Some(owner) = found {
-            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
-            let (id, is_stale) = (instance.id, instance.is_stale);
+        if let Some(owner) = shape.find(&rows, &inputs) {
+            let Instance { id, is_stale, .. } = *shape.instance(owner);
             if is_stale {
                 self.refresh(id, snapshot)?;
             }
-            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
-            let instance = shape.instances[owner as usize].as_mut().expect("it was just found");
-            instance.n_users += 1;
+            self.shape_mut(number).instance_mut(owner).n_users += 1;
             return Ok(Some(id));
         }
-        let many = (rows.len() != 1).then_some(all);
-        let owner = shape.place();
-        let rows: Vec<u32> =
-            rows.iter().map(|row| shape.params.insert(row, owner, dictionary)).collect();
-        let asks = shape.asks(&rows, dictionary);
-        let row = rows.first().copied().unwrap_or(0);
-        let many = many.map(|inputs| Box::new(Many { rows, inputs }));
-        let id = InstanceId(self.next);
-        self.next += 1;
-        let number_of_budget = self.budgets.number(budget);
-        let instance =
-            Instance { id, n_users: 1, is_stale: false, row, budget: number_of_budget, many };
-        shape.instances[owner as usize] = Some(instance);
+        let (id, numbered) = (self.new_id(), self.budgets.number(budget));
+        let shape = self.shape_mut(number);
+        let owner = shape.add(id, numbered, &rows, inputs, dictionary);
+        let asks = shape.asks(owner, dictionary);
         if !self.ask(&asks, budget, snapshot) {
-            let shape = self.shapes[number as usize].as_mut().expect("keys name shapes");
-            shape.remove(owner, dictionary);
+            self.shape_mut(number).remove(owner, dictionary);
             return Ok(None);
         }
         self.instances.insert(id, At::Shape { shape: number, owner });
@@ -335,8 +279,6 @@ impl LiveQueries {
         let free = self.shapes.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
             self.shapes.push(None);
-            self.keys.push(Vec::new());
-            self.hot.push(Hot::default());
             self.shapes.len() - 1
         }) as u32;
         self.enter_tables(number, &shape);
@@ -362,7 +304,6 @@ impl LiveQueries {
             }
         }
         self.shapes[number as usize] = Some(shape);
-        self.keys[number as usize] = lifted.key.clone();
         self.by_key.insert(lifted.key.clone(), number);
         Some(number)
     }
@@ -379,28 +320,20 @@ impl LiveQueries {
         match self.instances.get(&id).copied() {
             None => {}
             Some(At::Rerun) => {
-                let key = self.rerun_of.get(&id).expect("every instance has a key");
-                let (_, n_users) = self.rerun_keys.get_mut(key).expect("keys are kept");
-                *n_users -= 1;
-                if *n_users == 0 {
-                    self.rerun_keys.remove(key);
-                    self.rerun_of.remove(&id);
+                let is_last = self.reruns.leave(id);
+                if is_last {
                     self.instances.remove(&id);
-                    self.reruns.remove(id);
                 }
             }
             Some(At::Shape { shape: number, owner }) => {
-                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
-                let instance = shape.instances[owner as usize].as_mut();
-                let instance = instance.expect("ids name instances");
+                let shape = self.shape_mut(number);
+                let instance = shape.instance_mut(owner);
                 instance.n_users -= 1;
                 if instance.n_users > 0 {
                     return;
                 }
-                let rows = instance.rows().to_vec();
-                let asks = shape.asks(&rows, snapshot.dictionary());
+                let asks = shape.asks(owner, snapshot.dictionary());
                 shape.remove(owner, snapshot.dictionary());
-                self.hot[number as usize].remove(owner);
                 let is_last = shape.params.len() == 0;
                 self.instances.remove(&id);
                 self.unask(&asks, snapshot);
@@ -414,17 +347,16 @@ impl LiveQueries {
     /// Forgets the shape of a query that no instance has.
     fn remove_unused(&mut self, query: &Query) {
         let Some(number) = self.by_key.get(&query.lifted().key).copied() else { return };
-        let shape = self.shapes[number as usize].as_ref().expect("keys name shapes");
-        if shape.params.len() == 0 {
+        if self.shape(number).params.len() == 0 {
             self.remove_shape(number);
         }
     }
 
     fn remove_shape(&mut self, number: u32) {
         let shape = self.shapes[number as usize].take().expect("only shapes that are there end");
-        self.hot[number as usize].clear();
         self.leave_tables(number, &shape);
-        self.by_key.remove(&std::mem::take(&mut self.keys[number as usize]));
+        // It is the lifted program that it was found by.
+        self.by_key.remove(&codec::encode(shape.query.raw()));
         for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
             readers.retain(|(shape, _)| *shape != number);
         }
@@ -443,7 +375,7 @@ impl LiveQueries {
     /// How an instance is kept up.
     pub(crate) fn tier(&self, id: InstanceId) -> Option<Tier> {
         Some(match self.instances.get(&id)? {
-            At::Shape { shape, .. } => self.shapes[*shape as usize].as_ref()?.tier(),
+            At::Shape { shape, .. } => self.shape(*shape).tier(),
             At::Rerun => Tier::Rerun,
         })
     }
@@ -484,16 +416,13 @@ impl LiveQueries {
         snapshot: &Snapshot,
     ) -> Result<LiveProfile, QueryError> {
         query.check_live()?;
-        check_count(query.program(), inputs)?;
+        let inputs = lifted_inputs(query, inputs)?;
         let mut live = LiveQueries::default();
         let Some(number) = live.shape_of(query) else { return Ok(explain::of_rerun()) };
-        let shape = live.shapes[number as usize].as_mut().expect("keys name shapes");
-        let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
-        let all: Vec<Input> = inputs.iter().cloned().chain(constants).collect();
-        let rows = input_rows(shape.query.program(), &all, PARAM_ROWS_MAX)?;
-        if rows.is_none_or(|rows| rows.is_empty()) {
+        if live.shape(number).param_rows(&inputs)?.is_none() {
             return Ok(explain::of_rerun());
         }
+        let shape = live.shapes[number as usize].as_mut().expect("it was just made");
         shape.plan(snapshot, &mut live.tables, &mut live.attributes);
         Ok(explain::of_shape(shape, &live.attributes, snapshot.dictionary()))
     }
@@ -507,8 +436,8 @@ impl LiveQueries {
         match self.instances.get(&id)? {
             At::Rerun => self.reruns.answer(id).cloned().map(Ok),
             At::Shape { shape, owner } => {
-                let shape = self.shapes[*shape as usize].as_ref()?;
-                let instance = shape.instances[*owner as usize].as_ref()?;
+                let shape = self.shape(*shape);
+                let instance = shape.instance(*owner);
                 if instance.is_stale {
                     return None;
                 }
@@ -529,23 +458,21 @@ impl LiveQueries {
             None => Ok(()),
             Some(At::Rerun) => self.reruns.refresh(id, snapshot).map(|_| ()),
             Some(At::Shape { shape: number, owner }) => {
-                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
+                let shape = self.shape(number);
                 let tables: Vec<(TablesId, Vec<Cell>)> =
                     shape.tables().map(|tables| (tables, Vec::new())).collect();
-                let instance = shape.instances[owner as usize].as_mut();
-                let budget = instance.expect("ids name instances").budget;
-                let budget = self.budgets.get(budget).clone();
+                let budget = self.budgets.get(shape.instance(owner).budget).clone();
                 self.refill(&tables, &budget, snapshot)?;
-                let shape = self.shapes[number as usize].as_mut().expect("instances name shapes");
-                let instance = shape.instances[owner as usize].as_mut();
-                instance.expect("ids name instances").is_stale = false;
+                self.shape_mut(number).instance_mut(owner).is_stale = false;
                 Ok(())
             }
         }
     }
 }
 
-/// What equal results that are evaluated again have in common.
-fn rerun_key(tier: Tier, query: &Query, inputs: &[Input]) -> Vec<u8> {
-    codec::encode(&(tier.name(), query.raw(), inputs))
+/// The inputs of the lifted program: those given, then the constants.
+fn lifted_inputs(query: &Query, inputs: &[Input]) -> Result<Vec<Input>, QueryError> {
+    check_count(query.program(), inputs)?;
+    let constants = query.lifted().constants.iter().cloned().map(Input::Scalar);
+    Ok(inputs.iter().cloned().chain(constants).collect())
 }

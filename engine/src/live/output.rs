@@ -2,10 +2,10 @@
 //!
 //! A binding is a row as it stands, or a member of a group whose row changes, or shows an entity's
 //! tree; `:having` and `:after` keep some rows, the window shows some of these. Each stage takes
-//! rows with signs and gives rows with signs. Trees and groups are looked up on both sides of the
-//! step by the evaluator itself; what is asked for again and again is kept: members of groups
-//! ([`accumulate`](super::accumulate)), first rows ([`window`](super::window)). Both can be dropped
-//! at any time, because the state before a step tells them again.
+//! rows with signs and gives rows with signs. Trees are read on both sides of the step; a group is
+//! read after it, and what came and went is taken back for what it was before. What is large is kept:
+//! members of groups ([`accumulate`](super::accumulate)), first rows ([`window`](super::window)).
+//! Both can be dropped at any time, because the facts tell them again.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,8 +18,8 @@ use super::maintain::{OwnedRows, ShapeDelta};
 use super::params::RowIndex;
 use super::patch::{self, RowPatch};
 use super::shape::{Instance, Shape};
-use super::update::RowsDelta;
-use super::window::{Changes, Extent, Window};
+use super::update::{Changes, RowsDelta, net};
+use super::window::{Extent, Window};
 use crate::answer::{Output, Row};
 use crate::error::QueryError;
 use crate::eval::find::{compare_keys, is_aggregate, is_pull};
@@ -194,25 +194,22 @@ pub(super) fn change(
 ) -> Result<Option<RowsDelta>, Halt> {
     let shown = Vec::new();
     let mut instance = InstanceStep { shape, owner, delta, budget, machine, shown };
-    let changes = match &shape.finish.groups {
+    let mut changes = match &shape.finish.groups {
         Some((_, places)) => instance.groups(hot, places)?,
         None => instance.rows()?,
     };
-    if shape.finish.is_plain {
-        return Ok(netted(changes));
+    if !shape.finish.is_plain {
+        changes = instance.picked(changes);
     }
-    let changes = instance.picked(changes);
-    let told = match &shape.finish.extent {
-        None => netted(changes),
-        Some(extent) => {
-            let changes = net(changes);
-            if changes.is_empty() {
-                return Ok(None);
-            }
-            netted(instance.window(hot, extent, changes)?)
+    if let Some(extent) = &shape.finish.extent {
+        changes = net(changes);
+        if !changes.is_empty() {
+            changes = instance.window(hot, extent, changes)?;
         }
-    };
-    Ok(told.map(|rows| RowsDelta { patches: instance.patches(&rows), ..rows }))
+    }
+    let rows = RowsDelta::of(changes);
+    let patches = instance.patches(&rows);
+    Ok((!rows.is_empty()).then_some(RowsDelta { patches, ..rows }))
 }
 
 struct InstanceStep<'a, 'm, 's> {
@@ -236,7 +233,7 @@ impl<'a> InstanceStep<'a, '_, '_> {
     }
 
     fn instance(&self) -> &'a Instance {
-        self.shape.instances[self.owner as usize].as_ref().expect("owners are instances")
+        self.shape.instance(self.owner)
     }
 
     fn parts<Found>(
@@ -523,31 +520,4 @@ fn is_after(program: &Program, row: &Row) -> bool {
     });
     let mut orders = orders;
     raw.after.is_empty() || orders.find(|order| order.is_ne()).is_some_and(|order| order.is_gt())
-}
-
-/// Each row once, with how often it came in the end.
-fn net(mut changes: Changes) -> Changes {
-    if let [_] = &changes[..] {
-        return changes;
-    }
-    changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let mut netted: Changes = Vec::with_capacity(changes.len());
-    for (row, n) in changes {
-        match netted.last_mut() {
-            Some((last, sum)) if *last == row => *sum += n,
-            _ => netted.push((row, n)),
-        }
-    }
-    netted.retain(|(_, n)| *n != 0);
-    netted
-}
-
-fn netted(changes: Changes) -> Option<RowsDelta> {
-    let mut delta = RowsDelta::default();
-    for (row, n) in net(changes) {
-        let side = if n > 0 { &mut delta.added } else { &mut delta.removed };
-        let n_times = usize::try_from(n.unsigned_abs()).expect("no more than the rows");
-        side.extend(std::iter::repeat_n(row, n_times));
-    }
-    (!delta.added.is_empty() || !delta.removed.is_empty()).then_some(delta)
 }

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::intervals::Intervals;
 use super::relation::Relation;
 pub(super) use super::relation::RowIndex;
-use crate::intern::{Cell, Dictionary};
+use crate::intern::{Cell, CellHash, Dictionary};
 use crate::value::Value;
 
 /// No instance.
@@ -39,8 +39,8 @@ struct ColumnIntervals {
 }
 
 impl Params {
-    pub(super) fn new(width: usize) -> Params {
-        Params { relation: Relation::new(width), ..Params::default() }
+    pub(super) fn new(width: usize, hash: CellHash) -> Params {
+        Params { relation: Relation::new(width, hash), ..Params::default() }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -7,12 +7,11 @@
 //!
 //! Invariant: a chain links exactly the rows that agree in the columns of its index.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::ControlFlow;
 
 use hashbrown::HashTable;
 
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash};
 
 /// No row.
 const NONE: u32 = u32::MAX;
@@ -37,6 +36,7 @@ struct Table {
     width: usize,
     /// `width` for each row.
     cells: Vec<Cell>,
+    hash: CellHash,
 }
 
 impl Table {
@@ -55,15 +55,6 @@ struct Index {
     links: Vec<[RowIndex; 2]>,
 }
 
-fn hash(cells: impl Iterator<Item = Cell>) -> u64 {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for cell in cells {
-        // Many rows differ in few bits; what attackers choose is hashed once more below.
-        state = (state.rotate_left(5) ^ cell.0).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(state)
-}
-
 impl Index {
     fn key<'t>(&'t self, table: &'t Table, row: RowIndex) -> impl Iterator<Item = Cell> {
         let cells = table.row(row);
@@ -77,7 +68,7 @@ impl Index {
         }
         let mut heads = std::mem::take(&mut self.heads);
         let is_alike = |head: &RowIndex| self.key(table, *head).eq(self.key(table, row));
-        let hash_of = |row: RowIndex| hash(self.key(table, row));
+        let hash_of = |row: RowIndex| table.hash.of(self.key(table, row));
         let hash = hash_of(row);
         let next = match heads.find_mut(hash, is_alike) {
             Some(head) => std::mem::replace(head, row),
@@ -103,7 +94,7 @@ impl Index {
             self.links[before as usize][1] = behind;
             return;
         }
-        let hash = hash(self.key(table, row));
+        let hash = table.hash.of(self.key(table, row));
         let head = self.heads.find_entry(hash, |head| *head == row);
         let mut head = head.expect("every chain has a head");
         if behind == NONE {
@@ -115,8 +106,8 @@ impl Index {
 }
 
 impl Relation {
-    pub(super) fn new(width: usize) -> Relation {
-        Relation { table: Table { width, cells: Vec::new() }, ..Relation::default() }
+    pub(super) fn new(width: usize, hash: CellHash) -> Relation {
+        Relation { table: Table { width, cells: Vec::new(), hash }, ..Relation::default() }
     }
 
     pub(super) fn width(&self) -> usize {
@@ -145,7 +136,7 @@ impl Relation {
 
     /// Adds a row, whether or not there is an equal one.
     pub(super) fn insert(&mut self, cells: &[Cell]) -> RowIndex {
-        let Table { width, cells: all } = &mut self.table;
+        let Table { width, cells: all, .. } = &mut self.table;
         let row = self.free.pop().unwrap_or_else(|| {
             self.is_used.push(false);
             all.resize(all.len() + *width, Cell::MIN);
@@ -174,7 +165,7 @@ impl Relation {
     /// Takes all rows out, and gives their memory back.
     pub(super) fn clear(&mut self) {
         let indexes = std::mem::take(&mut self.indexes);
-        *self = Relation::new(self.table.width);
+        *self = Relation::new(self.table.width, self.table.hash);
         let empty = |index: Index| Index {
             columns: index.columns,
             heads: HashTable::new(),
@@ -206,7 +197,7 @@ impl Relation {
             let row = self.row(*head);
             index.columns.iter().zip(key).all(|(column, cell)| row[*column as usize] == *cell)
         };
-        index.heads.find(hash(key.iter().copied()), is_alike).copied()
+        index.heads.find(self.table.hash.of(key.iter().copied()), is_alike).copied()
     }
 
     /// Hands over the rows that have these cells in the columns of an index.

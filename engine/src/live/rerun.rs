@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::update::RowsDelta;
-use super::{InstanceId, LiveUpdate};
+use super::{InstanceId, LiveUpdate, Tier};
 use crate::answer::Answer;
+use crate::codec;
 use crate::error::QueryError;
 use crate::eval::query::{Query, Watched};
 use crate::eval::reads::Reads;
@@ -20,6 +21,8 @@ use crate::program::raw::Input;
 use crate::store::{Snapshot, StoreDelta};
 
 struct Instance {
+    key: Vec<u8>,
+    n_users: u32,
     query: Query,
     inputs: Vec<Input>,
     budget: Budget,
@@ -43,15 +46,37 @@ impl From<Watched> for Current {
 #[derive(Default)]
 pub(super) struct Reruns {
     instances: BTreeMap<InstanceId, Instance>,
+    /// Equal ones have equal keys.
+    by_key: BTreeMap<Vec<u8>, InstanceId>,
     by_attribute: BTreeMap<Attribute, BTreeSet<InstanceId>>,
     any_attribute: BTreeSet<InstanceId>,
 }
 
 impl Reruns {
-    /// Evaluates a live query and keeps what it read.
+    /// Another user of an equal one, if there is one; a stale one is evaluated again.
+    pub(super) fn join(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        snapshot: &Snapshot,
+    ) -> Result<Option<InstanceId>, QueryError> {
+        if self.instances.is_empty() {
+            return Ok(None);
+        }
+        let Some(id) = self.by_key.get(&key(tier, query, inputs)).copied() else { return Ok(None) };
+        if self.instances[&id].current.is_none() {
+            self.refresh(id, snapshot)?;
+        }
+        self.instances.get_mut(&id).expect("keys name instances").n_users += 1;
+        Ok(Some(id))
+    }
+
+    /// Evaluates a live query and keeps what it read, for one user.
     pub(super) fn insert(
         &mut self,
         id: InstanceId,
+        tier: Tier,
         query: &Query,
         inputs: &[Input],
         budget: &Budget,
@@ -61,21 +86,25 @@ impl Reruns {
         self.route(id, &current.reads);
         let (query, inputs) = (query.clone(), inputs.to_vec());
         let (budget, current) = (budget.clone(), Some(current));
-        self.instances.insert(id, Instance { query, inputs, budget, current });
+        let key = key(tier, &query, &inputs);
+        self.by_key.insert(key.clone(), id);
+        self.instances.insert(id, Instance { key, n_users: 1, query, inputs, budget, current });
         Ok(())
     }
 
-    /// Forgets one.
-    pub(super) fn remove(&mut self, id: InstanceId) {
-        let instance = self.instances.remove(&id);
-        if let Some(current) = instance.and_then(|instance| instance.current) {
+    /// One user fewer; whether it was the last, who ends it.
+    pub(super) fn leave(&mut self, id: InstanceId) -> bool {
+        let instance = self.instances.get_mut(&id).expect("whoever leaves has come");
+        instance.n_users -= 1;
+        if instance.n_users > 0 {
+            return false;
+        }
+        let instance = self.instances.remove(&id).expect("it was just there");
+        self.by_key.remove(&instance.key);
+        if let Some(current) = instance.current {
             self.unroute(id, &current.reads);
         }
-    }
-
-    /// Whether one is known and not kept up.
-    pub(super) fn is_stale(&self, id: InstanceId) -> bool {
-        self.instances.get(&id).is_some_and(|instance| instance.current.is_none())
+        true
     }
 
     /// The current result; none when the instance is unknown or stale.
@@ -122,9 +151,12 @@ impl Reruns {
         let dictionary = snapshot.dictionary();
         for change in &delta.facts {
             let fact = &change.fact;
+            let by_attribute = self.by_attribute.get(&fact.attribute);
+            if by_attribute.is_none() && self.any_attribute.is_empty() {
+                continue;
+            }
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let by_attribute = self.by_attribute.get(&fact.attribute);
             let readers = by_attribute.into_iter().flatten().chain(&self.any_attribute);
             for reader in readers {
                 let current = self.instances.get(reader).and_then(|it| it.current.as_ref());
@@ -157,4 +189,9 @@ impl Reruns {
         }
         self.any_attribute.remove(&id);
     }
+}
+
+/// What equal ones have in common, the tier asked for included.
+fn key(tier: Tier, query: &Query, inputs: &[Input]) -> Vec<u8> {
+    codec::encode(&(tier.name(), query.raw(), inputs))
 }

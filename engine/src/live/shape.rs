@@ -2,23 +2,28 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use super::attributes::Attributes;
 use super::delta_plan::{AttributePlace, Compiler, Occurrence, Op, Place};
 use super::goals::{self, Callee, Tree};
-use super::output::Finish;
+use super::output::{Finish, Hot};
 use super::params::{Params, RowIndex};
 use super::pulls::Pulls;
 use super::tables::rules::{self, Ruleset};
 use super::tables::{Seed, SeedColumn, Tables, TablesId};
 use super::{InstanceId, LiveLimits, Tier};
-use crate::eval::query::{Query, asked_vars};
+use crate::error::QueryError;
+use crate::eval::query::{Query, asked_vars, input_rows};
 use crate::intern::{Cell, Dictionary};
 use crate::limits::Budget;
 use crate::program::raw::Input;
 use crate::program::{FindElement, InputShape, RuleId, Term, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
+
+/// The most rows of parameters that an instance may have; with more it is evaluated again.
+const PARAM_ROWS_MAX: usize = 1_024;
 
 /// One program with parameters.
 pub(super) struct Shape {
@@ -37,6 +42,8 @@ pub(super) struct Shape {
     free: Vec<u32>,
     pub(super) plans: Option<Plans>,
     pub(super) finish: Finish,
+    /// What is kept of instances that change often.
+    pub(super) hot: Hot,
     pub(super) pulls: Option<Pulls>,
     pub(super) counts: Counts,
 }
@@ -147,7 +154,7 @@ impl Shape {
                 row_vars.push(var);
             }
         }
-        let params = Params::new(param_vars.len());
+        let params = Params::new(param_vars.len(), tables.cell_hash());
         let finish = Finish::new(program, &row_vars, limits);
         let seeds = keep_calls(&mut tree, &query, &param_vars, tables, attributes)?;
         let occurrences = super::delta_plan::occurrences(&tree.nodes, true, &mut tree.n_vars);
@@ -162,6 +169,7 @@ impl Shape {
             free: Vec::new(),
             plans: None,
             finish,
+            hot: Hot::default(),
             pulls: Pulls::new(program),
             counts: Counts::default(),
             query,
@@ -179,39 +187,53 @@ impl Shape {
         tables.into_iter()
     }
 
-    /// What the instance with these rows of parameters asks for.
-    pub(super) fn asks(
-        &self,
-        rows: &[RowIndex],
-        dictionary: &Dictionary,
-    ) -> Vec<(TablesId, Vec<Cell>)> {
+    /// What an instance asks of tables.
+    pub(super) fn asks(&self, owner: u32, dictionary: &Dictionary) -> Vec<(TablesId, Vec<Cell>)> {
         let of_row = |row: &RowIndex| {
             let params = self.params.row(*row);
             self.seeds.iter().map(|seed| (seed.tables, seed.cells(params, dictionary)))
         };
-        rows.iter().flat_map(of_row).collect()
+        self.instance(owner).rows().iter().flat_map(of_row).collect()
     }
 
-    /// The instance with this one row of parameters.
-    pub(super) fn find(&mut self, cells: &[Cell]) -> Option<u32> {
-        let columns: Vec<u8> = (0..cells.len() as u8).collect();
+    /// # Panics
+    /// When there is none.
+    pub(super) fn instance(&self, owner: u32) -> &Instance {
+        self.instances[owner as usize].as_ref().expect("owners are instances")
+    }
+
+    /// # Panics
+    /// When there is none.
+    pub(super) fn instance_mut(&mut self, owner: u32) -> &mut Instance {
+        self.instances[owner as usize].as_mut().expect("owners are instances")
+    }
+
+    /// The rows of parameters that some inputs give, lifted constants included; none where these
+    /// are no rows, or too many.
+    pub(super) fn param_rows(
+        &self,
+        inputs: &[Input],
+    ) -> Result<Option<Vec<Vec<Value>>>, QueryError> {
+        let rows = input_rows(self.query.program(), inputs, PARAM_ROWS_MAX)?;
+        Ok(rows.filter(|rows| !rows.is_empty()))
+    }
+
+    /// The instance with these rows of parameters, which these inputs give.
+    pub(super) fn find(&mut self, rows: &[Vec<Cell>], inputs: &[Input]) -> Option<u32> {
+        let [row] = rows else { return self.find_many(inputs) };
+        let columns: Vec<u8> = (0..row.len() as u8).collect();
         let index = self.params.index_by(&columns);
-        let mut found = None;
-        let (params, instances) = (&self.params, &self.instances);
-        let _ = params.find(index, cells, |row| {
-            let owner = params.owner(row);
-            let is_single = instances[owner as usize].as_ref().is_some_and(|it| it.many.is_none());
-            if is_single {
-                found = Some(owner);
-                return std::ops::ControlFlow::Break(());
+        let found = self.params.find(index, row, |row| {
+            let owner = self.params.owner(row);
+            match self.instance(owner).many {
+                None => ControlFlow::Break(owner),
+                Some(_) => ControlFlow::Continue(()),
             }
-            std::ops::ControlFlow::Continue(())
         });
-        found
+        found.break_value()
     }
 
-    /// The instance with these inputs, which are not one row.
-    pub(super) fn find_many(&self, inputs: &[Input]) -> Option<u32> {
+    fn find_many(&self, inputs: &[Input]) -> Option<u32> {
         let mut instances = (0..).zip(&self.instances);
         let has = |instance: &Option<Instance>| {
             let many = instance.as_ref().and_then(|instance| instance.many.as_ref());
@@ -220,20 +242,43 @@ impl Shape {
         instances.find(|(_, instance)| has(instance)).map(|(owner, _)| owner)
     }
 
-    /// The place of a new instance.
-    pub(super) fn place(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
+    /// Adds an instance with one user, of these rows of parameters, at least one, which these
+    /// inputs give.
+    pub(super) fn add(
+        &mut self,
+        id: InstanceId,
+        budget: u32,
+        rows: &[Vec<Cell>],
+        inputs: Vec<Input>,
+        dictionary: &Dictionary,
+    ) -> u32 {
+        let owner = self.free.pop().unwrap_or_else(|| {
             self.instances.push(None);
             self.instances.len() as u32 - 1
-        })
+        });
+        let rows = rows.iter().map(|row| self.params.insert(row, owner, dictionary));
+        let rows: Vec<RowIndex> = rows.collect();
+        let (row, is_single) = (rows[0], rows.len() == 1);
+        let many = (!is_single).then(|| Box::new(Many { rows, inputs }));
+        let instance = Instance { id, n_users: 1, is_stale: false, row, budget, many };
+        self.instances[owner as usize] = Some(instance);
+        owner
     }
 
+    /// Forgets an instance.
     pub(super) fn remove(&mut self, owner: u32, dictionary: &Dictionary) {
         let Some(instance) = self.instances[owner as usize].take() else { return };
         for row in instance.rows() {
             self.params.remove(*row, dictionary);
         }
+        self.hot.remove(owner);
         self.free.push(owner);
+    }
+
+    /// An instance is not kept up any more.
+    pub(super) fn lose_track(&mut self, owner: u32) {
+        self.hot.remove(owner);
+        self.instance_mut(owner).is_stale = true;
     }
 
     /// The arguments of an instance.

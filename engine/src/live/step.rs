@@ -6,7 +6,6 @@
 //! other shape.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use super::join::{Machine, Side, States};
 use super::kept::{self, Work};
@@ -15,7 +14,6 @@ use super::output::{self, Halt, Hot};
 use super::shape::{Budgets, Counts, Shape};
 use super::update::{LiveUpdate, RowsDelta};
 use super::{LiveLimits, LiveQueries, PULLED};
-use crate::answer::Work as Done;
 use crate::error::QueryError;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
@@ -102,7 +100,6 @@ impl LiveQueries {
             let shape = self.shapes[number as usize].as_mut().expect("readers are shapes");
             shape.plan(after, &mut self.tables, &mut self.attributes);
         }
-        self.readers.resize_with(self.attributes.len(), Vec::new);
         for (ids, snapshot) in self.ids.iter_mut().zip([before, after]) {
             ids.follow(snapshot, &self.attributes);
         }
@@ -123,37 +120,36 @@ impl LiveQueries {
         for number in &lost_track {
             let shape = self.shapes[*number as usize].as_mut().expect("readers are shapes");
             let is_kept = shape.tables().all(|tables| self.tables.is_filled(tables));
-            self.hot[*number as usize].clear();
-            fall_back(shape, before, after, is_kept, &self.budgets, &self.limits, updates);
+            updates.extend(fall_back(shape, before, after, is_kept, &self.budgets, &self.limits));
         }
         for changes in work.shapes.chunk_by(|(a, ..), (b, ..)| a == b) {
             if lost_track.contains(&changes[0].0) {
                 continue;
             }
-            let number = changes[0].0 as usize;
-            let (shapes, hot) = (&mut self.shapes[number], &mut self.hot[number]);
-            let shape = shapes.as_mut().expect("readers are shapes");
+            let shape = self.shapes[changes[0].0 as usize].as_mut().expect("readers are shapes");
             let begin = self.clock.as_ref().map(|clock| clock());
+            let mut hot = std::mem::take(&mut shape.hot);
             let mut fuel = self.limits.lookups;
             let mut patterns = shape.query.program().patterns.clone();
             let mut machine = bench.machine(shape, &self.tables, &mut patterns, &mut fuel);
             let mut counts = Counts::default();
             let told =
-                step(shape, hot, changes, delta, &mut machine, &mut counts, &self.budgets, updates);
+                step(shape, &mut hot, changes, delta, &mut machine, &mut counts, &self.budgets);
             counts.lookups = self.limits.lookups - fuel;
             shape.counts.add(counts);
+            shape.hot = hot;
             match told {
-                Ok(stale) => {
-                    for owner in stale {
-                        hot.remove(owner);
-                        let instance = shape.instances[owner as usize].as_mut();
-                        instance.expect("owners are instances").is_stale = true;
+                Ok(told) => {
+                    for (owner, update) in told {
+                        if update.change.is_err() {
+                            shape.lose_track(owner);
+                        }
+                        updates.push(update);
                     }
                 }
-                Err(told_before) => {
-                    updates.truncate(told_before);
-                    hot.clear();
-                    fall_back(shape, before, after, true, &self.budgets, &self.limits, updates);
+                Err(TooMuch) => {
+                    let told = fall_back(shape, before, after, true, &self.budgets, &self.limits);
+                    updates.extend(told);
                 }
             }
             if let (Some(clock), Some(begin)) = (&self.clock, begin) {
@@ -166,9 +162,11 @@ impl LiveQueries {
     }
 }
 
-/// Tells what changes do to the instances of a shape; which of them became stale. Where it is too
-/// much work for a delta, how many updates had been told before.
-#[expect(clippy::too_many_arguments, reason = "each is borrowed from another place")]
+/// A delta is more work than one may be.
+struct TooMuch;
+
+/// What changes do to the instances of a shape, with the owner of each. An error leaves its
+/// instance stale.
 fn step(
     shape: &Shape,
     hot: &mut Hot,
@@ -177,52 +175,41 @@ fn step(
     machine: &mut Machine<'_, '_>,
     counts: &mut Counts,
     budgets: &Budgets,
-    updates: &mut Vec<LiveUpdate>,
-) -> Result<Vec<u32>, usize> {
-    let n_told_before = updates.len();
+) -> Result<Vec<(u32, LiveUpdate)>, TooMuch> {
     let shown = changes.iter().filter_map(|(_, occurrence, change)| match change {
         Change::Fact(delta) if *occurrence == PULLED => Some(delta),
         _ => None,
     });
+    let attribute_of =
+        |change: &FactDelta| delta.facts[change.index as usize].fact.attribute.clone();
     let roots = match &shape.pulls {
-        Some(pulls) => pulls
-            .roots(
-                shown,
-                |change| delta.facts[change.index as usize].fact.attribute.clone(),
-                machine.states,
-            )
-            .ok_or(n_told_before)?,
+        Some(pulls) => pulls.roots(shown, attribute_of, machine.states).ok_or(TooMuch)?,
         None => BTreeSet::new(),
     };
     let joined = changes.iter().filter(|(_, occurrence, _)| *occurrence != PULLED);
     let joined = joined.map(|(_, occurrence, change)| (*occurrence, *change));
-    let ControlFlow::Continue(delta) = maintain::step(shape, joined, &roots, machine, counts)
-    else {
-        return Err(n_told_before);
-    };
-    let mut stale = Vec::new();
+    let delta = maintain::step(shape, joined, &roots, machine, counts);
+    let delta = delta.continue_value().ok_or(TooMuch)?;
+    let mut updates = Vec::new();
     for owner in delta.owners() {
-        let instance = shape.instances[owner as usize].as_ref().expect("owners are instances");
-        let (instance, budget) = (instance.id, budgets.get(instance.budget));
+        let instance = shape.instance(owner);
+        let budget = budgets.get(instance.budget);
         let change = match output::change(shape, hot, owner, &delta, budget, machine) {
             Ok(None) => continue,
             Ok(Some(rows)) => Ok(rows),
-            Err(Halt::OverBudget) => return Err(n_told_before),
-            Err(Halt::Failed(error)) => {
-                stale.push(owner);
-                Err(error)
-            }
+            Err(Halt::OverBudget) => return Err(TooMuch),
+            Err(Halt::Failed(error)) => Err(error),
         };
-        updates.push(LiveUpdate { instance, change });
+        updates.push((owner, LiveUpdate { instance: instance.id, change }));
         counts.emitted += 1;
     }
-    Ok(stale)
+    Ok(updates)
 }
 
 /// The error of an instance that became stale because of too much of something.
 pub(super) fn over_budget(what: &str) -> QueryError {
     let hint = "subscribe again, or wait until the server does";
-    QueryError::over(what.to_owned(), Done::default(), hint)
+    QueryError::over(what.to_owned(), crate::answer::Work::default(), hint)
 }
 
 /// Where a delta was too much work: a few instances are evaluated on both sides; many become stale,
@@ -235,31 +222,31 @@ fn fall_back(
     is_kept: bool,
     budgets: &Budgets,
     limits: &LiveLimits,
-    updates: &mut Vec<LiveUpdate>,
-) {
+) -> Vec<LiveUpdate> {
     shape.counts.fallbacks += 1;
-    let n_live = shape.instances.iter().flatten().filter(|instance| !instance.is_stale).count();
-    for owner in 0..shape.instances.len() {
-        let Some(instance) = shape.instances[owner].as_ref().filter(|it| !it.is_stale) else {
-            continue;
-        };
+    shape.hot.clear();
+    let live = (0..).zip(&shape.instances).filter_map(|(owner, instance)| {
+        instance.as_ref().filter(|instance| !instance.is_stale).map(|_| owner)
+    });
+    let live: Vec<u32> = live.collect();
+    let is_evaluated = is_kept && live.len() <= limits.reruns;
+    let mut updates = Vec::new();
+    for owner in live {
+        let instance = shape.instance(owner);
+        let id = instance.id;
         let inputs = shape.inputs(instance, after.dictionary());
         let budget = budgets.get(instance.budget);
         let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
-        let change = match is_kept && n_live <= limits.reruns {
+        let change = match is_evaluated {
             true => run(before)
                 .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
             false => Err(over_budget("look-ups of one step")),
         };
-        let instance = instance.id;
-        match change {
-            Ok(None) => {}
-            Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
-            Err(error) => {
-                let stale = shape.instances[owner].as_mut().expect("it was there");
-                stale.is_stale = true;
-                updates.push(LiveUpdate { instance, change: Err(error) });
-            }
+        if change.is_err() {
+            shape.lose_track(owner);
         }
+        let change = change.transpose();
+        updates.extend(change.map(|change| LiveUpdate { instance: id, change }));
     }
+    updates
 }

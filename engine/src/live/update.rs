@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::InstanceId;
 use super::patch::RowPatch;
 use crate::answer::{AnswerRows, Row, RowRef};
@@ -34,18 +32,12 @@ pub struct RowsDelta {
 impl RowsDelta {
     /// Several steps as one: a row that came and went again is in neither list.
     pub fn sum<'a>(deltas: impl IntoIterator<Item = &'a RowsDelta>) -> RowsDelta {
-        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
+        let mut changes = Changes::new();
         for delta in deltas {
-            for (rows, n) in [(&delta.added, 1), (&delta.removed, -1)] {
-                for row in rows {
-                    match counts.get_mut(row) {
-                        Some(count) => *count += n,
-                        None => drop(counts.insert(row.clone(), n)),
-                    }
-                }
-            }
+            changes.extend(delta.added.iter().map(|row| (row.clone(), 1)));
+            changes.extend(delta.removed.iter().map(|row| (row.clone(), -1)));
         }
-        RowsDelta::counted(counts)
+        RowsDelta::of(changes)
     }
 
     /// Whether nothing came and nothing went.
@@ -53,12 +45,10 @@ impl RowsDelta {
         self.added.is_empty() && self.removed.is_empty()
     }
 
-    fn counted(counts: FxHashMap<Row, i64>) -> RowsDelta {
-        let mut changed: Vec<(Row, i64)> =
-            counts.into_iter().filter(|(_, count)| *count != 0).collect();
-        changed.sort_unstable();
+    /// What is left of changes in the end; it may be empty.
+    pub(super) fn of(changes: Changes) -> RowsDelta {
         let mut delta = RowsDelta::default();
-        for (row, count) in changed {
+        for (row, count) in net(changes) {
             let n_times = usize::try_from(count.unsigned_abs()).expect("no more than the rows");
             let side = if count > 0 { &mut delta.added } else { &mut delta.removed };
             side.extend(std::iter::repeat_n(row, n_times));
@@ -80,16 +70,31 @@ impl RowsDelta {
             let n_rows = rows.len() - n_first - n_last;
             rows.iter().skip(n_first).take(n_rows).map(RowRef::to_row).collect()
         };
-        let mut counts: FxHashMap<Row, i64> = FxHashMap::default();
-        for row in middle(before) {
-            *counts.entry(row).or_default() -= 1;
-        }
-        for row in middle(after) {
-            *counts.entry(row).or_default() += 1;
-        }
-        let delta = RowsDelta::counted(counts);
+        let went = middle(before).into_iter().map(|row| (row, -1));
+        let came = middle(after).into_iter().map(|row| (row, 1));
+        let delta = RowsDelta::of(went.chain(came).collect());
         (!delta.is_empty()).then_some(delta)
     }
+}
+
+/// Rows with how often they came, or went.
+pub(super) type Changes = Vec<(Row, i64)>;
+
+/// Each row once, in their order, with how often it came in the end; never 0.
+pub(super) fn net(mut changes: Changes) -> Changes {
+    if let [_] = &changes[..] {
+        return changes;
+    }
+    changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    changes.dedup_by(|(row, n), (first, sum)| {
+        let is_same = row == first;
+        if is_same {
+            *sum += *n;
+        }
+        is_same
+    });
+    changes.retain(|(_, n)| *n != 0);
+    changes
 }
 
 /// Deltas that wait for a reader, to be read as one.

@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::update::Changes;
 use crate::answer::Row;
 
 /// Rows kept behind the window, at least.
@@ -36,9 +37,6 @@ pub(super) struct Window {
     rows: Vec<Row>,
     is_all: bool,
 }
-
-/// Rows with how often they came, or went.
-pub(super) type Changes = Vec<(Row, i64)>;
 
 impl Window {
     /// Of the first rows, as many as are kept or all there are.

@@ -126,14 +126,6 @@ fn smallest_pattern(body: &[Goal], counts: &dyn Counts) -> f64 {
     sizes.fold(RuleSizes::UNKNOWN, f64::min)
 }
 
-pub(super) fn is_known(term: &Term, bound: &VarSet) -> bool {
-    match term {
-        Term::Const(_) => true,
-        Term::Var(var) => bound.contains(var),
-        Term::Blank => false,
-    }
-}
-
 /// Rows expected for each row that arrives; next to nothing for goals that only filter.
 pub(super) fn estimate(goal: &GoalKind, bound: &VarSet, context: Context<'_>) -> f64 {
     match goal {
@@ -145,7 +137,7 @@ pub(super) fn estimate(goal: &GoalKind, bound: &VarSet, context: Context<'_>) ->
         GoalKind::Ground { rows, .. } => rows.len() as f64,
         GoalKind::Call { negated: true, .. } => 0.2,
         GoalKind::Call { rule, args, .. } => {
-            let n_known = args.iter().filter(|arg| is_known(arg, bound)).count();
+            let n_known = args.iter().filter(|arg| arg.is_known(bound)).count();
             if n_known == args.len() {
                 0.7
             } else if n_known > 0 {
@@ -177,7 +169,7 @@ fn pattern_estimate(
     bound: &VarSet,
     counts: &dyn Counts,
 ) -> f64 {
-    let (knows_entity, knows_value) = (is_known(entity, bound), is_known(value, bound));
+    let (knows_entity, knows_value) = (entity.is_known(bound), value.is_known(bound));
     let (n_facts, n_attributes) = match attribute {
         AttributeTerm::Const(attribute) => (counts.of_attribute(attribute) as f64, 1.0),
         AttributeTerm::Var(var) if bound.contains(var) => (counts.total() as f64, 1.0),

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::estimate::is_known;
 use crate::ids::Attribute;
 use crate::program::functions::Function;
 use crate::program::lower::{Goal, GoalKind};
@@ -125,10 +124,9 @@ pub(super) fn bound_of<'g>(
     if !matches!(function, Less | LessEqual | Greater | GreaterEqual | Equal) {
         return None;
     }
-    let is_known = |term: &Term| is_known(term, bound);
-    if a.var() == Some(var) && is_known(b) {
+    if a.var() == Some(var) && b.is_known(bound) {
         Some((*function, b))
-    } else if b.var() == Some(var) && is_known(a) {
+    } else if b.var() == Some(var) && a.is_known(bound) {
         Some((turned(*function), a))
     } else {
         None

@@ -7,10 +7,8 @@
 //! Goals keep the ids of their clauses. What is left are calls of rules that recurse or have
 //! several definitions, and negated calls.
 
-use std::collections::BTreeSet;
-
 use super::lower::{FlatDefinition, FlatRule, Goal, GoalKind, Stratified};
-use super::{AttributeTerm, RuleId, Scope, Term, Var};
+use super::{RuleId, Scope, Term, Var};
 
 /// The most goals of a body that something was written out into.
 const GOALS_MAX: usize = 128;
@@ -78,78 +76,11 @@ fn write_out(
     scope: &mut Scope,
     out: &mut Vec<Goal>,
 ) {
-    let attributes: BTreeSet<Var> = definition
-        .body
-        .iter()
-        .filter_map(|goal| match &goal.kind {
-            GoalKind::Pattern { attribute, .. }
-            | GoalKind::Missing { attribute, .. }
-            | GoalKind::GetElse { attribute, .. } => attribute.var(),
-            _ => None,
-        })
-        .collect();
-    let terms = definition.scope.names.iter().zip(0..).map(|(name, var)| {
-        let fresh = |scope: &mut Scope| {
-            scope.names.push(name.clone());
-            Term::Var(Var(scope.names.len() as u32 - 1))
-        };
-        let column = definition.head.iter().position(|head| *head == Var(var));
-        match column.map(|column| &args[column]) {
-            Some(Term::Const(value)) if attributes.contains(&Var(var)) => {
-                // A constant stands for an attribute only by way of a variable.
-                let term = fresh(scope);
-                let kind =
-                    GoalKind::Ground { rows: vec![vec![value.clone()]], out: vec![term.clone()] };
-                out.push(Goal { id: call.id, kind });
-                term
-            }
-            Some(term @ (Term::Const(_) | Term::Var(_))) => term.clone(),
-            Some(Term::Blank) | None => fresh(scope),
-        }
+    let (terms, constants) = definition.called_with(args, |name| {
+        scope.names.push(name.clone());
+        Term::Var(Var(scope.names.len() as u32 - 1))
     });
-    let terms: Vec<Term> = terms.collect();
+    out.extend(constants.into_iter().map(|kind| Goal { id: call.id, kind }));
     let goals = definition.body.iter();
-    out.extend(goals.map(|goal| Goal { id: goal.id, kind: substituted(&goal.kind, &terms) }));
-}
-
-/// A goal with these terms for its variables.
-fn substituted(goal: &GoalKind, terms: &[Term]) -> GoalKind {
-    let term = |term: &Term| match term {
-        Term::Var(var) => terms[var.column()].clone(),
-        Term::Blank | Term::Const(_) => term.clone(),
-    };
-    let all = |list: &[Term]| list.iter().map(term).collect::<Vec<_>>();
-    let attribute_term = |attribute: &AttributeTerm| match attribute {
-        AttributeTerm::Var(var) => match &terms[var.column()] {
-            Term::Var(var) => AttributeTerm::Var(*var),
-            Term::Blank | Term::Const(_) => unreachable!("attributes get variables"),
-        },
-        AttributeTerm::Blank | AttributeTerm::Const(_) => attribute.clone(),
-    };
-    match goal {
-        GoalKind::Pattern { entity, attribute, value } => GoalKind::Pattern {
-            entity: term(entity),
-            attribute: attribute_term(attribute),
-            value: term(value),
-        },
-        GoalKind::Predicate { function, args } => {
-            GoalKind::Predicate { function: *function, args: all(args) }
-        }
-        GoalKind::Function { function, args, out } => {
-            GoalKind::Function { function: *function, args: all(args), out: term(out) }
-        }
-        GoalKind::Ground { rows, out } => GoalKind::Ground { rows: rows.clone(), out: all(out) },
-        GoalKind::Missing { entity, attribute } => {
-            GoalKind::Missing { entity: term(entity), attribute: attribute_term(attribute) }
-        }
-        GoalKind::GetElse { entity, attribute, default, out } => GoalKind::GetElse {
-            entity: term(entity),
-            attribute: attribute_term(attribute),
-            default: term(default),
-            out: term(out),
-        },
-        GoalKind::Call { rule, args, negated } => {
-            GoalKind::Call { rule: *rule, args: all(args), negated: *negated }
-        }
-    }
+    out.extend(goals.map(|goal| Goal { id: goal.id, kind: goal.kind.substituted(&terms) }));
 }

@@ -20,6 +20,7 @@ pub mod raw;
 pub(crate) mod recursion;
 mod safety;
 pub(crate) mod strata;
+mod substitute;
 pub(crate) mod text;
 
 use std::collections::BTreeSet;
@@ -148,6 +149,15 @@ impl Term {
         match self {
             Term::Var(var) => Some(*var),
             Term::Blank | Term::Const(_) => None,
+        }
+    }
+
+    /// Whether it is a constant, or a variable that is bound.
+    pub(crate) fn is_known(&self, bound: &VarSet) -> bool {
+        match self {
+            Term::Const(_) => true,
+            Term::Var(var) => bound.contains(var),
+            Term::Blank => false,
         }
     }
 }

@@ -77,8 +77,11 @@ impl<'a> World<'a> {
         catch(|| answer(&case.program, &self.facts, &case.inputs)).ok()?.ok()
     }
 
+    /// Far more than what the oracle can answer takes, unless the trial says less: facts may come
+    /// that make a recursion endless, and it has to come to an end.
     fn budget(&self) -> Budget {
-        Budget { rows: self.trial.limits.rows, ..Budget::unlimited() }
+        let rows = self.trial.limits.rows.unwrap_or(2_000_000);
+        Budget { rows: Some(rows), bytes: Some(256 << 20), ..Budget::unlimited() }
     }
 
     pub(super) fn step(&mut self, step: &Step) -> Result<(), Complaint> {

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::intern::Cell;
+use crate::intern::{Cell, CellHash};
 use crate::live::join::Side;
 use crate::live::relation::{Relation, RowIndex};
 
@@ -44,8 +44,8 @@ struct Mark {
 }
 
 impl Derived {
-    pub(super) fn new(width: usize) -> Derived {
-        let mut relation = Relation::new(width);
+    pub(super) fn new(width: usize, hash: CellHash) -> Derived {
+        let mut relation = Relation::new(width, hash);
         // Index 0 is by the whole tuple.
         relation.index_by(&(0..width as u8).collect::<Vec<u8>>());
         Derived { relation, marks: Vec::new(), touched: Vec::new() }

@@ -51,7 +51,7 @@ use super::join::Side;
 use super::maintain::FactDelta;
 use super::params::{Params, RowIndex};
 use super::shape::DeltaPlan;
-use crate::intern::FixedHashMap;
+use crate::intern::{CellHash, FixedHashMap};
 use crate::program::pattern::Patterns;
 use crate::program::{AttributeTerm, Term, Var};
 use crate::store::Snapshot;
@@ -86,6 +86,7 @@ pub(super) struct Tables {
     readers: Vec<Vec<TablesReader>>,
     /// Who reads facts whatever the attribute.
     any_readers: Vec<TablesReader>,
+    hash: CellHash,
 }
 
 /// The relations of one rule, for one set of bound columns.
@@ -195,6 +196,16 @@ impl Tables {
         !self.any_readers.is_empty()
     }
 
+    /// None yet; their rows are hashed like this.
+    pub(super) fn new(hash: CellHash) -> Tables {
+        Tables { hash, ..Tables::default() }
+    }
+
+    /// How rows are hashed.
+    pub(super) fn cell_hash(&self) -> CellHash {
+        self.hash
+    }
+
     /// One user more of the tables of some rules, which are made if there are none.
     pub(super) fn acquire(
         &mut self,
@@ -227,7 +238,7 @@ impl Tables {
             self.relations.push(None);
             RelationId(self.relations.len() as u32 - 1)
         });
-        self.relations[id.index()] = Some(Derived::new(width));
+        self.relations[id.index()] = Some(Derived::new(width, self.hash));
         id
     }
 

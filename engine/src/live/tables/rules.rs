@@ -312,7 +312,7 @@ impl Builder<'_> {
             let binds = node.binds();
             match node {
                 Node::Derived { callee: Callee::Rule(rule), args, negated: false } => {
-                    let columns = (0..args.len()).filter(|column| is_known(&args[*column], &bound));
+                    let columns = (0..args.len()).filter(|column| args[*column].is_known(&bound));
                     let columns: Vec<u8> = columns.map(|column| column as u8).collect();
                     let called = self.wanted(rule, columns);
                     if let Some(of) = called.demand {
@@ -338,32 +338,22 @@ impl Builder<'_> {
     }
 }
 
-fn is_known(term: &Term, bound: &BTreeSet<Var>) -> bool {
-    match term {
-        Term::Const(_) => true,
-        Term::Var(var) => bound.contains(var),
-        Term::Blank => false,
-    }
-}
-
 /// In which order goals come that could: what is joined with something known narrows the demand of
 /// calls, and what is joined with nothing comes last.
 fn urgency(node: &Node, bound: &BTreeSet<Var>) -> usize {
     match node {
         Node::Leaf(GoalKind::Pattern { entity, attribute, value }) => {
             let is_attribute_known = attribute.var().is_some_and(|var| bound.contains(&var));
-            match is_known(entity, bound) || is_known(value, bound) || is_attribute_known {
+            match entity.is_known(bound) || value.is_known(bound) || is_attribute_known {
                 true => 0,
                 false => 1_000,
             }
         }
         Node::Leaf(_) | Node::NoneOf(_) | Node::Derived { negated: true, .. } => 0,
-        Node::Derived { args, .. } => {
-            match args.iter().filter(|arg| is_known(arg, bound)).count() {
-                0 => 2_000,
-                n_known => 100 - n_known.min(99),
-            }
-        }
+        Node::Derived { args, .. } => match args.iter().filter(|arg| arg.is_known(bound)).count() {
+            0 => 2_000,
+            n_known => 100 - n_known.min(99),
+        },
         Node::AnyOf(choice) => match choice.join.iter().any(|var| bound.contains(var)) {
             true => 200,
             false => 1_001,

@@ -1,54 +1,28 @@
 //! Many questions to the query engine, judged: `fuzz_query --cases N --seed S --jobs J`.
 //!
-//! Started by `cargo xtask fuzz-query`, in release mode. Threads take seeds from one counter; what
-//! a seed means does not depend on the thread that takes it, nor on the others. The last line is
-//! `N passed, M failed`; each failure is told in full, made small, with the command that replays
-//! it. A run stops early after some failures: one bug fails many seeds.
+//! Started by `cargo xtask fuzz-query`, in release mode. The last line is `N passed, M failed`; each
+//! failure is told in full, made small, with the command that replays it. A run stops early after
+//! some failures.
 #![allow(clippy::print_stdout, reason = "it reports to the person who started it")]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use tercet_tests::datascript::{DataScript, Failure};
 use tercet_tests::fuzz::{Second, try_datascript, try_question};
 use tercet_tests::generate::question::Question;
 use tercet_tests::minimize::catch;
 use tercet_tests::random::Random;
-
-/// Failures after which a run stops.
-const FAILURES_MAX: usize = 10;
+use tercet_tests::seeds::{FAILURES_MAX, Options};
 
 /// Every so many questions one is shown to DataScript too, where the dialects agree.
 const DATASCRIPT_EVERY: u64 = 10;
 
 /// How the tally calls an answer of DataScript that is ours.
 const SAME: &str = "answered alike";
-
-struct Options {
-    n_cases: u64,
-    seed: u64,
-    n_jobs: u64,
-}
-
-fn options() -> Result<Options> {
-    let mut options = Options { n_cases: 1_000, seed: 0, n_jobs: 1 };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let number = words.next().with_context(|| format!("{word} takes a number"))?;
-        let number = number.parse().with_context(|| format!("{word} {number}"))?;
-        match word.as_str() {
-            "--cases" => options.n_cases = number,
-            "--seed" => options.seed = number,
-            "--jobs" => options.n_jobs = number.max(1),
-            _ => bail!("what is {word}?"),
-        }
-    }
-    Ok(options)
-}
 
 /// What has been seen so far, by all threads.
 #[derive(Default)]
@@ -64,30 +38,17 @@ struct Tally {
 }
 
 fn main() -> Result<ExitCode> {
-    let options = options()?;
-    let (tally, next) = (Mutex::new(Tally::default()), AtomicU64::new(0));
+    let tally = Mutex::new(Tally::default());
     let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..options.n_jobs {
-            let work = || run(&options, &next, &tally, start);
-            // Deep programs are evaluated by deep recursion, in the oracle too.
-            let thread = std::thread::Builder::new().stack_size(64 << 20);
-            thread.spawn_scoped(scope, work).expect("a thread can be started");
-        }
-    });
+    Options::from_args()?.in_threads(|seeds| run(seeds, &tally, start));
     let tally = tally.into_inner().expect("no thread panics with it");
     report(&tally, start.elapsed());
     Ok(if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run(options: &Options, next: &AtomicU64, tally: &Mutex<Tally>, start: Instant) {
+fn run(seeds: &mut dyn Iterator<Item = u64>, tally: &Mutex<Tally>, start: Instant) {
     let mut second = SecondOpinion::start();
-    loop {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        if index >= options.n_cases {
-            return;
-        }
-        let seed = options.seed.wrapping_add(index);
+    for seed in seeds {
         let begin = Instant::now();
         let outcome = catch(|| try_question(&mut Random::of_case(seed)));
         let outcome = outcome.unwrap_or_else(|panic| Err(format!("panic: {panic}")));
