@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tercet_engine::answer::Row;
+use tercet_engine::answer::{Row, RowRef};
 use tercet_engine::db::{LiveResult, Query, RowsDelta};
 use tercet_engine::fact::{Fact, Install, Mark};
 use tercet_engine::fingerprint::fact_hash;
@@ -18,8 +18,9 @@ use tercet_engine::hlc::Stamp;
 use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value;
 
+use crate::buckets::{BucketSums, Place, row_bucket};
 use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
-use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash};
+use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash, to_wire};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct HeldFact {
@@ -267,21 +268,69 @@ impl Holdings {
         Some(Install::Retracted(fact.clone()))
     }
 
-    /// Copies an instance from what was held before, under its new number. Whether it could.
-    pub(crate) fn adopt(&mut self, old: &Holdings, from: InstanceId, to: InstanceId) -> bool {
-        let Some(instance) = old.instances.get(&from) else { return false };
-        if let Content::Facts(facts) = &instance.content {
-            let empty = || HeldInstance::new(Content::Facts(BTreeSet::new()));
-            self.instances.entry(to).or_insert_with(empty);
-            for fact in facts {
-                if let Some(held) = old.facts.get(fact) {
-                    self.hold(to, fact, held.mark);
-                }
-            }
+    /// Copies an instance from what was held before, under its new number.
+    pub(crate) fn adopt(&mut self, old: &Holdings, from: InstanceId, to: InstanceId) {
+        let Some(instance) = old.instances.get(&from) else { return };
+        if let Content::Facts(_) = &instance.content {
+            self.hold_all(to, old.facts(from));
         } else {
             self.instances.insert(to, instance.clone());
         }
-        true
+    }
+
+    /// Has an instance hold these facts and no others.
+    pub(crate) fn hold_all<'facts>(
+        &mut self,
+        id: InstanceId,
+        facts: impl Iterator<Item = (&'facts Fact, Mark)>,
+    ) {
+        self.clear(id);
+        self.instances.insert(id, HeldInstance::new(Content::Facts(BTreeSet::new())));
+        for (fact, mark) in facts {
+            self.hold(id, fact, mark);
+        }
+    }
+
+    /// The facts that an instance holds, with their marks.
+    pub(crate) fn facts(&self, id: InstanceId) -> impl Iterator<Item = (&Fact, Mark)> {
+        let facts = self.instances.get(&id).and_then(|instance| match &instance.content {
+            Content::Facts(facts) => Some(facts),
+            Content::Rows(_) => None,
+        });
+        facts.into_iter().flatten().filter_map(|fact| Some((fact, self.facts.get(fact)?.mark)))
+    }
+
+    /// The mark of a fact, if the instance holds it.
+    pub(crate) fn mark(&self, id: InstanceId, fact: &Fact) -> Option<Mark> {
+        let held = self.facts.get(fact)?;
+        held.holders.contains(&id).then_some(held.mark)
+    }
+
+    /// What an instance holds, bucket by bucket; none where it can be resumed by nothing.
+    pub(crate) fn bucket_sums(&self, id: InstanceId) -> Option<BucketSums> {
+        let instance = self.instances.get(&id).filter(|instance| !instance.is_stale)?;
+        let places: Vec<Place> = match &instance.content {
+            Content::Facts(_) => {
+                self.facts(id).map(|(fact, mark)| Place::of_fact(fact, &mark)).collect()
+            }
+            Content::Rows(rows) => wire_rows(rows).map(|(_, wire)| Place::of_row(&wire)).collect(),
+        };
+        Some(BucketSums::of(&places))
+    }
+
+    /// Forgets the rows in some buckets, which are in order.
+    pub(crate) fn clear_row_buckets(&mut self, id: InstanceId, bits: u8, buckets: &[u32]) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Content::Rows(result) = &mut instance.content else { return };
+        let is_cleared = |wire: &WireRow| buckets.binary_search(&row_bucket(wire, bits)).is_ok();
+        let cleared: Vec<(Row, WireRow)> =
+            wire_rows(result).filter(|(_, wire)| is_cleared(wire)).collect();
+        for (_, wire) in &cleared {
+            instance.fingerprint = instance.fingerprint.without(row_hash(wire));
+        }
+        let removed = cleared.into_iter().map(|(row, _)| row).collect();
+        let is_there = result.apply(&RowsDelta { removed, ..RowsDelta::default() });
+        assert!(is_there, "they were listed from the result itself");
     }
 
     /// What leads from what was held before to this. Deletions told before are taken back: what
@@ -306,6 +355,15 @@ impl Holdings {
     }
 }
 
+/// The rows of a result, as they came.
+fn wire_rows(result: &LiveResult) -> impl Iterator<Item = (Row, WireRow)> {
+    let rows = result.answer().rows.iter().map(RowRef::to_row);
+    rows.map(|row| {
+        let wire = to_wire(row.clone()).expect("whatever came from the wire fits on it");
+        (row, wire)
+    })
+}
+
 /// A row of a result of so many columns.
 fn read(row: &WireRow, n_outputs: usize) -> Result<Row, WireRowError> {
     if row.len() != n_outputs {
@@ -324,7 +382,6 @@ mod tests {
     use tercet_engine::ids::{Attribute, ReplicaId, Seq};
 
     use super::*;
-    use crate::wire_row::to_wire;
 
     const A: InstanceId = InstanceId(1);
     const B: InstanceId = InstanceId(2);
@@ -467,7 +524,7 @@ mod tests {
         ];
         assert_eq!(new.installs_since(&old), expected);
         let mut adopted = Holdings::default();
-        assert!(adopted.adopt(&new, B, A));
+        adopted.adopt(&new, B, A);
         assert_eq!(adopted.fingerprint(A), new.fingerprint(B));
         assert_eq!(adopted.installs_since(&new), []);
     }

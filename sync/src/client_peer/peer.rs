@@ -18,7 +18,7 @@ use super::backoff::Backoff;
 use super::clock::ClientClock;
 use super::connection::{Due, Phase};
 use super::holdings::Holdings;
-use super::joins::Buffered;
+use super::joins::{Buffered, Detail};
 use super::output::{ClientConfig, ClientError, ClientOutput, Outbox, OutboxEntry, Status};
 use super::overlay::Overlay;
 use super::pending::PendingList;
@@ -248,7 +248,7 @@ impl ClientPeer {
             shown: None,
         };
         self.subscriptions.insert(id, subscription);
-        self.ask(id);
+        self.ask(id, Detail::Fingerprint);
         Ok(id)
     }
 

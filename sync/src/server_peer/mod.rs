@@ -4,7 +4,8 @@
 //! been answered. `staging`: transactions between acceptance and disk. `tenant`: the façade, and
 //! `commit` the way of a transaction through it. `session`: one peer and its pace. `instances`:
 //! shared subscriptions, with `facts` and `rows` for the two modes, `routes` from a commit to the
-//! instances it concerns, `parts` for frames. `joins`: a session's subscriptions.
+//! instances it concerns, `parts` for frames; `ring` and `linger` are what is kept for those who
+//! come back, and `resume` says what they are sent. `joins`: a session's subscriptions.
 //! `recovery`: opening.
 //!
 //! Invariants: nothing is published, acknowledged or sent before the log has it; a session gets
@@ -15,10 +16,13 @@ mod commit;
 mod facts;
 mod instances;
 mod joins;
+mod linger;
 mod output;
 mod parts;
 mod records;
 mod recovery;
+mod resume;
+mod ring;
 mod routes;
 mod rows;
 mod session;
@@ -29,8 +33,8 @@ mod tenant;
 mod tests;
 
 pub use output::{
-    AppendFailure, Identity, RecoveryError, Refusal, RequestId, Rights, TenantConfig, TenantOutput,
-    TenantStats, TransactAccepted, TransactError,
+    AppendFailure, Identity, RecoveryError, Refusal, RequestId, ResumeLimits, Rights, TenantConfig,
+    TenantOutput, TenantStats, TransactAccepted, TransactError,
 };
 pub use records::digest;
 pub use recovery::Recovery;
