@@ -11,6 +11,7 @@ use tercet_engine::fact::{Fact, Op, Transaction};
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::StoreDelta;
 
+use super::cache::CacheEntryId;
 use crate::message::{InstanceId, InstanceMode, Mode};
 
 /// What was shown last.
@@ -39,6 +40,8 @@ pub(crate) struct Subscription {
     pub(crate) mode: Option<InstanceMode>,
     /// The server's instance that it reads, as of what is held now.
     pub(crate) instance: Option<InstanceId>,
+    /// What the cache keeps of it; none where it keeps nothing.
+    pub(crate) entry: Option<CacheEntryId>,
     /// It was asked for in this session and has not been answered.
     pub(crate) is_asked: bool,
     /// None where the server evaluates.
