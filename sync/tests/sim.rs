@@ -73,7 +73,7 @@ fn whatever_fails_everyone_ends_with_the_same() {
         seen.add(&network);
     }
     seen.expect(&["ack", "cover_in_future", "storage_unavailable", "clock_drift"]);
-    seen.expect(&["Reset", "Unchanged", "Replay", "pong"]);
+    seen.expect(&["Reset", "Unchanged", "Replay", "pong", "restored"]);
 }
 
 /// Nothing is ever sent whole because it is little, and rings are short or none: who comes back

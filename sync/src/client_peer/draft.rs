@@ -21,8 +21,8 @@ use crate::wire_row::WireRowError;
 pub(crate) enum Draft {
     /// By fact: its mark now, none where it is not held any more.
     Facts { from: InstanceId, changes: BTreeMap<Fact, Option<Mark>> },
-    /// All of it, under its new number and nothing else.
-    Rows { to: InstanceId, holdings: Holdings },
+    /// All of it, under its new number and nothing else, with the steps that led there.
+    Rows { from: InstanceId, to: InstanceId, holdings: Holdings },
 }
 
 impl Draft {
@@ -34,7 +34,8 @@ impl Draft {
         }
         let mut holdings = Holdings::default();
         holdings.adopt(old, from, to);
-        Some(Draft::Rows { to, holdings })
+        holdings.note_steps();
+        Some(Draft::Rows { from, to, holdings })
     }
 
     /// Forgets what is in some buckets, which are in order.
@@ -46,7 +47,7 @@ impl Draft {
                 let facts = old.facts(*from).map(|(fact, _)| fact);
                 changes.extend(facts.filter(|fact| is_cleared(fact)).map(|it| (it.clone(), None)));
             }
-            Draft::Rows { to, holdings } => holdings.clear_row_buckets(*to, bits, buckets),
+            Draft::Rows { to, holdings, .. } => holdings.clear_row_buckets(*to, bits, buckets),
         }
     }
 
@@ -78,7 +79,7 @@ impl Draft {
     /// Of all that it holds.
     pub(crate) fn fingerprint(&self, old: &Holdings) -> Option<Fingerprint> {
         let (from, changes) = match self {
-            Draft::Rows { to, holdings } => return holdings.fingerprint(*to),
+            Draft::Rows { to, holdings, .. } => return holdings.fingerprint(*to),
             Draft::Facts { from, changes } => (*from, changes),
         };
         let change = |sum: Fingerprint, (fact, mark): (&Fact, &Option<Mark>)| {
@@ -89,14 +90,18 @@ impl Draft {
         old.fingerprint(from).map(|sum| changes.iter().fold(sum, change))
     }
 
-    /// Has an instance hold what it says.
-    pub(crate) fn adopt(&self, old: &Holdings, target: &mut Holdings, to: InstanceId) {
+    /// Has an instance hold what it says; what is to be installed for that.
+    pub(crate) fn adopt(
+        self,
+        old: &Holdings,
+        target: &mut Holdings,
+        instance: InstanceId,
+    ) -> Vec<Install> {
         match self {
-            Draft::Rows { to: number, holdings } => target.adopt(holdings, *number, to),
-            Draft::Facts { from, changes } => {
-                let kept = old.facts(*from).filter(|(fact, _)| !changes.contains_key(fact));
-                let changed = changes.iter().filter_map(|(fact, mark)| Some((fact, (*mark)?)));
-                target.hold_all(to, kept.chain(changed));
+            Draft::Facts { from, changes } => target.adopt_facts(old, from, instance, &changes),
+            Draft::Rows { from, holdings, .. } => {
+                target.take_over_rows(holdings, from, instance);
+                Vec::new()
             }
         }
     }

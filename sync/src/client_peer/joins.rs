@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tercet_engine::fact::Install;
 use tercet_engine::ids::Checkpoint;
 
+use super::cache::ResumeBase;
 use super::draft::Draft;
 use super::holdings::Holdings;
 use super::peer::ClientPeer;
@@ -105,16 +106,14 @@ impl ClientPeer {
     }
 
     fn resume_of(&self, id: SubscriptionId, detail: Detail) -> Option<Resume> {
-        let subscription = self.subscriptions.get(&id)?;
-        let instance = subscription.instance?;
-        let fingerprint = self.holdings.fingerprint(instance)?;
-        let (checkpoint, mode) = (self.position?, subscription.mode?);
+        let ResumeBase { holdings, instance, mode, position } = self.resume_base(id)?;
+        let fingerprint = holdings.fingerprint(instance)?;
         let buckets = match detail {
             Detail::Nothing => return None,
             Detail::Fingerprint => None,
-            Detail::Buckets => self.holdings.bucket_sums(instance),
+            Detail::Buckets => holdings.bucket_sums(instance),
         };
-        Some(Resume { checkpoint, mode, fingerprint, buckets })
+        Some(Resume { checkpoint: position, mode, fingerprint, buckets })
     }
 
     /// The server asks what is held of a subscription, bucket by bucket.
@@ -128,7 +127,11 @@ impl ClientPeer {
     /// Takes up all subscriptions again, beside what is held.
     pub(super) fn renew(&mut self) {
         self.buffer.clear();
-        self.renewal = Some(Renewal::default());
+        let mut renewal = Renewal::default();
+        if self.caching.is_some() {
+            renewal.holdings.note_steps();
+        }
+        self.renewal = Some(renewal);
         let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         for id in ids {
             self.ask(id, Detail::Fingerprint);
@@ -163,6 +166,7 @@ impl ClientPeer {
             self.position = Some(live.position);
         }
         self.switch_if_renewed();
+        self.write_cache();
     }
 
     fn take_part(&mut self, part: &Buffered) {
@@ -221,13 +225,13 @@ impl ClientPeer {
             *subscribed;
         let Some(subscription) = self.subscriptions.get(&id) else { return Ok(None) };
         let query = subscription.query.clone();
-        let from = subscription.instance.filter(|_| subscription.mode == Some(mode));
+        // What it reads now is ahead of what the question was about: it was asked before the last
+        // switch, and so was answered twice.
+        let is_late = self.renewal.is_none() && subscription.instance.is_some();
         let otherwise = match state {
-            // The question was asked before the last switch, and so was answered twice.
-            state if *state != SubscribedState::Reset && self.renewal.is_none() => {
-                Some(Detail::Nothing)
-            }
-            SubscribedState::Reset | SubscribedState::Unchanged => None,
+            SubscribedState::Reset => None,
+            _ if is_late => Some(Detail::Nothing),
+            SubscribedState::Unchanged => None,
             SubscribedState::Replay => Some(Detail::Buckets),
             SubscribedState::Buckets { .. } => Some(Detail::Nothing),
         };
@@ -236,13 +240,15 @@ impl ClientPeer {
         } else if *state == SubscribedState::Reset {
             self.target().open(instance, mode, &query);
             Content::Reset
-        } else if self.renewal.is_none() {
+        } else if is_late {
             Content::Late
         } else {
-            let draft = from.and_then(|from| Draft::new(&self.holdings, from, instance));
+            let base = self.resume_base(id).filter(|base| base.mode == mode);
+            let base = base.ok_or(Contradiction)?;
+            let draft = Draft::new(base.holdings, base.instance, instance);
             let mut draft = draft.ok_or(Contradiction)?;
             if let SubscribedState::Buckets { bits, cleared } = state {
-                draft.clear(&self.holdings, *bits, cleared);
+                draft.clear(base.holdings, *bits, cleared);
             }
             Content::Draft(draft)
         };
@@ -255,7 +261,9 @@ impl ClientPeer {
     fn finish_join(&mut self, join: Join) -> Result<(), Contradiction> {
         let Join { subscription: id, instance, fingerprint, otherwise, content, .. } = join;
         let found = match &content {
-            Content::Draft(draft) => draft.fingerprint(&self.holdings),
+            Content::Draft(draft) => {
+                self.resume_base(id).and_then(|base| draft.fingerprint(base.holdings))
+            }
             Content::Held | Content::Reset => self.target().fingerprint(instance),
             Content::Late => None,
         };
@@ -264,11 +272,24 @@ impl ClientPeer {
             self.ask(id, otherwise.ok_or(Contradiction)?);
             return Ok(());
         }
-        if let (Content::Draft(draft), Some(renewal)) = (&content, &mut self.renewal) {
-            draft.adopt(&self.holdings, &mut renewal.holdings, instance);
+        if let Content::Draft(draft) = content {
+            self.adopt(id, instance, draft);
         }
         self.joined(id, instance, join.mode);
         Ok(())
+    }
+
+    /// What was made beside is, or will be, held.
+    fn adopt(&mut self, id: SubscriptionId, instance: InstanceId, draft: Draft) {
+        if let Some(mut renewal) = self.renewal.take() {
+            if let Some(base) = self.resume_base(id) {
+                draft.adopt(base.holdings, &mut renewal.holdings, instance);
+            }
+            self.renewal = Some(renewal);
+        } else if let Some((aside, _)) = self.take_aside(id) {
+            let installs = draft.adopt(&aside, &mut self.holdings, instance);
+            self.install(&installs);
+        }
     }
 
     fn joined(&mut self, id: SubscriptionId, instance: InstanceId, mode: InstanceMode) {
@@ -284,6 +305,9 @@ impl ClientPeer {
         }
         subscription.mode = Some(mode);
         let before = subscription.instance.replace(instance);
+        // What was set aside for it is not needed any more.
+        self.take_aside(id);
+        self.note_reassigned();
         self.renew_rows(instance);
         if let Some(before) = before.filter(|before| *before != instance) {
             self.close_if_unread(before);
@@ -299,7 +323,8 @@ impl ClientPeer {
 
     fn close_if_unread(&mut self, instance: InstanceId) {
         let mut subscriptions = self.subscriptions.values();
-        if !subscriptions.any(|subscription| subscription.instance == Some(instance)) {
+        let is_read = subscriptions.any(|subscription| subscription.instance == Some(instance));
+        if !is_read && !self.is_loaded(instance) {
             let installs = self.holdings.close(instance);
             self.install(&installs);
         }
@@ -311,6 +336,7 @@ impl ClientPeer {
             return;
         };
         let installs = renewal.holdings.installs_since(&self.holdings);
+        self.set_unread_aside();
         self.holdings = renewal.holdings;
         for (id, Assigned { instance, mode }) in renewal.assigned {
             if let Some(subscription) = self.subscriptions.get_mut(&id) {
@@ -321,6 +347,7 @@ impl ClientPeer {
         }
         self.install(&installs);
         self.position = self.phase.as_live().map(|live| live.position);
+        self.write_cache();
         self.backoff.reset();
         self.is_reconciling = false;
         self.push_pending();
@@ -339,6 +366,7 @@ impl ClientPeer {
         if let Some(instance) = subscription.instance {
             self.close_if_unread(instance);
         }
+        self.leave_entry(id, &subscription);
         if let Some(renewal) = &mut self.renewal {
             renewal.forget(id);
             self.switch_if_renewed();
