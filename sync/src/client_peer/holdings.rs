@@ -53,6 +53,8 @@ impl HeldInstance {
 pub(crate) struct Holdings {
     facts: BTreeMap<Fact, HeldFact>,
     instances: BTreeMap<InstanceId, HeldInstance>,
+    /// Over all facts.
+    sum: Fingerprint,
     /// Entities that the server said were deleted, until it says otherwise.
     graves: BTreeMap<EntityId, Stamp>,
     /// What has changed since somebody asked; none where nobody does.
@@ -212,6 +214,7 @@ impl Holdings {
         if !held.holders.is_empty() {
             return None;
         }
+        self.sum = self.sum.without(fact_hash(&fact, &held.mark));
         self.facts.remove(&fact);
         Some(Install::Released(fact))
     }
@@ -322,8 +325,17 @@ impl Holdings {
             .or_insert_with(|| HeldFact { mark, holders: BTreeSet::new() });
         let before = held.mark;
         held.mark = mark;
+        let is_new = !held.holders.contains(&id);
+        if !is_new && before == mark {
+            return None;
+        }
+        let new = fact_hash(fact, &mark);
+        if !is_known {
+            self.sum = self.sum.with(new);
+        }
         if before != mark {
-            let (old, new) = (fact_hash(fact, &before), fact_hash(fact, &mark));
+            let old = fact_hash(fact, &before);
+            self.sum = self.sum.without(old).with(new);
             for holder in &held.holders {
                 if let Some(instance) = self.instances.get_mut(holder) {
                     instance.fingerprint = instance.fingerprint.without(old).with(new);
@@ -337,17 +349,15 @@ impl Holdings {
                 }));
             }
         }
-        let is_new = held.holders.insert(id);
         if is_new {
+            held.holders.insert(id);
             let instance = self.instances.get_mut(&id)?;
-            instance.fingerprint = instance.fingerprint.with(fact_hash(fact, &mark));
+            instance.fingerprint = instance.fingerprint.with(new);
             if let Content::Facts(facts) = &mut instance.content {
                 facts.insert(fact.clone());
             }
         }
-        if is_new || before != mark {
-            self.note(id, || Held::Fact(fact.clone(), Some(mark)));
-        }
+        self.note(id, || Held::Fact(fact.clone(), Some(mark)));
         (!is_known || before != mark).then(|| Install::Fact(fact.clone(), mark))
     }
 
@@ -362,6 +372,7 @@ impl Holdings {
     fn retract(&mut self, fact: &Fact) -> Option<Install> {
         let HeldFact { mark, holders } = self.facts.remove(fact)?;
         let hash = fact_hash(fact, &mark);
+        self.sum = self.sum.without(hash);
         for holder in holders {
             if let Some(instance) = self.instances.get_mut(&holder) {
                 instance.fingerprint = instance.fingerprint.without(hash);
@@ -517,6 +528,20 @@ impl Holdings {
     /// How many facts are held.
     pub(crate) fn n_facts(&self) -> usize {
         self.facts.len()
+    }
+
+    /// How many facts are held, and the fingerprint of all of them.
+    pub(crate) fn digest(&self) -> (usize, Fingerprint) {
+        (self.facts.len(), self.sum)
+    }
+
+    /// How many facts or rows an instance holds.
+    pub(crate) fn n_items(&self, id: InstanceId) -> usize {
+        match self.instances.get(&id).map(|instance| &instance.content) {
+            Some(Content::Facts(facts)) => facts.len(),
+            Some(Content::Rows(rows)) => rows.answer().rows.len(),
+            None => 0,
+        }
     }
 }
 

@@ -140,7 +140,7 @@ impl ClientPeer {
     }
 
     /// Everything up to this position has come: what waited for it is installed at once.
-    pub(super) fn reach(&mut self, checkpoint: Checkpoint, now_ms: u64) {
+    pub(super) fn arrive(&mut self, checkpoint: Checkpoint, now_ms: u64) {
         let mut joins: Vec<Join> = Vec::new();
         for buffered in std::mem::take(&mut self.buffer) {
             let instance = buffered.instance();
@@ -167,6 +167,7 @@ impl ClientPeer {
         }
         self.switch_if_renewed();
         self.write_cache();
+        self.seek_on(now_ms);
     }
 
     fn take_part(&mut self, part: &Buffered) {
