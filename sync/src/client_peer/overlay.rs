@@ -10,7 +10,7 @@
 //! folded: a write must not cost what is pending already.
 
 use tercet_engine::fact::{Install, Transaction};
-use tercet_engine::store::{Store, StoreDelta};
+use tercet_engine::store::{Snapshot, Store, StoreDelta};
 
 use super::view::{View, ViewUpdate};
 
@@ -61,6 +61,11 @@ impl Overlay {
         let delta = view.apply(transaction);
         self.layers.push(delta.clone());
         (self.view.publish(view, &delta), delta)
+    }
+
+    /// The confirmed facts.
+    pub(crate) fn confirmed(&self) -> Snapshot {
+        self.confirmed.snapshot()
     }
 
     /// What each pending transaction changes, in order.
