@@ -12,15 +12,16 @@ use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
 use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::Schema;
-use tercet_sync::{ClientPeer, Status, SubscriptionId};
+use tercet_sync::message::Mode;
+use tercet_sync::{ClientPeer, Outbox, Status, SubscriptionId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::config::{ClientConfig, Clock, random_seed, system_clock};
 use crate::driver::{Command, Driver, Parts, Published};
 use crate::error::ClientError;
-use crate::outbox::{OutboxWorker, load};
 use crate::query::{QueryAnswer, QueryRequest};
 use crate::status::{ClientStatus, REJECTIONS_KEPT, Rejected, rejections, status_changes};
+use crate::store::{StoreWorker, load};
 use crate::subscription::{SubscribeOptions, Subscription};
 use crate::transport::{Transport, WebSocketTransport};
 use crate::write::{Transaction, Write};
@@ -31,7 +32,7 @@ const COMMANDS_QUEUED: usize = 256;
 /// A replica of an app, and the connection that keeps it in step. A clone is the same replica.
 ///
 /// When the last clone and the last [`Subscription`] are dropped the client ends, as by
-/// [`Client::close`]; without an outbox, writes that the server has not accepted end with it.
+/// [`Client::close`]; without a store, writes that the server has not accepted end with it.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -51,10 +52,11 @@ struct Inner {
 
 impl Client {
     /// Starts a replica. Returns at once: everything works without a connection, which is made
-    /// as soon as it can be, and again whenever it is lost. Reads the outbox, if one is given.
+    /// as soon as it can be, and again whenever it is lost. Reads the store, if one is given: what it
+    /// holds is in the first answers.
     ///
     /// # Errors
-    /// When the configuration is not valid, or the outbox cannot be read.
+    /// When the configuration is not valid, or the store cannot be read.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -67,7 +69,7 @@ impl Client {
     /// app of the configuration are not looked at.
     ///
     /// # Errors
-    /// When the outbox cannot be read.
+    /// When the store cannot be read.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -76,17 +78,18 @@ impl Client {
         transport: impl Transport,
         clock: Clock,
     ) -> Result<Client, ClientError> {
-        let ClientConfig { key, mut outbox, schema, limits, budget, .. } = config;
-        let entries = match &mut outbox {
-            Some(outbox) => load(outbox.as_mut())?,
-            None => tercet_sync::Outbox::default(),
-        };
-        let unanswered: Vec<_> = entries.entries.iter().map(|entry| entry.number).collect();
-        let durable = outbox.is_some();
-        let seed = random_seed();
+        let ClientConfig { key, mut store, schema, limits, budget, .. } = config;
+        let (durable, seed) = (store.is_some(), random_seed());
         let peer_config =
             tercet_sync::ClientConfig { key, seed, durable, limits, budget: budget.clone() };
-        let peer = ClientPeer::new(peer_config, entries, clock());
+        let (unanswered, peer) = match &mut store {
+            Some(store) => {
+                let (outbox, cache) = load(store.as_mut())?;
+                let unanswered = outbox.entries.iter().map(|entry| entry.number).collect();
+                (unanswered, ClientPeer::restore(peer_config, outbox, cache, clock()))
+            }
+            None => (Vec::new(), ClientPeer::new(peer_config, Outbox::default(), clock())),
+        };
 
         let view = Arc::new(Mutex::new(peer.view()));
         let (status_sender, status) = watch::channel(ClientStatus {
@@ -104,7 +107,7 @@ impl Client {
             clock,
             commands: command_queue,
             unsubscribed: unsubscribed_queue,
-            outbox: outbox.map(OutboxWorker::start),
+            store: store.map(StoreWorker::start),
             unanswered,
             published: Published { view: Arc::clone(&view), status: status_sender, rejections },
         });
@@ -182,9 +185,18 @@ impl Client {
         inputs: impl Into<Inputs>,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let (query, inputs, mode) = (query.into_query()?, inputs.into().0, options.mode);
+        self.watch(query.into_query()?, inputs.into().0, options.mode, false).await
+    }
+
+    pub(crate) async fn watch(
+        &self,
+        query: Query,
+        inputs: Vec<Input>,
+        mode: Mode,
+        once: bool,
+    ) -> Result<Subscription, ClientError> {
         let asked = query.clone();
-        let subscribe = |reply| Command::Subscribe { query: asked, inputs, mode, reply };
+        let subscribe = |reply| Command::Subscribe { query: asked, inputs, mode, once, reply };
         let (id, mailbox) = self.call(subscribe).await??;
         Ok(Subscription::new(id, query, mailbox, self.clone()))
     }
@@ -236,8 +248,8 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the replica, for all clones: streams end, unfinished calls fail. Waits until the outbox
-    /// has stored what it was given, not for the server: [`Client::flush`] does that.
+    /// Ends the replica, for all clones: streams end, unfinished calls fail. Waits until the store
+    /// has what it was given, not for the server: [`Client::flush`] does that.
     pub async fn close(&self) {
         // An error means that it is closed already.
         let _ = self.call(|reply| Command::Close { reply }).await;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tercet_engine::limits::Budget;
 use tercet_schema::Schema;
-use tercet_storage::Outbox;
+use tercet_storage::ClientStore;
 use tercet_sync::Limits;
 
 /// Tells the milliseconds since 1970. It may jump either way: stamps do not suffer.
@@ -20,9 +20,9 @@ pub struct ClientConfig {
     pub app: String,
     /// The API key.
     pub key: String,
-    /// Where writes wait that the server has not answered. `None`: in memory, and whatever is
-    /// unanswered when the process ends is lost.
-    pub outbox: Option<Box<dyn Outbox>>,
+    /// Where writes wait that the server has not answered, and where subscriptions are kept for
+    /// the next start. `None`: in memory, and whatever is unanswered when the process ends is lost.
+    pub store: Option<Box<dyn ClientStore>>,
     /// What every write is checked against. Writes of entities are checked by their own types
     /// whether or not this is given.
     pub schema: Option<Schema>,
@@ -33,7 +33,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// A client of a server's app, with its outbox in memory and without limits of its own.
+    /// A client of a server's app, with everything in memory and without limits of its own.
     pub fn new(
         url: impl Into<String>,
         app: impl Into<String>,
@@ -43,7 +43,7 @@ impl ClientConfig {
             url: url.into(),
             app: app.into(),
             key: key.into(),
-            outbox: None,
+            store: None,
             schema: None,
             limits: Limits::default(),
             budget: Budget::unlimited(),
@@ -57,7 +57,7 @@ impl fmt::Debug for ClientConfig {
         f.debug_struct("ClientConfig")
             .field("url", &self.url)
             .field("app", &self.app)
-            .field("outbox", &self.outbox.is_some())
+            .field("store", &self.store.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -26,8 +26,8 @@ use tokio::time::{Instant, Timeout, sleep_until, timeout};
 
 use crate::config::Clock;
 use crate::error::ClientError;
-use crate::outbox::{OutboxEvent, OutboxWorker};
 use crate::status::{ClientStatus, Rejected, Trouble};
+use crate::store::{StoreEvent, StoreWorker};
 use crate::subscription::Mailbox;
 use crate::transport::{Connecting, Connection, FRAME_BYTES_MAX, Transport, TransportError};
 use crate::write::{Accepted, Progress, Write};
@@ -45,6 +45,8 @@ pub(crate) enum Command {
         query: Query,
         inputs: Vec<Input>,
         mode: Mode,
+        /// It is asked once, and not kept for the next start.
+        once: bool,
         reply: oneshot::Sender<Result<(SubscriptionId, Arc<Mailbox>), ClientError>>,
     },
     LiveStats {
@@ -70,7 +72,7 @@ pub(crate) struct Driver {
     unsubscribed: mpsc::UnboundedReceiver<SubscriptionId>,
     link: Link,
     unsent: VecDeque<ClientMessage>,
-    outbox: Option<OutboxWorker>,
+    store: Option<StoreWorker>,
     alarm: Option<Alarm>,
     /// When the peer was last told the time, and which.
     told: (Instant, u64),
@@ -82,7 +84,7 @@ pub(crate) struct Driver {
     connection_trouble: Option<Trouble>,
     /// The trouble is what the server of this connection said.
     has_server_said_why: bool,
-    outbox_trouble: Option<Trouble>,
+    store_trouble: Option<Trouble>,
 }
 
 /// When to wake the peer. The moment is fixed by the steady clock when the peer asks, because
@@ -111,7 +113,7 @@ enum Event {
     Command(Option<Command>),
     Unsubscribed(SubscriptionId),
     Link(LinkEvent),
-    Outbox(OutboxEvent),
+    Store(StoreEvent),
     Alarm(Alarm),
 }
 
@@ -144,7 +146,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) unsubscribed: mpsc::UnboundedReceiver<SubscriptionId>,
-    pub(crate) outbox: Option<OutboxWorker>,
+    pub(crate) store: Option<StoreWorker>,
     /// Transactions of earlier processes that wait in the outbox.
     pub(crate) unanswered: Vec<ClientSeq>,
     pub(crate) published: Published,
@@ -161,7 +163,7 @@ impl Driver {
             unsubscribed: parts.unsubscribed,
             link: Link::Down,
             unsent: VecDeque::new(),
-            outbox: parts.outbox,
+            store: parts.store,
             alarm: None,
             told,
             writes: parts.unanswered.into_iter().map(|number| (number, None)).collect(),
@@ -170,7 +172,7 @@ impl Driver {
             connection: Status::Connecting,
             connection_trouble: None,
             has_server_said_why: false,
-            outbox_trouble: None,
+            store_trouble: None,
         };
         // Before the first call returns: what the outbox holds is in the first view.
         driver.settle();
@@ -186,8 +188,8 @@ impl Driver {
                 event => self.handle(event),
             }
         };
-        if let Some(outbox) = self.outbox.take() {
-            outbox.finish().await;
+        if let Some(store) = self.store.take() {
+            store.finish().await;
         }
         drop(self);
         if let Some(reply) = reply {
@@ -202,7 +204,7 @@ impl Driver {
             command = self.commands.recv() => Event::Command(command),
             Some(id) = self.unsubscribed.recv() => Event::Unsubscribed(id),
             event = self.link.event(has_unsent) => Event::Link(event),
-            Some(event) = stored(&mut self.outbox) => Event::Outbox(event),
+            Some(event) = stored(&mut self.store) => Event::Store(event),
             alarm = ring(self.alarm) => Event::Alarm(alarm),
         }
     }
@@ -210,8 +212,8 @@ impl Driver {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Command(Some(Command::Transact { ops, reply })) => self.transact(ops, reply),
-            Event::Command(Some(Command::Subscribe { query, inputs, mode, reply })) => {
-                let result = self.subscribe(&query, &inputs, mode);
+            Event::Command(Some(Command::Subscribe { query, inputs, mode, once, reply })) => {
+                let result = self.subscribe(&query, &inputs, mode, once);
                 if let Err(Ok((id, _))) = reply.send(result) {
                     self.unsubscribe(id); // the caller has gone
                 }
@@ -225,7 +227,7 @@ impl Driver {
             }
             Event::Unsubscribed(id) => self.unsubscribe(id),
             Event::Link(event) => self.handle_link(event),
-            Event::Outbox(event) => self.handle_outbox(event),
+            Event::Store(event) => self.handle_store(event),
             Event::Alarm(alarm) => {
                 self.alarm = None;
                 let now_ms = self.tell_time().max(alarm.at_ms);
@@ -259,9 +261,13 @@ impl Driver {
         query: &Query,
         inputs: &[Input],
         mode: Mode,
+        once: bool,
     ) -> Result<(SubscriptionId, Arc<Mailbox>), ClientError> {
         self.tell_time();
-        let id = self.peer.subscribe(query, inputs, mode)?;
+        let id = match once {
+            true => self.peer.subscribe_once(query, inputs, mode)?,
+            false => self.peer.subscribe(query, inputs, mode)?,
+        };
         let mailbox = Arc::new(Mailbox::default());
         self.subscriptions.insert(id, Arc::clone(&mailbox));
         self.settle();
@@ -313,21 +319,21 @@ impl Driver {
         self.settle();
     }
 
-    fn handle_outbox(&mut self, event: OutboxEvent) {
+    fn handle_store(&mut self, event: StoreEvent) {
         match event {
-            OutboxEvent::Stored(numbers) => {
+            StoreEvent::Stored(numbers) => {
                 for number in numbers {
                     self.peer.stored(number);
                     self.progress(number, Progress::Stored(number));
                 }
             }
-            OutboxEvent::Failing(error) => {
-                tracing::error!(code = error.code(), %error, "outbox cannot be written");
-                self.outbox_trouble = Some(Trouble::new(error.code(), error));
+            StoreEvent::Failing(error) => {
+                tracing::error!(code = error.code(), %error, "the store cannot be written");
+                self.store_trouble = Some(Trouble::new(error.code(), error));
             }
-            OutboxEvent::Recovered => {
-                tracing::info!("outbox can be written again");
-                self.outbox_trouble = None;
+            StoreEvent::Recovered => {
+                tracing::info!("the store can be written again");
+                self.store_trouble = None;
             }
         }
         self.settle();
@@ -361,21 +367,11 @@ impl Driver {
                 let at = then + Duration::from_millis(at_ms.saturating_sub(then_ms));
                 self.alarm = Some(Alarm { at, at_ms });
             }
-            ClientOutput::Persist(entry) => {
-                if let Some(outbox) = &self.outbox {
-                    outbox.put(entry);
-                }
-            }
-            ClientOutput::Forget(number) => {
-                if let Some(outbox) = &self.outbox {
-                    outbox.remove(number);
-                }
-            }
-            ClientOutput::Rewrite(entries) => {
-                if let Some(outbox) = &self.outbox {
-                    outbox.replace(entries);
-                }
-            }
+            ClientOutput::Persist(entry) => self.keep(|store| store.put(entry)),
+            ClientOutput::Forget(number) => self.keep(|store| store.answered(number)),
+            ClientOutput::Rewrite(outbox) => self.keep(|store| store.rewrite(outbox)),
+            ClientOutput::Epoch(epoch) => self.keep(|store| store.epoch(epoch)),
+            ClientOutput::Cache(steps) => self.keep(|store| store.cache(steps)),
             ClientOutput::Update(update) => {
                 if let Some(mailbox) = self.subscriptions.get(&update.subscription) {
                     mailbox.put(update);
@@ -413,6 +409,12 @@ impl Driver {
         }
     }
 
+    fn keep(&self, give: impl FnOnce(&StoreWorker)) {
+        if let Some(store) = &self.store {
+            give(store);
+        }
+    }
+
     fn progress(&self, number: ClientSeq, progress: Progress) {
         if let Some(Some(watchers)) = self.writes.get(&number) {
             watchers.send_replace(progress);
@@ -447,7 +449,7 @@ impl Driver {
     }
 
     fn publish_status(&self) {
-        let trouble = self.outbox_trouble.as_ref().or(self.connection_trouble.as_ref());
+        let trouble = self.store_trouble.as_ref().or(self.connection_trouble.as_ref());
         let status = ClientStatus {
             connection: self.connection,
             n_unanswered: self.writes.len(),
@@ -470,8 +472,8 @@ impl Drop for Driver {
     }
 }
 
-async fn stored(outbox: &mut Option<OutboxWorker>) -> Option<OutboxEvent> {
-    match outbox {
+async fn stored(store: &mut Option<StoreWorker>) -> Option<StoreEvent> {
+    match store {
         Some(worker) => worker.event().await,
         None => None,
     }

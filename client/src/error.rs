@@ -48,7 +48,7 @@ pub enum ClientError {
         /// What to do about it.
         hint: Option<String>,
     },
-    /// The outbox cannot be read.
+    /// The store cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The client has been closed. What is in its outbox will be sent by the next one.

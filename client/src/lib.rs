@@ -4,7 +4,7 @@
 //! answers come from what the replica holds and say whether they are complete. It never stops
 //! trying: without a connection everything works but the news. All decisions of the protocol are
 //! taken by `tercet_sync::ClientPeer`, a state machine without I/O; this crate gives it a task, a
-//! socket, an outbox, the time of day and random seeds, and the program a typed, asynchronous
+//! socket, a store, the time of day and random seeds, and the program a typed, asynchronous
 //! interface. No rule of merge, sync or evaluation lives here.
 //!
 //! # Connect, write, and watch a query
@@ -34,19 +34,20 @@
 //! ```
 //!
 //! Modules in reading order: `config`, `client` (the interface), `entity` (its typed part), `query`,
-//! `write`, `subscription`, `status`, `driver` (the task that owns the peer), `outbox`,
-//! `transport`, `error`. The feature `native` (on by default) is all of it.
+//! `write`, `subscription`, `status`, `driver` (the task that owns the peer), `store`
+//! and `cache` (what outlives it), `transport`, `error`. The feature `native` (on by default) is all of it.
 
 #![cfg(feature = "native")]
 
+mod cache;
 mod client;
 mod config;
 mod driver;
 mod entity;
 mod error;
-mod outbox;
 mod query;
 mod status;
+mod store;
 mod subscription;
 mod transport;
 mod write;
@@ -70,7 +71,7 @@ pub use tercet_engine::value::{Date, Number, Value};
 pub use tercet_query_lang::{Inputs, IntoQuery};
 pub use tercet_schema as schema;
 pub use tercet_schema::{Entity, Id, Ref, Union};
-pub use tercet_storage::{MemoryOutbox, Outbox};
+pub use tercet_storage::{ClientStore, Durability, LibsqlClientStore, MemoryClientStore};
 pub use tercet_sync::Status;
 pub use tercet_sync::message::Mode;
 pub use transport::{Connecting, Connection, Transport, TransportError, WebSocketTransport};

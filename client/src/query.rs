@@ -13,7 +13,6 @@ use tercet_sync::message::Mode;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::subscription::SubscribeOptions;
 
 /// The answer of one query.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +64,7 @@ async fn ask(
     inputs: Vec<Input>,
 ) -> Result<Option<QueryAnswer>, ClientError> {
     let mut statuses = client.status_changes();
-    let options = SubscribeOptions { mode: Mode::Auto };
-    let mut subscription = client.subscribe(query, inputs, options).await?;
+    let mut subscription = client.watch(query.clone(), inputs, Mode::Auto, true).await?;
     // Lost between the look at the status and the subscription: no change would tell.
     if client.status().connection == Status::Offline {
         return Ok(None);

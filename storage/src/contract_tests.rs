@@ -1,15 +1,17 @@
 //! One suite for every implementation of the traits: what they promise, whoever keeps it.
 #![allow(clippy::unwrap_used)]
+use std::collections::BTreeMap;
 
 use tercet_engine::commit::{LogRecord, Origin, Rejection};
 use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::hlc::Hlc;
-use tercet_engine::ids::{Attribute, ClientId, ClientSeq, EntityId, ReplicaId, Seq};
+use tercet_engine::ids::{Attribute, ClientId, ClientSeq, EntityId, Epoch, ReplicaId, Seq};
 use tercet_engine::value::Value;
 
 use crate::{
-    Access, ApiKey, App, AppId, KeyHash, LibsqlStorage, MemoryOutbox, MemoryStorage, Ordinal,
-    Outbox, Pending, Role, Storage, StorageError, TenantId,
+    Access, ApiKey, App, AppId, CacheChange, ClientChange, ClientStore, Durability, EntryId,
+    KeyHash, LibsqlClientStore, LibsqlStorage, MemoryClientStore, MemoryStorage, Ordinal, Pending,
+    Role, Storage, StorageError, StoredClient, StoredEntry, StoredOutbox, TenantId,
 };
 
 pub(crate) fn tenant(app: &str) -> TenantId {
@@ -222,25 +224,114 @@ fn the_registry_finds_what_was_put_there() {
     });
 }
 
-#[test]
-fn an_outbox_keeps_order_and_replaces_whole() {
-    let mut outbox = MemoryOutbox::new();
-    assert_eq!(outbox.client().unwrap(), None);
-    let pending = |number: u64, ms: u64| Pending {
-        number: ClientSeq(number),
-        transaction: Transaction { hlc: Hlc::new(ms, 0, ReplicaId(1)), ops: Vec::new() },
-    };
-    let client = |name: &str| ClientId::new(name.to_owned()).unwrap();
-    outbox.replace(&client("one"), &[]).unwrap();
-    for number in [2, 1, 3] {
-        outbox.put(&pending(number, number)).unwrap();
+/// Runs a check against every implementation of a client's store. The check gets a store, and a
+/// way to let its process end and another one begin.
+fn each_client(check: impl Fn(&mut dyn FnMut() -> Box<dyn ClientStore>)) {
+    let memory = MemoryClientStore::new();
+    check(&mut || Box::new(memory.clone()));
+    for durability in [Durability::Process, Durability::PowerCut] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        check(&mut || Box::new(LibsqlClientStore::open(path, durability).unwrap()));
     }
-    outbox.put(&pending(2, 20)).unwrap();
-    outbox.remove(ClientSeq(1)).unwrap();
-    outbox.remove(ClientSeq(77)).unwrap();
-    let mut restarted = outbox.clone();
-    assert_eq!(restarted.load().unwrap(), [pending(2, 20), pending(3, 3)]);
-    restarted.replace(&client("two"), &[pending(1, 20)]).unwrap();
-    assert_eq!(restarted.client().unwrap(), Some(client("two")));
-    assert_eq!(restarted.load().unwrap(), [pending(1, 20)]);
+}
+
+fn pending(number: u64, ms: u64) -> Pending {
+    let LogRecord::Commit { transaction, .. } = commit(number) else { unreachable!("it is one") };
+    let hlc = Hlc::new(ms, 0, ReplicaId(1));
+    Pending { number: ClientSeq(number), transaction: Transaction { hlc, ..transaction } }
+}
+
+fn put(number: u64, ms: u64) -> ClientChange {
+    ClientChange::Put(pending(number, ms))
+}
+
+#[test]
+fn an_outbox_keeps_order_numbers_and_clock_and_is_rewritten_whole() {
+    each_client(|open| {
+        let mut store = open();
+        assert_eq!(store.load().unwrap(), StoredClient::default());
+        let one = StoredOutbox {
+            client: Some(ClientId::new("one").unwrap()),
+            epoch: None,
+            last_number: ClientSeq(0),
+            clock: Hlc::new(5, 0, ReplicaId(1)),
+            pending: Vec::new(),
+        };
+        store.write(&[ClientChange::Rewrite(one.clone())]).unwrap();
+        store.write(&[put(2, 2), put(1, 1), put(3, 3)]).unwrap();
+        let answered = |number| ClientChange::Answered(ClientSeq(number));
+        let epoch = ClientChange::Epoch(Epoch(u64::MAX));
+        store.write(&[put(2, 20), answered(1), answered(3), epoch, answered(77)]).unwrap();
+        store.write(&[]).unwrap();
+        drop(store);
+        let mut store = open();
+        let expected = StoredOutbox {
+            epoch: Some(Epoch(u64::MAX)),
+            last_number: ClientSeq(3),
+            clock: pending(2, 20).transaction.hlc,
+            pending: vec![pending(2, 20)],
+            ..one
+        };
+        assert_eq!(store.load().unwrap().outbox, expected);
+        let two = StoredOutbox {
+            client: Some(ClientId::new("two").unwrap()),
+            pending: vec![pending(1, 20)],
+            last_number: ClientSeq(1),
+            ..expected
+        };
+        store.write(&[put(9, 9), ClientChange::Rewrite(two.clone())]).unwrap();
+        drop(store);
+        assert_eq!(open().load().unwrap().outbox, two);
+    });
+}
+
+#[test]
+fn a_cache_keeps_entries_and_what_they_hold() {
+    each_client(|open| {
+        let cache = |change| ClientChange::Cache(change);
+        let (a, b) = (EntryId(1), EntryId(2));
+        let item = |id, key: &[u8], value: &[u8]| {
+            cache(CacheChange::Item(id, key.to_vec(), Some(value.to_vec())))
+        };
+        let mut store = open();
+        store
+            .write(&[
+                cache(CacheChange::Header(vec![1])),
+                cache(CacheChange::Entry(b, vec![2])),
+                cache(CacheChange::Entry(a, vec![3])),
+                item(a, b"y", b"1"),
+                item(a, b"x\0", b""),
+                item(b, b"x", b"2"),
+                item(EntryId(3), b"nowhere", b"2"),
+            ])
+            .unwrap();
+        store
+            .write(&[
+                cache(CacheChange::Header(vec![9])),
+                item(a, b"y", b"3"),
+                cache(CacheChange::Entry(a, vec![4])),
+                cache(CacheChange::Item(b, b"x".to_vec(), None)),
+                item(b, b"z", b"5"),
+            ])
+            .unwrap();
+        drop(store);
+        let mut store = open();
+        let entry = |header: u8, items: &[(&[u8], &[u8])]| {
+            let items = items.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            StoredEntry { header: vec![header], items }
+        };
+        let found = store.load().unwrap().cache;
+        assert_eq!(found.header, [9]);
+        let expected =
+            [(a, entry(4, &[(b"x\0", b""), (b"y", b"3")])), (b, entry(2, &[(b"z", b"5")]))];
+        assert_eq!(found.entries, BTreeMap::from(expected));
+        store.write(&[cache(CacheChange::Clear(a)), cache(CacheChange::Drop(b))]).unwrap();
+        let again = [cache(CacheChange::Entry(b, vec![6])), item(b, b"k", b"v")];
+        store.write(&again).unwrap();
+        store.write(&again).unwrap();
+        drop(store);
+        let expected = [(a, entry(4, &[])), (b, entry(6, &[(b"k", b"v")]))];
+        assert_eq!(open().load().unwrap().cache.entries, BTreeMap::from(expected));
+    });
 }

@@ -1,4 +1,4 @@
-//! Where a server keeps its tenants' change logs, apps and keys, and a client its unsent writes.
+//! Where a server keeps its tenants' change logs, apps and keys, and a client its outbox and cache.
 //!
 //! Durability is decided here and nowhere else: when [`ChangeLog::append`] returns, its records
 //! survive `kill -9` and a power cut, or none of them is there. Everything above works in memory
@@ -7,11 +7,12 @@
 //! has an event loop hands jobs to a [`StoragePool`]. Modules in reading order.
 
 mod change_log;
+mod client_store;
 mod error;
 mod ids;
 mod local;
 mod memory;
-mod outbox;
+mod memory_client;
 mod pool;
 mod record;
 mod registry;
@@ -20,11 +21,15 @@ mod registry;
 mod contract_tests;
 
 pub use change_log::{ChangeLog, LogBatch, Ordinal};
+pub use client_store::{
+    CacheChange, ClientChange, ClientStore, EntryId, Pending, StoredCache, StoredClient,
+    StoredEntry, StoredOutbox,
+};
 pub use error::StorageError;
 pub use ids::{AppId, TenantId};
-pub use local::LibsqlStorage;
-pub use memory::{MemoryOutbox, MemoryStorage};
-pub use outbox::{Outbox, Pending};
+pub use local::{Durability, LibsqlClientStore, LibsqlStorage};
+pub use memory::MemoryStorage;
+pub use memory_client::MemoryClientStore;
 pub use pool::{PoolOptions, StoragePool, TenantLog};
 pub use registry::{Access, ApiKey, App, KeyHash, Registry, Role};
 

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tercet_engine::commit::LogRecord;
-use tercet_engine::ids::{ClientId, ClientSeq, Epoch, Seq, Term};
+use tercet_engine::ids::{Epoch, Seq, Term};
 
 use crate::change_log::{ChangeLog, LogBatch, Ordinal};
 use crate::error::StorageError;
 use crate::ids::{AppId, TenantId};
-use crate::outbox::{Outbox, Pending};
 use crate::record::{Head, StoredRecord};
 use crate::registry::{ApiKey, App, KeyHash, Registry};
 use crate::{Storage, local};
@@ -218,51 +217,5 @@ impl Registry for MemoryRegistry {
 impl Drop for MemoryRegistry {
     fn drop(&mut self) {
         self.registered.lock().is_open = false;
-    }
-}
-
-/// An outbox that ends with the process. A clone is the same outbox, so a test can "restart" a
-/// client on what it left.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryOutbox {
-    state: Arc<Mutex<OutboxState>>,
-}
-
-#[derive(Debug, Default)]
-struct OutboxState {
-    client: Option<ClientId>,
-    pending: BTreeMap<ClientSeq, Pending>,
-}
-
-impl MemoryOutbox {
-    /// Nothing yet.
-    pub fn new() -> MemoryOutbox {
-        MemoryOutbox::default()
-    }
-}
-
-impl Outbox for MemoryOutbox {
-    fn client(&mut self) -> Result<Option<ClientId>, StorageError> {
-        Ok(self.state.lock().client.clone())
-    }
-
-    fn put(&mut self, pending: &Pending) -> Result<(), StorageError> {
-        self.state.lock().pending.insert(pending.number, pending.clone());
-        Ok(())
-    }
-
-    fn remove(&mut self, number: ClientSeq) -> Result<(), StorageError> {
-        self.state.lock().pending.remove(&number);
-        Ok(())
-    }
-
-    fn load(&mut self) -> Result<Vec<Pending>, StorageError> {
-        Ok(self.state.lock().pending.values().cloned().collect())
-    }
-
-    fn replace(&mut self, client: &ClientId, pending: &[Pending]) -> Result<(), StorageError> {
-        let pending = pending.iter().map(|pending| (pending.number, pending.clone())).collect();
-        *self.state.lock() = OutboxState { client: Some(client.clone()), pending };
-        Ok(())
     }
 }

@@ -47,7 +47,8 @@ impl StoredRecord {
     }
 }
 
-fn check(epoch: Epoch, ordinal: Ordinal, payload: &[u8]) -> [u8; CHECK_BYTES] {
+/// What notices damage: of the payload, or of its place.
+pub(crate) fn check(epoch: Epoch, ordinal: Ordinal, payload: &[u8]) -> [u8; CHECK_BYTES] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&epoch.0.to_le_bytes()).update(&ordinal.0.to_le_bytes()).update(payload);
     let mut check = [0; CHECK_BYTES];

@@ -16,8 +16,8 @@ pub mod wire_query;
 pub mod wire_row;
 
 pub use client_peer::{
-    ClientConfig, ClientError, ClientOutput, ClientPeer, Outbox, OutboxEntry, Status,
-    SubscriptionUpdate,
+    Cache, CacheEntry, CacheEntryId, CacheHead, CacheHeader, CacheStep, ClientConfig, ClientError,
+    ClientOutput, ClientPeer, Outbox, OutboxEntry, Status, SubscriptionUpdate,
 };
 pub use codec::{Codec, FrameError, SharedFrame};
 pub use limits::Limits;

@@ -69,7 +69,7 @@ fn whatever_fails_everyone_ends_with_the_same() {
         seen.add(&network);
     }
     seen.expect(&["ack", "cover_in_future", "storage_unavailable", "clock_drift"]);
-    seen.expect(&["Reset", "Unchanged", "pong"]);
+    seen.expect(&["Reset", "Unchanged", "pong", "restored"]);
 }
 
 /// Guards against a rejection of a transaction whose stamp is ahead: a later one that covered it

@@ -19,7 +19,7 @@ use tercet_client::{
 use tercet_engine::answer::{Answer, Output, RowRef};
 use tercet_engine::fact::{Effect, Op};
 use tercet_engine::value::Value;
-use tercet_storage::MemoryOutbox;
+use tercet_storage::MemoryClientStore;
 use tercet_sync::Limits;
 use tokio::time::timeout;
 
@@ -393,9 +393,9 @@ async fn queries_come_as_text_with_rules_as_json_and_prepared() {
 async fn what_is_in_the_outbox_outlives_the_client() {
     let server = Server::start();
     server.cut();
-    let outbox = MemoryOutbox::new();
+    let outbox = MemoryClientStore::new();
     let config = || ClientConfig {
-        outbox: Some(Box::new(outbox.clone())),
+        store: Some(Box::new(outbox.clone())),
         ..ClientConfig::new("", "", "key")
     };
     let client = server.client_of(config());

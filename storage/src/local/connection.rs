@@ -1,7 +1,7 @@
 //! The one connection of a libSQL file: how it is opened, committed, fenced and checkpointed.
 //!
-//! Invariants: the journal is a WAL that is flushed at every commit (`synchronous = FULL`), and
-//! never checkpointed by itself; a commit changes `meta` under the term of this opening or does
+//! Invariants: the journal is a WAL that is flushed at every commit (`synchronous = FULL`; for a
+//! client's file, if it asks for that), and never checkpointed by itself; a commit changes `meta` under the term of this opening or does
 //! not happen. The WAL is checkpointed after some MiB, by this same connection, and keeps its
 //! size: overwriting it is several times cheaper than growing it. After an I/O error nothing is
 //! tried again on this connection, because a failed flush must not be repeated (Rebello et al.,
@@ -39,6 +39,16 @@ const META: &str = "CREATE TABLE meta (
     head INTEGER NOT NULL
 ) STRICT";
 
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, however violent: it is in the operating system's hands.
+    Process,
+    /// Also a power cut: it is flushed to the disk. A commit then takes as long as a flush, 0.1 to
+    /// some milliseconds.
+    PowerCut,
+}
+
 /// A file with its only connection.
 pub(super) struct OwnFile {
     fence: Statement,
@@ -61,6 +71,7 @@ impl OwnFile {
         directory: &Path,
         claim: Claim,
         schema: &[&str],
+        durability: Durability,
     ) -> Result<OwnFile, StorageError> {
         let path = directory.join(&claim.file);
         let unavailable = |error: std::io::Error| StorageError::Unavailable {
@@ -74,7 +85,7 @@ impl OwnFile {
         let told = |error| told(&claim.file, error);
         let database = ready(Builder::new_local(&path).build()).map_err(told)?;
         let connection = database.connect().map_err(told)?;
-        configure(&connection, &claim.file)?;
+        configure(&connection, &claim.file, durability)?;
         let (epoch, term, head) = take_term(&connection, &claim.file, schema)?;
         let fence = "UPDATE meta SET head = head + ?1 WHERE id = 0 AND term = ?2";
         let fence = ready(connection.prepare(fence)).map_err(told)?;
@@ -222,11 +233,19 @@ fn each_row(
 }
 
 /// Sets and verifies how the connection works. A pragma that gives a row must be queried.
-fn configure(connection: &Connection, file: &str) -> Result<(), StorageError> {
+fn configure(
+    connection: &Connection,
+    file: &str,
+    durability: Durability,
+) -> Result<(), StorageError> {
+    let (synchronous, level) = match durability {
+        Durability::Process => ("synchronous = NORMAL", 1),
+        Durability::PowerCut => ("synchronous = FULL", 2),
+    };
     let settings = [
         ("locking_mode = EXCLUSIVE", "locking_mode", Value::Text("exclusive".to_owned())),
         ("journal_mode = WAL", "journal_mode", Value::Text("wal".to_owned())),
-        ("synchronous = FULL", "synchronous", Value::Integer(2)),
+        (synchronous, "synchronous", Value::Integer(level)),
         ("wal_autocheckpoint = 0", "wal_autocheckpoint", Value::Integer(0)),
         ("cell_size_check = ON", "cell_size_check", Value::Integer(1)),
         ("trusted_schema = OFF", "trusted_schema", Value::Integer(0)),

@@ -12,7 +12,7 @@ use tercet_engine::commit::LogRecord;
 use tercet_engine::ids::{Epoch, Seq, Term};
 
 use super::Claim;
-use super::connection::{OwnFile, blob_at, damaged, integer, unsigned_at};
+use super::connection::{Durability, OwnFile, blob_at, damaged, integer, unsigned_at};
 use crate::change_log::{ChangeLog, LogBatch, Ordinal};
 use crate::error::StorageError;
 use crate::record::{Head, StoredRecord};
@@ -38,7 +38,7 @@ pub(super) struct LibsqlLog {
 
 impl LibsqlLog {
     pub(super) fn open(directory: &Path, claim: Claim) -> Result<LibsqlLog, StorageError> {
-        let mut file = OwnFile::open(directory, claim, SCHEMA)?;
+        let mut file = OwnFile::open(directory, claim, SCHEMA, Durability::PowerCut)?;
         let name = file.name().to_owned();
         let last = file.prepare("SELECT coalesce(max(seq), 0) FROM log WHERE seq IS NOT NULL")?;
         let mut last_seq = Seq(0);

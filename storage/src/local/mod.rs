@@ -1,4 +1,5 @@
-//! Storage in a directory of libSQL files: one for each tenant, one for the registry.
+//! Storage in a directory of libSQL files: one for each tenant, one for the registry. A client has
+//! a directory of its own with one file (`client`).
 //!
 //! ```text
 //! DIR/lock              held (flock) while a server owns the directory
@@ -12,6 +13,7 @@
 //! keeps other servers out of the directory, a set of open files keeps a second connection out of
 //! this process, and SQLite's exclusive locking mode keeps every other program out of the file.
 
+mod client;
 mod connection;
 mod log;
 mod registry;
@@ -30,6 +32,9 @@ use crate::change_log::ChangeLog;
 use crate::error::StorageError;
 use crate::ids::TenantId;
 use crate::registry::Registry;
+
+pub use client::LibsqlClientStore;
+pub use connection::Durability;
 
 /// A directory of libSQL files, owned by this value.
 #[derive(Debug)]
@@ -51,26 +56,12 @@ impl LibsqlStorage {
         let unavailable = |why: String| StorageError::Unavailable { file: name.clone(), why };
         make_directory(&directory.join("tenants"))
             .map_err(|error| unavailable(error.to_string()))?;
-        let lock = private_file(&directory.join("lock"))
-            .map_err(|error| unavailable(format!("its lock file: {error}")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StorageError::Busy { file: name, hint: Some("by another server") });
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(unavailable(format!("its lock file: {error}")));
-            }
-        }
+        let lock = lock_directory(&directory, "by another server")?;
         Ok(LibsqlStorage { directory, open_files: Arc::default(), _lock: lock })
     }
 
     fn claim(&self, file: &str) -> Result<Claim, StorageError> {
-        if !self.open_files.lock().insert(file.to_owned()) {
-            let file = file.to_owned();
-            return Err(StorageError::Busy { file, hint: Some("by this server") });
-        }
-        Ok(Claim { file: file.to_owned(), open_files: Arc::clone(&self.open_files) })
+        Claim::take(&self.open_files, file)
     }
 }
 
@@ -95,9 +86,35 @@ struct Claim {
     open_files: Arc<Mutex<BTreeSet<String>>>,
 }
 
+impl Claim {
+    fn take(open_files: &Arc<Mutex<BTreeSet<String>>>, file: &str) -> Result<Claim, StorageError> {
+        if !open_files.lock().insert(file.to_owned()) {
+            let file = file.to_owned();
+            return Err(StorageError::Busy { file, hint: Some("by this server") });
+        }
+        Ok(Claim { file: file.to_owned(), open_files: Arc::clone(open_files) })
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.open_files.lock().remove(&self.file);
+    }
+}
+
+/// Takes a directory for this process. The system gives it back when the file is closed, however
+/// the process ends.
+fn lock_directory(directory: &Path, owner: &'static str) -> Result<File, StorageError> {
+    let name = directory.display().to_string();
+    let unavailable = |error: std::io::Error| StorageError::Unavailable {
+        file: name.clone(),
+        why: format!("its lock file: {error}"),
+    };
+    let lock = private_file(&directory.join("lock")).map_err(unavailable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StorageError::Busy { file: name, hint: Some(owner) }),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
 }
 

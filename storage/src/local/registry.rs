@@ -8,7 +8,7 @@ use std::path::Path;
 use libsql::{Row, Value};
 
 use super::Claim;
-use super::connection::{OwnFile, blob_at, damaged, integer, unsigned_at};
+use super::connection::{Durability, OwnFile, blob_at, damaged, integer, unsigned_at};
 use crate::error::StorageError;
 use crate::ids::AppId;
 use crate::registry::{Access, ApiKey, App, KeyHash, Registry, Role};
@@ -34,7 +34,7 @@ pub(super) struct LibsqlRegistry {
 
 impl LibsqlRegistry {
     pub(super) fn open(directory: &Path, claim: Claim) -> Result<LibsqlRegistry, StorageError> {
-        Ok(LibsqlRegistry { file: OwnFile::open(directory, claim, SCHEMA)? })
+        Ok(LibsqlRegistry { file: OwnFile::open(directory, claim, SCHEMA, Durability::PowerCut)? })
     }
 
     fn insert<const N: usize>(&mut self, sql: &str, row: [Value; N]) -> Result<(), StorageError> {

@@ -30,6 +30,16 @@ impl ClientClock {
         hlc
     }
 
+    /// The greatest stamp that came from the server.
+    pub(crate) fn seen(&self) -> Hlc {
+        self.seen
+    }
+
+    /// The stamp after which the next write comes.
+    pub(crate) fn last(&self) -> Hlc {
+        self.clock.last()
+    }
+
     /// A stamp of this replica's own past.
     pub(crate) fn observe_own(&mut self, own: Hlc) {
         self.clock = self.clock.observe(own);

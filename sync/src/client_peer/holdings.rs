@@ -19,7 +19,7 @@ use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value;
 
 use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
-use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash};
+use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash, to_wire};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct HeldFact {
@@ -54,6 +54,46 @@ pub(crate) struct Holdings {
     instances: BTreeMap<InstanceId, HeldInstance>,
     /// Entities that the server said were deleted, until it says otherwise.
     graves: BTreeMap<EntityId, Stamp>,
+    /// What has changed since somebody asked; none where nobody does.
+    noted: Option<HeldSteps>,
+}
+
+/// What has changed in what instances hold. Closing an instance is not noted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeldSteps {
+    /// In order.
+    pub(crate) steps: Vec<Step>,
+    /// Instances that began as what another one held before, which is not among the steps.
+    pub(crate) adopted: BTreeMap<InstanceId, InstanceId>,
+}
+
+/// One change of what an instance holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    instance: InstanceId,
+    pub(crate) held: Held,
+}
+
+/// What is held now.
+#[derive(Debug, Clone)]
+pub(crate) enum Held {
+    /// The fact with this mark, or not any more.
+    Fact(Fact, Option<Mark>),
+    /// The row once more, or once less.
+    Row(WireRow, bool),
+    /// Nothing.
+    Nothing,
+}
+
+impl HeldSteps {
+    /// The steps of each instance, in order.
+    pub(crate) fn by_instance(&self) -> BTreeMap<InstanceId, Vec<&Step>> {
+        let mut by_instance: BTreeMap<InstanceId, Vec<&Step>> = BTreeMap::new();
+        for step in &self.steps {
+            by_instance.entry(step.instance).or_default().push(step);
+        }
+        by_instance
+    }
 }
 
 impl Holdings {
@@ -91,6 +131,49 @@ impl Holdings {
         }
     }
 
+    /// Begins to note what changes.
+    pub(crate) fn note_steps(&mut self) {
+        self.noted = Some(HeldSteps::default());
+    }
+
+    /// What has changed since the last call.
+    pub(crate) fn take_steps(&mut self) -> HeldSteps {
+        self.noted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, instance: InstanceId, held: impl FnOnce() -> Held) {
+        if let Some(noted) = &mut self.noted {
+            noted.steps.push(Step { instance, held: held() });
+        }
+    }
+
+    /// How the instance is answered.
+    pub(crate) fn mode(&self, id: InstanceId) -> Option<InstanceMode> {
+        Some(match self.instances.get(&id)?.content {
+            Content::Facts(_) => InstanceMode::Facts,
+            Content::Rows(_) => InstanceMode::Rows,
+        })
+    }
+
+    /// All that an instance holds, as steps from nothing.
+    pub(crate) fn contents(&self, id: InstanceId) -> Vec<Step> {
+        let step = |held: Held| Step { instance: id, held };
+        match self.instances.get(&id).map(|instance| &instance.content) {
+            Some(Content::Facts(facts)) => {
+                let marked = |fact: &Fact| Some((fact.clone(), self.facts.get(fact)?.mark));
+                let facts = facts.iter().filter_map(marked);
+                facts.map(|(fact, mark)| step(Held::Fact(fact, Some(mark)))).collect()
+            }
+            Some(Content::Rows(rows)) => {
+                let rows = rows.answer().rows.to_vec().into_iter();
+                // What came over the wire can go there again.
+                let rows = rows.filter_map(|row| to_wire(row).ok());
+                rows.map(|row| step(Held::Row(row, true))).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
     /// Forgets an instance.
     pub(crate) fn close(&mut self, id: InstanceId) -> Vec<Install> {
         let installs = self.clear(id);
@@ -100,6 +183,7 @@ impl Holdings {
 
     /// The server does not keep an instance up for now.
     pub(crate) fn set_stale(&mut self, id: InstanceId) -> Vec<Install> {
+        self.note(id, || Held::Nothing);
         let installs = self.clear(id);
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.is_stale = true;
@@ -139,6 +223,7 @@ impl Holdings {
         }
         let mut installs = Vec::new();
         if part.reset {
+            self.note(part.instance, || Held::Nothing);
             installs = self.clear(part.instance);
             self.revive(part.instance);
         } else if self.is_stale(part.instance) {
@@ -153,6 +238,7 @@ impl Holdings {
     /// Takes a part. What it changed, where the instance is there; all that a reset brings.
     pub(crate) fn take_rows(&mut self, part: &RowsPart) -> Result<Option<RowsDelta>, WireRowError> {
         if part.reset {
+            self.note(part.instance, || Held::Nothing);
             self.clear(part.instance);
             self.revive(part.instance);
         }
@@ -172,12 +258,19 @@ impl Holdings {
             if result.apply(&one) {
                 instance.fingerprint = instance.fingerprint.without(row_hash(wire));
                 delta.removed.extend(one.removed);
+                if let Some(noted) = &mut self.noted {
+                    let held = Held::Row(wire.clone(), false);
+                    noted.steps.push(Step { instance: part.instance, held });
+                }
             }
         }
         let added = RowsDelta { added: delta.added, ..RowsDelta::default() };
         assert!(result.apply(&added), "rows that come fit any result");
         let hashes = part.added.iter().map(row_hash);
         instance.fingerprint = hashes.fold(instance.fingerprint, Fingerprint::with);
+        for row in &part.added {
+            self.note(part.instance, || Held::Row(row.clone(), true));
+        }
         Ok(Some(RowsDelta { added: added.added, ..delta }))
     }
 
@@ -197,6 +290,7 @@ impl Holdings {
                 if facts.remove(fact) {
                     let mark = self.facts.get(fact)?.mark;
                     instance.fingerprint = instance.fingerprint.without(fact_hash(fact, &mark));
+                    self.note(id, || Held::Fact(fact.clone(), None));
                     return self.release(id, fact.clone());
                 }
                 None
@@ -234,13 +328,24 @@ impl Holdings {
                     instance.fingerprint = instance.fingerprint.without(old).with(new);
                 }
             }
+            if let Some(noted) = &mut self.noted {
+                let held_by = held.holders.iter().filter(|holder| **holder != id);
+                noted.steps.extend(held_by.map(|holder| Step {
+                    instance: *holder,
+                    held: Held::Fact(fact.clone(), Some(mark)),
+                }));
+            }
         }
-        if held.holders.insert(id) {
+        let is_new = held.holders.insert(id);
+        if is_new {
             let instance = self.instances.get_mut(&id)?;
             instance.fingerprint = instance.fingerprint.with(fact_hash(fact, &mark));
             if let Content::Facts(facts) = &mut instance.content {
                 facts.insert(fact.clone());
             }
+        }
+        if is_new || before != mark {
+            self.note(id, || Held::Fact(fact.clone(), Some(mark)));
         }
         (!is_known || before != mark).then(|| Install::Fact(fact.clone(), mark))
     }
@@ -263,25 +368,38 @@ impl Holdings {
                     facts.remove(fact);
                 }
             }
+            self.note(holder, || Held::Fact(fact.clone(), None));
         }
         Some(Install::Retracted(fact.clone()))
     }
 
-    /// Copies an instance from what was held before, under its new number. Whether it could.
-    pub(crate) fn adopt(&mut self, old: &Holdings, from: InstanceId, to: InstanceId) -> bool {
-        let Some(instance) = old.instances.get(&from) else { return false };
+    /// Copies an instance from what was held before, under its new number, if it was.
+    pub(crate) fn adopt(
+        &mut self,
+        old: &Holdings,
+        from: InstanceId,
+        to: InstanceId,
+    ) -> Option<Vec<Install>> {
+        let instance = old.instances.get(&from)?;
+        let mut installs = Vec::new();
+        let n_noted = self.noted.as_ref().map_or(0, |noted| noted.steps.len());
         if let Content::Facts(facts) = &instance.content {
             let empty = || HeldInstance::new(Content::Facts(BTreeSet::new()));
             self.instances.entry(to).or_insert_with(empty);
             for fact in facts {
                 if let Some(held) = old.facts.get(fact) {
-                    self.hold(to, fact, held.mark);
+                    installs.extend(self.hold(to, fact, held.mark));
                 }
             }
         } else {
             self.instances.insert(to, instance.clone());
         }
-        true
+        if let Some(noted) = &mut self.noted {
+            let own = noted.steps.split_off(n_noted).into_iter();
+            noted.steps.extend(own.filter(|step| step.instance != to));
+            noted.adopted.insert(to, from);
+        }
+        Some(installs)
     }
 
     /// What leads from what was held before to this. Deletions told before are taken back: what
@@ -324,7 +442,6 @@ mod tests {
     use tercet_engine::ids::{Attribute, ReplicaId, Seq};
 
     use super::*;
-    use crate::wire_row::to_wire;
 
     const A: InstanceId = InstanceId(1);
     const B: InstanceId = InstanceId(2);
@@ -467,7 +584,7 @@ mod tests {
         ];
         assert_eq!(new.installs_since(&old), expected);
         let mut adopted = Holdings::default();
-        assert!(adopted.adopt(&new, B, A));
+        assert!(adopted.adopt(&new, B, A).is_some());
         assert_eq!(adopted.fingerprint(A), new.fingerprint(B));
         assert_eq!(adopted.installs_since(&new), []);
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tercet_engine::fact::Install;
 use tercet_engine::ids::Checkpoint;
 
+use super::cache::ResumeBase;
 use super::holdings::Holdings;
 use super::peer::ClientPeer;
 use super::renewal::{Assigned, Renewal};
@@ -53,15 +54,19 @@ impl ClientPeer {
     }
 
     fn resume_of(&self, id: SubscriptionId) -> Option<Resume> {
-        let subscription = self.subscriptions.get(&id)?;
-        let fingerprint = self.holdings.fingerprint(subscription.instance?)?;
-        Some(Resume { checkpoint: self.position?, mode: subscription.mode?, fingerprint })
+        let ResumeBase { holdings, instance, mode, position } = self.resume_base(id)?;
+        let fingerprint = holdings.fingerprint(instance)?;
+        Some(Resume { checkpoint: position, mode, fingerprint })
     }
 
     /// Takes up all subscriptions again, beside what is held.
     pub(super) fn renew(&mut self) {
         self.buffer.clear();
-        self.renewal = Some(Renewal::default());
+        let mut renewal = Renewal::default();
+        if self.caching.is_some() {
+            renewal.holdings.note_steps();
+        }
+        self.renewal = Some(renewal);
         let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         for id in ids {
             self.ask(id);
@@ -83,6 +88,7 @@ impl ClientPeer {
             self.position = Some(live.position);
         }
         self.switch_if_renewed();
+        self.write_cache();
     }
 
     fn take_part(&mut self, part: &Buffered) {
@@ -131,24 +137,34 @@ impl ClientPeer {
         let Subscribed { subscription: id, instance, mode, state, .. } = *subscribed;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.is_asked = false;
-        if let Some(renewal) = &mut self.renewal {
-            let held = subscription.instance.filter(|_| state == SubscribedState::Unchanged);
+        let query = subscription.query.clone();
+        let is_unchanged = state == SubscribedState::Unchanged;
+        if let Some(mut renewal) = self.renewal.take() {
+            let base = self.resume_base(id).filter(|_| is_unchanged);
             let is_adopted = !renewal.holdings.contains(instance)
-                && held.is_some_and(|from| renewal.holdings.adopt(&self.holdings, from, instance));
+                && base.is_some_and(|base| base.adopt_into(&mut renewal.holdings, instance));
             if !is_adopted {
-                renewal.holdings.open(instance, mode, &subscription.query);
+                renewal.holdings.open(instance, mode, &query);
             }
             if renewal.assigned.get(&id).is_some_and(|before| before.instance != instance) {
                 renewal.forget(id);
             }
             renewal.awaited.remove(&id);
             renewal.assigned.insert(id, Assigned { instance, mode });
+            self.renewal = Some(renewal);
             return;
         }
+        let aside = self.take_aside(id).filter(|_| is_unchanged);
+        if let Some((aside, from)) = aside.filter(|_| !self.holdings.contains(instance)) {
+            let installs = self.holdings.adopt(&aside, from, instance).unwrap_or_default();
+            self.install(&installs);
+        }
+        self.holdings.open(instance, mode, &query);
+        self.note_reassigned();
+        self.renew_rows(instance);
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.mode = Some(mode);
         let before = subscription.instance.replace(instance);
-        self.holdings.open(instance, mode, &subscription.query);
-        self.renew_rows(instance);
         if let Some(before) = before.filter(|before| *before != instance) {
             self.close_if_unread(before);
         }
@@ -156,7 +172,8 @@ impl ClientPeer {
 
     fn close_if_unread(&mut self, instance: InstanceId) {
         let mut subscriptions = self.subscriptions.values();
-        if !subscriptions.any(|subscription| subscription.instance == Some(instance)) {
+        let is_read = subscriptions.any(|subscription| subscription.instance == Some(instance));
+        if !is_read && !self.is_loaded(instance) {
             let installs = self.holdings.close(instance);
             self.install(&installs);
         }
@@ -168,6 +185,7 @@ impl ClientPeer {
             return;
         };
         let installs = renewal.holdings.installs_since(&self.holdings);
+        self.set_unread_aside();
         self.holdings = renewal.holdings;
         for (id, Assigned { instance, mode }) in renewal.assigned {
             if let Some(subscription) = self.subscriptions.get_mut(&id) {
@@ -178,6 +196,7 @@ impl ClientPeer {
         }
         self.install(&installs);
         self.position = self.phase.as_live().map(|live| live.position);
+        self.write_cache();
         self.backoff.reset();
         self.is_reconciling = false;
         self.push_pending();
@@ -196,6 +215,7 @@ impl ClientPeer {
         if let Some(instance) = subscription.instance {
             self.close_if_unread(instance);
         }
+        self.leave_entry(id, &subscription);
         if let Some(renewal) = &mut self.renewal {
             renewal.forget(id);
             self.switch_if_renewed();

@@ -2,7 +2,7 @@
 //!
 //! Modules in reading order. `output`: what goes in and comes out. `peer`: the façade. `session`:
 //! what the server's messages do. `joins`: subscriptions, with `renewal` for taking them up again
-//! and `holdings` for what they hold. `settle`: bringing view, answers and flags up to date.
+//! and `holdings` for what they hold; `cache`, what is kept of that for the next start. `settle`: bringing view, answers and flags up to date.
 //! `pending`, `writes`, `overlay`: own transactions, and what they make of the confirmed facts.
 //! `view`: what the program sees, with its live queries and their results.
 //! `subscription`, `clock`, `connection`, `backoff`: one of each.
@@ -12,6 +12,7 @@
 //! says whether it is complete and whether own pending writes are in it.
 
 mod backoff;
+mod cache;
 mod clock;
 mod connection;
 mod holdings;
@@ -27,6 +28,7 @@ mod subscription;
 mod view;
 mod writes;
 
+pub use cache::{Cache, CacheEntry, CacheEntryId, CacheHead, CacheHeader, CacheStep};
 pub use output::{
     ClientConfig, ClientError, ClientOutput, Outbox, OutboxEntry, Status, SubscriptionUpdate,
 };

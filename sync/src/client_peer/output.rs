@@ -6,9 +6,11 @@ use tercet_engine::answer::Answer;
 use tercet_engine::db::RowsDelta;
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::{Effect, Transaction};
+use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, EntityId, Epoch};
 use tercet_engine::limits::Budget;
 
+use super::cache::CacheStep;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, SubscriptionId};
 
@@ -38,6 +40,8 @@ pub struct Outbox {
     pub epoch: Option<Epoch>,
     /// The last number ever used.
     pub last_number: ClientSeq,
+    /// The greatest stamp ever used: a write after a restart must not come before one made earlier.
+    pub clock: Hlc,
     /// Unanswered transactions, in order of their numbers.
     pub entries: Vec<OutboxEntry>,
 }
@@ -62,12 +66,17 @@ pub enum ClientOutput {
     Send(ClientMessage),
     /// Call `tick` at this time, if nothing was called until then; replaces earlier ones.
     WakeAt(u64),
-    /// Store this entry, and its number as the last one used; then call `stored`.
+    /// Store this entry, its number as the last one used, its stamp as the clock; then call
+    /// `stored`.
     Persist(OutboxEntry),
     /// This entry need not be kept; the last number used stays.
     Forget(ClientSeq),
     /// Replace the whole outbox, all or nothing; then call `stored` for each entry.
     Rewrite(Outbox),
+    /// The identity in the outbox is used in this history; store it.
+    Epoch(Epoch),
+    /// Steps for the cache: to be stored in this order, all or none, before what comes after.
+    Cache(Vec<CacheStep>),
     /// A subscription's answer or its flags changed.
     Update(SubscriptionUpdate),
     /// A subscription has ended, or never began, by an error of the server or the budget.

@@ -15,6 +15,7 @@ use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
 
 use super::backoff::Backoff;
+use super::cache::Caching;
 use super::clock::ClientClock;
 use super::connection::{Due, Phase};
 use super::holdings::Holdings;
@@ -49,6 +50,8 @@ pub struct ClientPeer {
 
     pub(super) overlay: Overlay,
     pub(super) holdings: Holdings,
+    /// None where nothing is kept for the next start.
+    pub(super) caching: Option<Caching>,
     /// Of the holdings.
     pub(super) position: Option<Checkpoint>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
@@ -92,6 +95,7 @@ impl ClientPeer {
             pending.push(number, transaction, true);
         }
         let is_new = outbox.client.is_none();
+        clock.observe_own(outbox.clock);
         let last_number = pending.unanswered().map(|pending| pending.number).max();
         let mut peer = ClientPeer {
             key: config.key,
@@ -108,6 +112,7 @@ impl ClientPeer {
             pending,
             overlay: Overlay::new(),
             holdings: Holdings::default(),
+            caching: None,
             position: None,
             subscriptions: BTreeMap::new(),
             last_subscription: SubscriptionId(0),
@@ -215,7 +220,7 @@ impl ClientPeer {
     }
 
     /// Starts a subscription. Its updates begin with what is held here, if that is an answer at
-    /// all (not in rows mode), marked as not complete.
+    /// all (in rows mode only from a cache), marked as not complete.
     ///
     /// # Errors
     /// When the query cannot be live, the inputs do not fit, or the budget is exceeded.
@@ -225,13 +230,40 @@ impl ClientPeer {
         inputs: &[Input],
         mode: Mode,
     ) -> Result<SubscriptionId, ClientError> {
+        let id = self.begin(query, inputs, mode)?;
+        self.take_up(id);
+        self.ask(id);
+        Ok(id)
+    }
+
+    /// As [`ClientPeer::subscribe`], for a query that is asked once: the cache does not keep it.
+    ///
+    /// # Errors
+    /// As for [`ClientPeer::subscribe`].
+    pub fn subscribe_once(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+        mode: Mode,
+    ) -> Result<SubscriptionId, ClientError> {
+        let id = self.begin(query, inputs, mode)?;
+        self.ask(id);
+        Ok(id)
+    }
+
+    fn begin(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+        mode: Mode,
+    ) -> Result<SubscriptionId, ClientError> {
         self.settle();
         query.check_live()?;
-        let (support, live) = match mode {
+        let (selection, live) = match mode {
             Mode::Rows => (None, None),
             Mode::Auto | Mode::Facts => {
-                let support = query.support(inputs)?;
-                (Some(support), Some(self.overlay.view.subscribe(query, inputs, &self.budget)?))
+                let selection = query.selection(inputs)?;
+                (Some(selection), Some(self.overlay.view.subscribe(query, inputs, &self.budget)?))
             }
         };
         let id = SubscriptionId(self.last_subscription.0 + 1);
@@ -242,13 +274,13 @@ impl ClientPeer {
             wanted: mode,
             mode: None,
             instance: None,
+            entry: None,
             is_asked: false,
-            support,
+            selection,
             live,
             shown: None,
         };
         self.subscriptions.insert(id, subscription);
-        self.ask(id);
         Ok(id)
     }
 
@@ -345,6 +377,7 @@ impl ClientPeer {
             client: Some(self.client.clone()),
             epoch: self.epoch,
             last_number: self.last_number,
+            clock: self.clock.last(),
             entries: self.pending.entries(),
         }));
     }

@@ -80,7 +80,9 @@ impl ClientPeer {
         if is_other_history || !is_agreed {
             return self.reidentify(now_ms, 0);
         }
-        self.epoch = Some(epoch);
+        if self.epoch.replace(epoch) != Some(epoch) && self.durable {
+            self.output(ClientOutput::Epoch(epoch));
+        }
         self.phase = Phase::live(welcome.position, now_ms);
         self.renew();
         self.push_pending();

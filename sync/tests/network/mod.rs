@@ -19,8 +19,9 @@ use tercet_engine::store::{Snapshot, Store};
 use tercet_engine::value::Value;
 use tercet_sync::message::{ClientMessage, Mode, ServerMessage, SessionId, SubscriptionId};
 use tercet_sync::{
-    AppendFailure, ClientConfig, ClientOutput, ClientPeer, Codec, Limits, Outbox, OutboxEntry,
-    Recovery, Rights, SubscriptionUpdate, Tenant, TenantConfig, TenantOutput,
+    AppendFailure, Cache, CacheEntry, CacheStep, ClientConfig, ClientOutput, ClientPeer, Codec,
+    Limits, Outbox, OutboxEntry, Recovery, Rights, SubscriptionUpdate, Tenant, TenantConfig,
+    TenantOutput,
 };
 
 const FRAME_BYTES_MAX: u64 = 4 << 20;
@@ -63,6 +64,8 @@ enum Write {
     Persist(OutboxEntry),
     Forget(ClientSeq),
     Rewrite(Outbox),
+    Epoch(Epoch),
+    Cache(Vec<CacheStep>),
 }
 
 /// A subscription as its program sees it.
@@ -86,6 +89,7 @@ pub(crate) struct Client {
     wake_at_ms: Option<u64>,
     /// What survives the process.
     disk: Outbox,
+    cache: Cache,
     /// What has been handed over, in order, and is not on the disk yet.
     unstored: VecDeque<Write>,
     watched: BTreeMap<SubscriptionId, Watched>,
@@ -151,7 +155,13 @@ fn open_tenant(config: TenantConfig, log: &[LogRecord]) -> Tenant {
     recovery.finish()
 }
 
-fn new_peer(seed: [u8; 32], outbox: &Outbox, limits: &Limits, now_ms: u64) -> ClientPeer {
+fn new_peer(
+    seed: [u8; 32],
+    outbox: &Outbox,
+    cache: &Cache,
+    limits: &Limits,
+    now_ms: u64,
+) -> ClientPeer {
     let config = ClientConfig {
         key: "key".to_owned(),
         seed,
@@ -159,7 +169,7 @@ fn new_peer(seed: [u8; 32], outbox: &Outbox, limits: &Limits, now_ms: u64) -> Cl
         limits: limits.clone(),
         budget: Budget::unlimited(),
     };
-    ClientPeer::new(config, outbox.clone(), now_ms)
+    ClientPeer::restore(config, outbox.clone(), cache.clone(), now_ms)
 }
 
 fn entity(id: &str) -> EntityId {
@@ -215,7 +225,7 @@ impl Network {
         // The second client's clock is an hour ahead, the third's ten minutes behind.
         let skew_ms = [0, 3_600_000, -600_000][index % 3];
         let now_ms = self.now_ms.saturating_add_signed(skew_ms);
-        let peer = new_peer(seed, &outbox, &self.limits, now_ms);
+        let peer = new_peer(seed, &outbox, &Cache::default(), &self.limits, now_ms);
         let codec = if index.is_multiple_of(2) { Codec::Binary } else { Codec::Json };
         self.clients.push(Client {
             peer,
@@ -225,6 +235,7 @@ impl Network {
             is_connecting: false,
             wake_at_ms: None,
             disk: outbox,
+            cache: Cache::default(),
             unstored: VecDeque::new(),
             watched: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -294,6 +305,8 @@ impl Network {
                 ClientOutput::Rewrite(outbox) => {
                     client.unstored.push_back(Write::Rewrite(outbox));
                 }
+                ClientOutput::Epoch(epoch) => client.unstored.push_back(Write::Epoch(epoch)),
+                ClientOutput::Cache(steps) => client.unstored.push_back(Write::Cache(steps)),
                 ClientOutput::Update(update) => self.check_update(index, &update),
                 ClientOutput::Failed { subscription, code, message, .. } => {
                     panic!("subscription {subscription} failed: {code}: {message}");
@@ -566,6 +579,14 @@ impl Network {
                 client.disk = outbox;
                 client.disk.entries.iter().map(|entry| entry.number).collect()
             }
+            Some(Write::Epoch(epoch)) => {
+                client.disk.epoch = Some(epoch);
+                Vec::new()
+            }
+            Some(Write::Cache(steps)) => {
+                client.cache.follow(steps);
+                Vec::new()
+            }
         };
         for number in numbers {
             client.peer.stored(number);
@@ -654,12 +675,32 @@ impl Network {
         client.visible = client.tokens.values().cloned().collect();
         // What the disk had not forgotten is pending again, until it gets its answer again.
         client.rejected.retain(|token| !client.visible.contains(token));
-        client.peer = new_peer(seed, &client.disk, &self.limits, now_ms);
+        client.peer = new_peer(seed, &client.disk, &client.cache, &self.limits, now_ms);
         client.watched.clear();
         client.wake_at_ms = None;
         client.is_connecting = false;
+        self.check_cache(index);
         self.subscribe_all(index);
         self.run_client(index);
+    }
+
+    /// What was stored of the cache is what was held: nothing is found to be damaged, and facts
+    /// that the cache has are read before any connection.
+    fn check_cache(&mut self, index: usize) {
+        let client = &self.clients[index];
+        let current = |entry: &&CacheEntry| entry.header.frozen_at.is_none();
+        let cached: BTreeSet<_> = match client.cache.head {
+            Some(_) => client.cache.entries.iter().filter(current).collect::<Vec<_>>(),
+            None => Vec::new(),
+        }
+        .into_iter()
+        .flat_map(|entry| entry.facts.iter().map(|(fact, _)| fact.clone()))
+        .collect();
+        let n_held = client.peer.n_facts_held();
+        assert_eq!(n_held, cached.len(), "a cached subscription was dropped");
+        if n_held > 0 {
+            *self.seen.entry("restored".to_owned()).or_default() += 1;
+        }
     }
 
     /// One thing happens.
