@@ -68,6 +68,24 @@ impl Overlay {
         self.confirmed.snapshot()
     }
 
+    /// Whether the view is what folding it from nothing gives, and its answers what evaluating
+    /// them does.
+    pub(crate) fn is_sound<'pending>(
+        &self,
+        pending: impl Iterator<Item = &'pending Transaction>,
+    ) -> bool {
+        let mut view = self.confirmed.clone();
+        for transaction in pending {
+            view.apply(transaction);
+        }
+        let facts = |snapshot: Snapshot| {
+            let mut facts: Vec<_> = snapshot.iter().collect();
+            facts.sort_unstable();
+            facts
+        };
+        facts(view.snapshot()) == facts(self.view.snapshot()) && self.view.is_sound()
+    }
+
     /// What each pending transaction changes, in order.
     pub(crate) fn layers(&self) -> &[StoreDelta] {
         &self.layers
