@@ -309,6 +309,24 @@ impl ClientPeer {
         self.overlay.view.snapshot()
     }
 
+    /// What the server has confirmed of what is held: the view without own pending writes.
+    pub fn confirmed(&self) -> Snapshot {
+        self.overlay.confirmed()
+    }
+
+    /// Whether the view is the pending transactions folded over what is confirmed, and the answers
+    /// that are kept are its queries' answers: tests ask it between calls.
+    #[doc(hidden)]
+    pub fn is_view_sound(&self) -> bool {
+        self.overlay.is_sound(self.pending.transactions())
+    }
+
+    /// Whether the server does not keep a subscription up for now.
+    pub fn is_stale(&self, subscription: SubscriptionId) -> bool {
+        let instance = self.subscriptions.get(&subscription).and_then(|it| it.instance);
+        instance.is_some_and(|instance| self.holdings.is_stale(instance))
+    }
+
     /// Its durable identity now.
     pub fn client(&self) -> &ClientId {
         &self.client
