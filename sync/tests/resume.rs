@@ -3,7 +3,7 @@
 
 mod pair;
 
-use pair::{Pair, set};
+use pair::{Pair, query, set};
 use tercet_engine::fact::Op;
 use tercet_engine::ids::{Checkpoint, EntityId, Epoch};
 use tercet_engine::value::Value;
@@ -325,4 +325,24 @@ fn a_barrier_waits_for_what_is_staged() {
     pair.run();
     assert_eq!(pair.clients[0].peer.reach(checkpoint), Reach::Reached);
     pair.check(0, id, ITEMS);
+}
+
+/// Rows of the server show no pending writes; who asks once must not miss its own all the same.
+#[test]
+fn a_question_asked_once_sees_own_writes() {
+    let limits = Limits { support_facts_max: 1, ..Limits::default() };
+    let mut pair = Pair::with_limits(1, limits);
+    load(&mut pair, 2);
+    pair.is_disk_slow = true;
+    pair.write(0, vec![item(2)]);
+    let id = pair.clients[0].peer.subscribe_once(&query(ITEMS), &[], Mode::Auto).unwrap();
+    pair.run();
+    let (rows, complete) = pair.shown(0, id);
+    assert_eq!((rows.len(), complete), (2, false), "answered before the write was durable");
+    pair.finish_append();
+    pair.check(0, id, ITEMS);
+    assert_eq!(pair.shown(0, id).0.len(), 3);
+    // What is written after the question is asked does not hold its answer up.
+    pair.write(0, vec![item(3)]);
+    assert_eq!(pair.shown(0, id), (pair.shown(0, id).0, true));
 }

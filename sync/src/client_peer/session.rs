@@ -205,6 +205,9 @@ impl ClientPeer {
         self.epoch = None;
         let numbers = self.pending.renumber();
         self.last_number = ClientSeq(numbers.len() as u64);
+        for subscription in self.subscriptions.values_mut().filter(|it| it.owed.is_some()) {
+            subscription.owed = Some(self.last_number);
+        }
         self.is_reconciling = true;
         self.refused_at = None;
         self.rewrite_outbox();

@@ -67,6 +67,9 @@ pub(crate) struct Pair {
     n_sessions: u64,
     epoch: Epoch,
     resume_limits: ResumeLimits,
+    /// Appends wait until [`Pair::finish_append`].
+    pub(crate) is_disk_slow: bool,
+    appending: Option<Vec<LogRecord>>,
     /// All that was said and shown, in order.
     pub(crate) trace: Vec<String>,
 }
@@ -105,6 +108,8 @@ impl Pair {
             n_sessions: 0,
             epoch,
             resume_limits: ResumeLimits::default(),
+            is_disk_slow: false,
+            appending: None,
             trace: Vec::new(),
         };
         for _ in 0..n_clients {
@@ -168,6 +173,13 @@ impl Pair {
             LogRecord::Reject { .. } => None,
         });
         commits.collect()
+    }
+
+    /// A slow disk is done.
+    pub(crate) fn finish_append(&mut self) {
+        self.log.extend(self.appending.take().expect("an append is under way"));
+        self.tenant.appended(Ok(()), self.now_ms);
+        self.run();
     }
 
     /// A transaction of the server's own.
@@ -254,6 +266,9 @@ impl Pair {
         while let Some(output) = self.tenant.poll() {
             is_busy = true;
             match output {
+                TenantOutput::Append(records) if self.is_disk_slow => {
+                    self.appending = Some(records);
+                }
                 TenantOutput::Append(records) => {
                     self.log.extend(records);
                     self.tenant.appended(Ok(()), self.now_ms);
