@@ -13,6 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::ids::ReplicaId;
+use crate::planted::{Bug, is_planted};
 
 /// The greatest millisecond an HLC can hold (48 bits: the year 10889).
 pub const PHYSICAL_MS_MAX: u64 = (1 << 48) - 1;
@@ -210,7 +211,8 @@ impl Clock {
     /// end of 48-bit time it stays at the last stamp, which no honest clock reaches.
     #[must_use]
     pub fn tick(self, now_ms: u64) -> (Clock, Hlc) {
-        let time = (self.time.saturating_add(1)).max(now_ms.min(PHYSICAL_MS_MAX) << 16);
+        let after = u64::from(!is_planted(Bug::ClockStands));
+        let time = (self.time.saturating_add(after)).max(now_ms.min(PHYSICAL_MS_MAX) << 16);
         let clock = Clock { time, replica: self.replica };
         (clock, clock.last())
     }
@@ -225,7 +227,10 @@ impl Clock {
 /// Whether the server must refuse a stamp: later than the greater of `now_ms + drift_ms_max` and
 /// the greatest committed stamp.
 pub fn is_ahead(stamp: Hlc, now_ms: u64, drift_ms_max: u64, committed: Hlc) -> bool {
-    stamp.physical_ms() > now_ms.saturating_add(drift_ms_max) && stamp.time > committed.time
+    let is_checked = !is_planted(Bug::DriftUnchecked);
+    is_checked
+        && stamp.physical_ms() > now_ms.saturating_add(drift_ms_max)
+        && stamp.time > committed.time
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub mod client_peer;
 pub mod codec;
 pub mod limits;
 pub mod message;
+#[doc(hidden)]
+pub mod planted;
 mod seeded;
 pub mod server_peer;
 pub mod wire_query;

@@ -19,6 +19,7 @@ use crate::message::{
     ClientMessage, FactsPart, InstanceId, Resume, RowsPart, Subscribe, Subscribed, SubscribedState,
     SubscriptionId, Unsubscribe,
 };
+use crate::planted::{Bug, is_planted};
 use crate::wire_query::WireQuery;
 
 /// What waits for its marker.
@@ -61,7 +62,9 @@ impl ClientPeer {
 
     /// Takes up all subscriptions again, beside what is held.
     pub(super) fn renew(&mut self) {
-        self.buffer.clear();
+        if !is_planted(Bug::PartsOutliveSession) {
+            self.buffer.clear();
+        }
         let mut renewal = Renewal::default();
         if self.caching.is_some() {
             renewal.holdings.note_steps();
@@ -91,11 +94,11 @@ impl ClientPeer {
         self.write_cache();
     }
 
-    fn take_part(&mut self, part: &Buffered) {
-        let is_renewing = self.renewal.is_some();
+    pub(super) fn take_part(&mut self, part: &Buffered) {
+        let is_renewing = self.renewal.is_some() && !is_planted(Bug::PartsGoToOld);
         let holdings = match &mut self.renewal {
-            Some(renewal) => &mut renewal.holdings,
-            None => &mut self.holdings,
+            Some(renewal) if is_renewing => &mut renewal.holdings,
+            _ => &mut self.holdings,
         };
         let (installs, rows) = take_into(holdings, part);
         if is_renewing {
@@ -138,7 +141,7 @@ impl ClientPeer {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.is_asked = false;
         let query = subscription.query.clone();
-        let is_unchanged = state == SubscribedState::Unchanged;
+        let is_unchanged = state == SubscribedState::Unchanged || is_planted(Bug::ResetAdopts);
         if let Some(mut renewal) = self.renewal.take() {
             let base = self.resume_base(id).filter(|_| is_unchanged);
             let is_adopted = !renewal.holdings.contains(instance)

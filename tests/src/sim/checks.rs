@@ -136,9 +136,10 @@ impl World {
             if !self.is_import_answered(tenant) {
                 return Some(format!("an import of tenant {tenant} waits"));
             }
-            let is_appending = self.servers.iter().any(|server| {
-                server.hosted.get(&tenant).is_some_and(Hosted::is_appending)
-            });
+            let is_appending = self
+                .servers
+                .iter()
+                .any(|server| server.hosted.get(&tenant).is_some_and(Hosted::is_appending));
             if is_appending {
                 return Some(format!("tenant {tenant} appends"));
             }
@@ -155,6 +156,9 @@ impl World {
         if peer.n_unanswered() > 0 || !state.tokens.is_empty() {
             let (n, tokens) = (peer.n_unanswered(), &state.tokens);
             return Some(format!("client {client} has {n} without an answer: {tokens:?}"));
+        }
+        if !state.connection.is_some_and(|id| self.is_whole(id)) {
+            return Some(format!("client {client} is not connected"));
         }
         let Some(at) = peer.position() else {
             return Some(format!("client {client} was never live"));
@@ -284,8 +288,7 @@ impl World {
         let last = app.witness.seq();
         for index in 0..app.topic.questions.len() {
             let case = &app.topic.questions[index].case;
-            let found =
-                app.witness.answer(&app.topic.questions, index, last, &self.budget);
+            let found = app.witness.answer(&app.topic.questions, index, last, &self.budget);
             let expected = catch(|| answer(&case.program, &facts, &case.inputs));
             if let (Ok(Ok(expected)), Some(found)) = (expected, found) {
                 self.paths.note(super::paths::Path::OracleAsked);

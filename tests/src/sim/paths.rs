@@ -61,6 +61,8 @@ paths! {
     OutboxTorn => "writes to an outbox are lost with their process",
     OutboxLost => "a client dies and has no outbox",
     OutboxRolledBack => "an outbox is put back to an earlier state",
+    CacheUsed => "a client begins with what its cache holds",
+    Released => "a fact that is still true is released",
     ClientTwice => "a client id is used by two processes",
     DiskFull => "an append is refused by a full disk",
     AppendUnknown => "an append fails and is in the log",

@@ -105,7 +105,9 @@ impl World {
             owed: BTreeSet::new(),
         };
         state.watched.insert(id, watched);
-        self.tell(|| format!("client {client} subscribes to question {question} in {mode:?}: {id}"));
+        self.tell(|| {
+            format!("client {client} subscribes to question {question} in {mode:?}: {id}")
+        });
     }
 
     /// The program ends a subscription.
@@ -363,9 +365,9 @@ impl World {
         let ClientMessage::Push(push) = message else { return };
         let state = &self.clients[client];
         let entries = &state.disk.saved.entries;
-        let is_there = entries.iter().any(|entry| {
-            entry.number == push.number && entry.transaction == push.transaction
-        });
+        let is_there = entries
+            .iter()
+            .any(|entry| entry.number == push.number && entry.transaction == push.transaction);
         if state.has_outbox && !is_there {
             let token = token_in(&push.transaction.ops);
             let text = format!("client {client} sends {} `{token:?}`, not stored", push.number);
@@ -388,6 +390,7 @@ impl World {
                     match install {
                         tercet_engine::fact::Install::Deleted(..) => sometimes!(self, Deleted),
                         tercet_engine::fact::Install::Restored(..) => sometimes!(self, Restored),
+                        tercet_engine::fact::Install::Released(..) => sometimes!(self, Released),
                         _ => {}
                     }
                 }

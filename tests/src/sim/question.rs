@@ -121,11 +121,8 @@ pub(super) fn token_of(op: &Op) -> Option<String> {
 
 /// Both halves of the pair, written together.
 pub(super) fn pair_ops(number: u64) -> [Op; 2] {
-    let half = |id| Op::Set {
-        e: entity(id),
-        a: attribute(PAIR),
-        v: Value::int(number.cast_signed()),
-    };
+    let half =
+        |id| Op::Set { e: entity(id), a: attribute(PAIR), v: Value::int(number.cast_signed()) };
     [half("p1"), half("p2")]
 }
 

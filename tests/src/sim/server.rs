@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::commit::LogRecord;
+use tercet_engine::fact::Op;
 use tercet_engine::ids::{ClientId, ReplicaId, Term};
 use tercet_sync::message::ServerMessage;
 use tercet_sync::{
@@ -18,7 +19,7 @@ use super::faults::Kind;
 use super::network::{ConnectionId, Direction, FRAME_BYTES_MAX, Frame};
 use super::paths::{Path, sometimes};
 use super::witness::same_facts;
-use super::world::{DRIFT_MS_MAX, Event, HostClock, Outcome, World};
+use super::world::{Claims, DRIFT_MS_MAX, Event, HostClock, Outcome, World};
 use crate::random::Random;
 
 /// After so much silence a session is over.
@@ -179,9 +180,18 @@ impl World {
                 });
                 self.check_sessions(server, tenant);
             }
-            message => self.with_tenant(server, tenant, |tenant, now_ms| {
-                tenant.receive(session, message, now_ms);
-            }),
+            message => {
+                if let ClientMessage::Push(push) = &message
+                    && let Some(identity) = self.connections[&id].identity.clone()
+                {
+                    let claims = push.transaction.ops.iter().map(Op::covers).collect();
+                    let claims = (push.transaction.hlc, claims);
+                    self.apps[tenant].claims.insert((identity, push.number), claims);
+                }
+                self.with_tenant(server, tenant, |tenant, now_ms| {
+                    tenant.receive(session, message, now_ms);
+                });
+            }
         }
     }
 
@@ -322,6 +332,10 @@ impl World {
             return Outcome::Failed;
         }
         for record in records {
+            if let Err(text) = check_claims(record, &app.claims) {
+                self.fail(Invariant::Covers, text);
+                return Outcome::Failed;
+            }
             let written = app.witness.append(record, app.ahead_ms_max, &app.writings, &self.twins);
             if let Err((invariant, text)) = written {
                 self.fail(invariant, text);
@@ -473,6 +487,19 @@ impl World {
         };
         self.paths.note(path);
     }
+}
+
+/// No cover is later than what its writer claimed.
+fn check_claims(record: &LogRecord, claims: &Claims) -> Result<(), String> {
+    let LogRecord::Commit { origin, transaction, .. } = record else { return Ok(()) };
+    let pushed = claims.get(&(origin.client.clone(), origin.number));
+    let pushed = pushed.filter(|(hlc, _)| *hlc == transaction.hlc).map(|(_, claims)| claims);
+    for (op, claim) in transaction.ops.iter().zip(pushed.into_iter().flatten()) {
+        if claim.is_some_and(|claim| op.covers() > Some(claim)) {
+            return Err(format!("{op:?} of `{}` claimed {claim:?}", origin.client));
+        }
+    }
+    Ok(())
 }
 
 /// A seed for a peer.

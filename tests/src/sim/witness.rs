@@ -209,9 +209,9 @@ impl Witness {
         writings: &BTreeMap<String, Writing>,
     ) -> Result<(), Complaint> {
         for token in transaction.ops.iter().filter_map(token_of) {
-            let Some(Writing { seen, may_repeat }) = writings.get(&token) else { continue };
             let n_before = self.tokens.entry(token.clone()).or_default();
             *n_before += 1;
+            let Some(Writing { seen, may_repeat }) = writings.get(&token) else { continue };
             if *n_before > 1 && !may_repeat {
                 return Err((Invariant::ExactlyOnce, format!("`{token}` is committed twice")));
             }
