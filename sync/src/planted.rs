@@ -22,6 +22,8 @@ pub enum Bug {
     DigestUnchecked,
     /// A newer session does not end the older one of its client.
     FenceMissing,
+    /// A server that another one has taken over from serves those who have seen more.
+    BehindServes,
     /// A rejection is not recorded.
     RejectionUnrecorded,
     /// An answer comes before the parts of its commit.
@@ -32,7 +34,7 @@ pub enum Bug {
     AnswerWhileLagging,
     /// All of a support is sent as it was before the last change.
     ResetOutdated,
-    /// Whatever a client holds is said to be unchanged.
+    /// Whatever a client holds is said to be unchanged, and nobody checks.
     ResumeUnchecked,
     /// Facts that are gone are not told.
     RetractionUntold,
@@ -84,8 +86,10 @@ pub enum Bug {
     CompleteBeforeAnswer,
     /// A stale subscription is complete.
     StaleIsComplete,
-    /// What is sent whole is put on top of what was held.
-    ResetAdopts,
+    /// A replay leaves out its first commit, and nobody checks.
+    ReplaySkipsFirst,
+    /// Of the buckets that differ one is not sent, and nobody checks.
+    BucketsLackOne,
     /// A deletion that was told is believed after its instance has gone.
     GravesOutliveHolders,
     /// Stamps of a history that is gone hold the clock.
@@ -102,6 +106,7 @@ impl Bug {
         Bug::GapIsNext,
         Bug::DigestUnchecked,
         Bug::FenceMissing,
+        Bug::BehindServes,
         Bug::RejectionUnrecorded,
         Bug::AnswerBeforeParts,
         Bug::MarkerBeforeParts,
@@ -133,7 +138,8 @@ impl Bug {
         Bug::PartsOutliveSession,
         Bug::CompleteBeforeAnswer,
         Bug::StaleIsComplete,
-        Bug::ResetAdopts,
+        Bug::ReplaySkipsFirst,
+        Bug::BucketsLackOne,
         Bug::GravesOutliveHolders,
         Bug::EpochKeepsClock,
     ];

@@ -19,7 +19,7 @@ use super::cache::Caching;
 use super::clock::ClientClock;
 use super::connection::{Due, Phase};
 use super::holdings::Holdings;
-use super::joins::Buffered;
+use super::joins::{Buffered, Detail};
 use super::output::{ClientConfig, ClientError, ClientOutput, Outbox, OutboxEntry, Status};
 use super::overlay::Overlay;
 use super::pending::PendingList;
@@ -232,7 +232,7 @@ impl ClientPeer {
     ) -> Result<SubscriptionId, ClientError> {
         let id = self.begin(query, inputs, mode)?;
         self.take_up(id);
-        self.ask(id);
+        self.ask(id, Detail::Fingerprint);
         Ok(id)
     }
 
@@ -247,7 +247,7 @@ impl ClientPeer {
         mode: Mode,
     ) -> Result<SubscriptionId, ClientError> {
         let id = self.begin(query, inputs, mode)?;
-        self.ask(id);
+        self.ask(id, Detail::Fingerprint);
         Ok(id)
     }
 

@@ -403,7 +403,8 @@ impl World {
     /// The server that clients of a tenant are led to; another one when it is down.
     fn server_for(&mut self, tenant: usize) -> usize {
         let owner = self.apps[tenant].owner;
-        if !self.servers[owner].is_up && self.network.chance(50) {
+        let may_move = self.healed_at_ms.is_none() && self.network.chance(50);
+        if !self.servers[owner].is_up && may_move {
             self.apps[tenant].owner = (owner + 1) % self.servers.len();
         }
         self.apps[tenant].owner

@@ -165,7 +165,8 @@ impl World {
                     part.asked_at_ms = None;
                 }
             }
-            Err(error) if self.plan.faults.has(Kind::Restore) => {
+            // Another history, or a server that does not know that it has been taken over from.
+            Err(error) if self.plan.faults.has(Kind::Restore) || self.plan.n_servers > 1 => {
                 self.tell(|| format!("the import begins anew: {error}"));
                 self.apps[tenant].importer.begin_anew();
             }

@@ -353,7 +353,10 @@ impl World {
             let text = format!("client {client}: `{missing}` is not shown");
             return self.fail(Invariant::Flicker, text);
         }
-        let rejected = state.rejected.iter().find(|token| shown.contains(token.as_str()));
+        let writings = &self.apps[state.tenant].writings;
+        let is_once = |token: &&String| writings.get(*token).is_none_or(|it| !it.may_repeat);
+        let rejected = state.rejected.iter().filter(is_once);
+        let rejected = rejected.into_iter().find(|token| shown.contains(token.as_str()));
         if let Some(rejected) = rejected {
             let text = format!("client {client}: `{rejected}` is rejected and shown");
             self.fail(Invariant::Flicker, text);
@@ -381,8 +384,11 @@ impl World {
             ServerMessage::Subscribed(subscribed) => match subscribed.state {
                 SubscribedState::Reset => Path::Reset,
                 SubscribedState::Unchanged => Path::Unchanged,
+                SubscribedState::Replay => Path::Replay,
+                SubscribedState::Buckets { .. } => Path::Buckets,
             },
             ServerMessage::Resync(_) => Path::Resync,
+            ServerMessage::Compare(_) => Path::Compare,
             ServerMessage::Stale(_) => Path::Stale,
             ServerMessage::RowsPart(_) => Path::Rows,
             ServerMessage::FactsPart(part) => {

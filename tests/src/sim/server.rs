@@ -116,16 +116,20 @@ impl World {
                 return self.fail(Invariant::Memory, format!("the log cannot be read: {error}"));
             }
         }
+        let app = tenant;
+        let mut tenant = recovery.finish();
+        tenant.set_resume_limits(self.plan.resume_limits());
         let state = &mut self.servers[server];
         state.n_hosts += 1;
         let hosted = Hosted {
-            tenant: recovery.finish(),
+            tenant,
             host: state.n_hosts,
             term,
             appending: None,
             sessions: BTreeMap::new(),
         };
-        state.hosted.insert(tenant, hosted);
+        state.hosted.insert(app, hosted);
+        let tenant = app;
         self.tell(|| format!("server {server} loads tenant {tenant} in term {term}"));
         self.check_memory(server, tenant);
     }
@@ -140,6 +144,12 @@ impl World {
             limits: self.limits.clone(),
             budget: self.budget.clone(),
         }
+    }
+
+    /// Whether no other server has loaded the tenant since.
+    pub(super) fn is_owner(&self, server: usize, tenant: usize) -> bool {
+        let hosted = self.servers[server].hosted.get(&tenant);
+        hosted.is_some_and(|hosted| hosted.term == self.apps[tenant].log.term)
     }
 
     /// What is in memory is what the log holds, or a state that it held.
@@ -481,6 +491,7 @@ impl World {
             "seq_gap" => Path::SeqGap,
             "seq_conflict" => Path::SeqConflict,
             "fenced" => Path::Fenced,
+            "behind" => Path::Behind,
             "storage_unavailable" => Path::StorageUnavailable,
             "read_only" => Path::ReadOnly,
             _ => return,
@@ -526,7 +537,7 @@ pub(super) fn kind_of(message: &ServerMessage) -> String {
 fn kind_of_client(message: &ClientMessage) -> String {
     match message {
         ClientMessage::Subscribe(subscribe) => {
-            let (id, mode, resume) = (subscribe.subscription, subscribe.mode, subscribe.resume);
+            let (id, mode, resume) = (subscribe.subscription, subscribe.mode, &subscribe.resume);
             format!("subscribe {id} {mode:?} {resume:?}")
         }
         other => format!("{other:?}").chars().take(400).collect(),

@@ -188,7 +188,8 @@ impl Witness {
         ahead_ms_max: u64,
     ) -> Result<(), Complaint> {
         let hlc = transaction.hlc;
-        if hlc.physical_ms() > ahead_ms_max && hlc > self.store.clock() {
+        let committed_ms = self.store.clock().physical_ms() + 1;
+        if hlc.physical_ms() > ahead_ms_max.max(committed_ms) {
             return Err((Invariant::Ahead, format!("{hlc:?} when {ahead_ms_max} was the limit")));
         }
         if hlc <= last {
