@@ -21,6 +21,7 @@ use super::peer::ClientPeer;
 use super::subscription::{Shown, Subscription, rows_delta};
 use super::view::ViewUpdate;
 use crate::message::SubscriptionId;
+use crate::planted::{Bug, is_planted};
 
 /// How to tell whether own pending writes are in an answer.
 #[derive(Clone, Copy)]
@@ -76,7 +77,8 @@ impl ClientPeer {
 
     fn let_acknowledged_leave(&mut self) {
         let Some(live) = self.phase.as_live() else { return };
-        if self.renewal.is_some() || !self.pending.any_acknowledged() {
+        let is_renewing = self.renewal.is_some() && !is_planted(Bug::LeavesInRenewal);
+        if is_renewing || !self.pending.any_acknowledged() {
             return;
         }
         let position = live.position;
@@ -228,9 +230,9 @@ impl ClientPeer {
     fn is_complete(&self, subscription: &Subscription) -> bool {
         self.phase.as_live().is_some()
             && self.renewal.is_none()
-            && subscription.instance.is_some()
-            && !subscription.is_asked
-            && !self.is_frozen(subscription)
+            && (subscription.instance.is_some() || is_planted(Bug::CompleteBeforeAnswer))
+            && (!subscription.is_asked || is_planted(Bug::CompleteBeforeAnswer))
+            && (!self.is_frozen(subscription) || is_planted(Bug::StaleIsComplete))
     }
 
     fn emit_status(&mut self) {
