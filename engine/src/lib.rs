@@ -5,6 +5,8 @@
 //! it, and why it can be simulated. Modules in reading order, lowest layer first.
 
 pub mod ids;
+#[doc(hidden)]
+pub mod planted;
 pub mod value;
 pub mod hlc;
 pub mod fact;

@@ -22,6 +22,7 @@ use std::cmp::Ordering;
 use crate::fact::Mark;
 use crate::hlc::Stamp;
 use crate::intern::{Cell, Dictionary};
+use crate::planted::{Bug, is_planted};
 
 /// The two maxima of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,9 +120,12 @@ impl Circumstances {
             || Some(added) <= self.removed
             || self.entity.has_buried(added)
             || self.target.has_buried(added);
+        let stands = self.entity.is_alive() || is_planted(Bug::DeletedWriteShows);
+        let leads = self.target.is_alive() || is_planted(Bug::DanglingRefShows);
         match is_lost {
             true => Standing::Lost,
-            false if self.entity.is_alive() && self.target.is_alive() => Standing::Visible,
+            false if stands && leads => Standing::Visible,
+            false if is_planted(Bug::DeletionForgets) => Standing::Lost,
             false => Standing::Hidden,
         }
     }
@@ -134,5 +138,8 @@ pub(crate) fn later(held: Option<Mark>, incoming: Mark) -> Mark {
 
 /// The cover that a first commit keeps of `claimed`: what is held, at most.
 pub(crate) fn clamp(claimed: Stamp, held: Option<Stamp>) -> Stamp {
+    if is_planted(Bug::CoverUnclamped) {
+        return claimed;
+    }
     held.map_or(Stamp::ZERO, |held| held.min(claimed))
 }

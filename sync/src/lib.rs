@@ -12,6 +12,8 @@ pub mod codec;
 pub mod digest;
 pub mod limits;
 pub mod message;
+#[doc(hidden)]
+pub mod planted;
 mod seeded;
 pub mod server_peer;
 mod size;

@@ -31,7 +31,7 @@ const CRATE_ARROWS: [(&str, &[&str]); 14] = [
 
 /// The modules of the engine, lowest first; those of one row may use each other.
 const ENGINE_LAYERS: [&[&str]; 12] = [
-    &["ids", "value", "codec", "limits", "sort"],
+    &["ids", "value", "codec", "limits", "sort", "planted"],
     &["intern"],
     &["hlc"],
     &["fact", "commit"],

@@ -11,7 +11,9 @@ mod command;
 mod crash;
 mod data;
 mod fuzz;
+mod model;
 mod setup;
+mod sim;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +47,10 @@ enum Task {
     FuzzLive(fuzz::Options),
     /// Give partial replicas the supports of queries; check every answer of theirs.
     FuzzSupport(fuzz::Options),
+    /// Play tenants, servers and clients in virtual time, where everything fails.
+    Sim(sim::Options),
+    /// Visit every state of the models of merge and sync, and catch their mutants.
+    Model,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
         Task::FuzzQuery(options) => fuzz::run("fuzz_query", &options),
         Task::FuzzLive(options) => fuzz::run("fuzz_live", &options),
         Task::FuzzSupport(options) => fuzz::run("fuzz_support", &options),
+        Task::Sim(options) => sim::run(&options),
+        Task::Model => model::run(&repository()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

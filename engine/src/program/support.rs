@@ -30,6 +30,7 @@ use super::raw::{
 };
 use super::{AttributeTerm, FindElement, InputShape, Program, RuleId, Term, Var, VarSet};
 use crate::ids::{Attribute, Name};
+use crate::planted::{Bug, is_planted};
 use crate::value::Value;
 
 /// Deeper recursion of a pull than this is taken for unbounded.
@@ -198,6 +199,7 @@ impl<'p> Deriving<'p> {
                 GoalKind::GetElse { entity, attribute, .. } => {
                     self.fact(context, before, None, [entity, &Term::Blank], attribute);
                 }
+                GoalKind::Call { .. } if is_planted(Bug::SupportLacksCalls) => {}
                 GoalKind::Call { rule, args, .. } => {
                     let is_known = |column: &usize| args[*column].is_known(bound);
                     let columns = (0..args.len()).filter(is_known).collect();
@@ -209,6 +211,8 @@ impl<'p> Deriving<'p> {
         }
         for goal in negative {
             match &goal.kind {
+                GoalKind::Missing { .. } if is_planted(Bug::SupportLacksMissing) => {}
+                GoalKind::Call { .. } if is_planted(Bug::SupportLacksNegation) => {}
                 GoalKind::Missing { entity, attribute } => {
                     self.fact(context, &whole, None, [entity, &Term::Blank], attribute);
                 }

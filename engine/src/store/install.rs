@@ -13,6 +13,7 @@ use crate::hlc::{Hlc, Stamp};
 use crate::ids::EntityId;
 use crate::intern::Cell;
 use crate::merge::{Life, Standing};
+use crate::planted::{Bug, is_planted};
 
 use super::write::{Field, Writer};
 
@@ -97,6 +98,9 @@ impl Writer<'_> {
     fn put(&mut self, field: Field, value: Cell, mark: Option<Mark>) {
         let Field { attribute, entity } = field;
         let before = self.index(attribute).held(entity, value);
+        if is_planted(Bug::InstallKeepsMark) && mark.is_some() && before.is_some() {
+            return;
+        }
         let is_set = |mark: Option<Mark>| mark.is_some_and(|mark| mark.kind == Kind::Set);
         let floor = self.index(attribute).floor(entity);
         match (mark, before) {

@@ -12,6 +12,7 @@ use crate::hlc::Stamp;
 use crate::ids::{Attribute, EntityId};
 use crate::intern::{Cell, Dictionary};
 use crate::merge::{self, Circumstances, Floor, Life, Standing};
+use crate::planted::{Bug, is_planted};
 
 use super::Store;
 use super::effects::Target;
@@ -80,6 +81,7 @@ impl<'store> Writer<'store> {
             }
             (Op::Remove { covers, .. }, Some(field), Some(value)) => {
                 let held = |writer: &Self| writer.index(field.attribute).held(entity, value);
+                let covers = covers.filter(|_| !is_planted(Bug::RemoveCoversAll));
                 let claimed = covers.unwrap_or(stamp);
                 let covered = match is_clamped {
                     true => merge::clamp(claimed, held(self).map(|mark| mark.stamp)),
@@ -98,7 +100,9 @@ impl<'store> Writer<'store> {
                     true => merge::clamp(claimed, self.life(entity).deleted),
                     false => claimed,
                 };
-                self.change_life(entity, |life| life.restore(covered));
+                if !is_planted(Bug::RestorationIgnored) {
+                    self.change_life(entity, |life| life.restore(covered));
+                }
                 Some(covered)
             }
             _ => unreachable!("an operation on a field has an attribute, one on a member a value"),
@@ -188,7 +192,8 @@ impl<'store> Writer<'store> {
     fn raise_floor(&mut self, field: Field, holding: Holding, floor: Floor) -> Floor {
         let index = self.index(field.attribute);
         let current = index.floor_over(field.entity, holding);
-        let greatest = floor.max(current, self.dictionary);
+        let is_late = is_planted(Bug::LateSetWins);
+        let greatest = if is_late { floor } else { floor.max(current, self.dictionary) };
         match holding {
             _ if current == Some(greatest) => {}
             Holding::Nothing => {}

@@ -7,6 +7,8 @@
 use tercet_engine::hlc::{Clock, Hlc};
 use tercet_engine::ids::ReplicaId;
 
+use crate::planted::{Bug, is_planted};
+
 /// A client's clock.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientClock {
@@ -42,13 +44,27 @@ impl ClientClock {
 
     /// A stamp of this replica's own past.
     pub(crate) fn observe_own(&mut self, own: Hlc) {
+        if is_planted(Bug::OwnClockForgotten) {
+            return;
+        }
         self.clock = self.clock.observe(own);
     }
 
     /// A stamp that the server has committed.
     pub(crate) fn observe(&mut self, committed: Hlc) {
+        if is_planted(Bug::SeenForgotten) {
+            return;
+        }
         self.clock = self.clock.observe(committed);
         self.seen = self.seen.max(committed);
+    }
+
+    /// The server tells another history, of which this is the greatest stamp: those of the one
+    /// before bind nobody, and may be far ahead of a clock that was set right since.
+    pub(crate) fn forget_history(&mut self, committed: Hlc) {
+        if !is_planted(Bug::EpochKeepsClock) {
+            self.seen = committed;
+        }
     }
 
     /// The server has told its time.
@@ -81,5 +97,10 @@ mod tests {
         assert_eq!((stamp.physical_ms(), stamp.replica()), (1_002, ReplicaId(2)));
         clock.restart(ReplicaId(3), 1_000, Hlc::new(5_000, 0, ReplicaId(1)));
         assert_eq!(clock.stamp(9_000_003).physical_ms(), 5_000);
+        // Of a history that is gone nothing need be later.
+        clock.observe(Hlc::new(8_000_000, 0, ReplicaId(5)));
+        clock.forget_history(Hlc::new(40, 3, ReplicaId(5)));
+        clock.restart(ReplicaId(4), 1_000, Hlc::ZERO);
+        assert_eq!(clock.stamp(9_000_004).physical_ms(), 1_004);
     }
 }

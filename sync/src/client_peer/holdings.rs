@@ -20,6 +20,7 @@ use tercet_engine::value::Value;
 
 use crate::buckets::{BucketSums, Place, row_bucket};
 use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
+use crate::planted::{Bug, is_planted};
 use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash, to_wire};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,13 @@ impl HeldInstance {
     }
 }
 
+/// A deletion, and the instances it was told for: what happens to the entity is told to them only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Grave {
+    stamp: Stamp,
+    told: BTreeSet<InstanceId>,
+}
+
 /// What a client holds, all of it at one position.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holdings {
@@ -56,7 +64,7 @@ pub(crate) struct Holdings {
     /// Over all facts.
     sum: Fingerprint,
     /// Entities that the server said were deleted, until it says otherwise.
-    graves: BTreeMap<EntityId, Stamp>,
+    graves: BTreeMap<EntityId, Grave>,
     /// What has changed since somebody asked; none where nobody does.
     noted: Option<HeldSteps>,
 }
@@ -204,14 +212,33 @@ impl Holdings {
                 BTreeSet::new()
             }
         };
-        facts.into_iter().filter_map(|fact| self.release(id, fact)).collect()
+        let graves = self.leave_graves(id);
+        let released = facts.into_iter().filter_map(|fact| self.release(id, fact));
+        released.chain(graves).collect()
+    }
+
+    /// Nobody will tell this instance what becomes of the entities that it was told are deleted:
+    /// they are believed dead only while another one is told.
+    fn leave_graves(&mut self, id: InstanceId) -> Vec<Install> {
+        let mut left = Vec::new();
+        if is_planted(Bug::GravesOutliveHolders) {
+            return left;
+        }
+        self.graves.retain(|entity, grave| {
+            let is_last = grave.told.remove(&id) && grave.told.is_empty();
+            if is_last {
+                left.push(Install::Restored(entity.clone(), grave.stamp));
+            }
+            !is_last
+        });
+        left
     }
 
     /// Takes a holder from a fact that the holder does not list any more.
     fn release(&mut self, id: InstanceId, fact: Fact) -> Option<Install> {
         let held = self.facts.get_mut(&fact)?;
         held.holders.remove(&id);
-        if !held.holders.is_empty() {
+        if !held.holders.is_empty() && !is_planted(Bug::EvictedAtFirst) {
             return None;
         }
         self.sum = self.sum.without(fact_hash(&fact, &held.mark));
@@ -300,7 +327,10 @@ impl Holdings {
                 None
             }
             Install::Deleted(entity, stamp) => {
-                self.graves.insert(entity.clone(), *stamp);
+                let new = || Grave { stamp: *stamp, told: BTreeSet::new() };
+                let grave = self.graves.entry(entity.clone()).or_insert_with(new);
+                grave.stamp = *stamp;
+                grave.told.insert(id);
                 Some(install.clone())
             }
             Install::Restored(entity, _) => {
@@ -363,7 +393,7 @@ impl Holdings {
 
     /// A newer fact about an entity says that it lives.
     fn leave_grave(&mut self, entity: &EntityId, mark: Mark) {
-        if self.graves.get(entity).is_some_and(|deleted| *deleted < mark.stamp) {
+        if self.graves.get(entity).is_some_and(|grave| grave.stamp < mark.stamp) {
             self.graves.remove(entity);
         }
     }
@@ -513,8 +543,10 @@ impl Holdings {
     /// happened to the entities meanwhile was not told.
     pub(crate) fn installs_since(&self, old: &Holdings) -> Vec<Install> {
         let restored = old.graves.iter().filter(|(entity, _)| !self.graves.contains_key(*entity));
-        let restored = restored.map(|(entity, at)| Install::Restored(entity.clone(), *at));
-        let deleted = self.graves.iter().map(|(entity, at)| Install::Deleted(entity.clone(), *at));
+        let restored =
+            restored.map(|(entity, grave)| Install::Restored(entity.clone(), grave.stamp));
+        let deleted = self.graves.iter();
+        let deleted = deleted.map(|(entity, grave)| Install::Deleted(entity.clone(), grave.stamp));
         let released = old.facts.keys().filter(|fact| !self.facts.contains_key(*fact));
         let released = released.cloned().map(Install::Released);
         let is_news = |(fact, held): &(&Fact, &HeldFact)| {
@@ -681,6 +713,23 @@ mod tests {
             let part = RowsPart { added: vec![wire], ..part.clone() };
             assert_eq!(holdings.take_rows(&part).unwrap_err().code(), "malformed");
         }
+    }
+
+    /// Guards against a write that fails early on an entity that is alive: who was told that it is
+    /// deleted had gone when it was restored (found by the simulation, seed 48).
+    #[test]
+    fn a_deletion_is_believed_only_while_somebody_is_told_more() {
+        let mut holdings = two();
+        let (entity, stamp) = (EntityId::new("x").unwrap(), mark(3).stamp);
+        let deleted = Install::Deleted(entity.clone(), stamp);
+        let restored = Install::Restored(entity, stamp);
+        for instance in [A, B] {
+            let told = holdings.take_facts(&part(instance, false, vec![deleted.clone()]));
+            assert_eq!(told, std::slice::from_ref(&deleted));
+        }
+        assert_eq!(holdings.close(A), []);
+        assert_eq!(holdings.set_stale(B), [restored]);
+        assert_eq!(holdings.close(B), []);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tercet_engine::hlc::{Hlc, Stamp};
 use tercet_engine::ids::{Checkpoint, ClientSeq};
 
 use super::output::OutboxEntry;
+use crate::planted::{Bug, is_planted};
 
 /// One transaction.
 #[derive(Debug, Clone)]
@@ -53,7 +54,8 @@ impl PendingList {
     /// Those of them that may be sent now, in order, at most so many under way.
     pub(crate) fn take_sendable(&mut self, n_unanswered_max: usize) -> Vec<OutboxEntry> {
         let window = self.unanswered_mut().take(n_unanswered_max);
-        let ready = window.take_while(|pending| pending.is_stored);
+        let is_ready = |pending: &&mut Pending| pending.is_stored || is_planted(Bug::SentUnstored);
+        let ready = window.take_while(is_ready);
         ready
             .filter(|pending| !pending.is_sent)
             .map(|pending| {
@@ -77,6 +79,11 @@ impl PendingList {
         }
     }
 
+    /// Drops what was sent and has no answer: a deliberate bug.
+    pub(crate) fn drop_sent(&mut self) {
+        self.list.retain(|pending| pending.acknowledged.is_some() || !pending.is_sent);
+    }
+
     /// Whether a transaction without an answer has this number.
     pub(crate) fn is_unanswered(&self, number: ClientSeq) -> bool {
         self.unanswered().any(|pending| pending.number == number)
@@ -92,6 +99,9 @@ impl PendingList {
     pub(crate) fn reject(&mut self, number: ClientSeq) -> bool {
         let is_it = |pending: &Pending| pending.number == number && pending.acknowledged.is_none();
         let index = self.list.iter().position(is_it);
+        if let Some(index) = index.filter(|_| is_planted(Bug::RejectionTakesLater)) {
+            self.list.truncate(index + 1);
+        }
         index.and_then(|index| self.list.remove(index)).is_some()
     }
 
@@ -127,6 +137,9 @@ impl PendingList {
     pub(crate) fn restamp_from(&mut self, from: ClientSeq, mut stamp: impl FnMut() -> Hlc) {
         let mut moved: Vec<(Hlc, Hlc)> = Vec::new();
         for pending in self.unanswered_mut().filter(|pending| pending.number >= from) {
+            if is_planted(Bug::RestampsOne) && !moved.is_empty() {
+                continue;
+            }
             let hlc = stamp();
             moved.push((pending.transaction.hlc, hlc));
             pending.transaction.hlc = hlc;
@@ -134,7 +147,8 @@ impl PendingList {
                 if let Op::Remove { covers: Some(covers), .. }
                 | Op::Restore { covers: Some(covers), .. } = op
                 {
-                    let new = moved.iter().find(|(old, _)| *old == covers.hlc);
+                    let is_kept = is_planted(Bug::RestampKeepsCovers);
+                    let new = moved.iter().find(|(old, _)| *old == covers.hlc && !is_kept);
                     *covers = new.map_or(*covers, |(_, new)| Stamp { hlc: *new, ..*covers });
                 }
             }

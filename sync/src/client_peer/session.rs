@@ -13,6 +13,7 @@ use super::peer::{ClientPeer, new_client_id};
 use crate::message::{
     Ack, ClientMessage, ErrorMessage, Push, Received, Refused, Reject, ServerMessage, Welcome,
 };
+use crate::planted::{Bug, is_planted};
 
 /// The server is told of received answers after so many.
 const RECEIVED_TOLD_EVERY: u64 = 64;
@@ -43,6 +44,9 @@ impl ClientPeer {
             ServerMessage::Subscribed(subscribed) => {
                 self.buffer.push(Buffered::Subscribed(subscribed));
             }
+            ServerMessage::FactsPart(part) if is_planted(Bug::PartsAtOnce) => {
+                self.take_part(&Buffered::Facts(part));
+            }
             ServerMessage::FactsPart(part) => self.buffer.push(Buffered::Facts(part)),
             ServerMessage::RowsPart(part) => self.buffer.push(Buffered::Rows(part)),
             ServerMessage::Stale(stale) => self.buffer.push(Buffered::Stale(stale.instance)),
@@ -70,6 +74,9 @@ impl ClientPeer {
         self.limits = welcome.limits;
         let epoch = welcome.position.epoch;
         let is_other_history = self.epoch.is_some_and(|known| known != epoch);
+        if is_other_history || self.position.is_some_and(|held| held.epoch != epoch) {
+            self.clock.forget_history(welcome.clock);
+        }
         let has_written = self.last_number > ClientSeq(0);
         let is_plausible = welcome.last_number < LAST_NUMBER_MAX;
         if !has_written && !is_other_history && is_plausible {
@@ -98,6 +105,9 @@ impl ClientPeer {
         }
         for entry in self.pending.take_sendable(self.limits.unanswered_max as usize) {
             let (number, transaction) = (entry.number, entry.transaction);
+            if is_planted(Bug::ForgottenWhenSent) {
+                self.output(ClientOutput::Forget(number));
+            }
             self.send(ClientMessage::Push(Push { number, transaction }));
         }
     }
@@ -116,7 +126,7 @@ impl ClientPeer {
         self.clock.observe(reject.clock);
         let Reject { number, code, message, op, .. } = reject;
         if self.pending.reject(number) {
-            self.must_fold = true;
+            self.must_fold |= !is_planted(Bug::RejectionStays);
             self.output(ClientOutput::Rejected { number, code, message, op });
             self.answered(number);
         }
@@ -204,7 +214,8 @@ impl ClientPeer {
         self.client = new_client_id(&mut self.random);
         self.epoch = None;
         let numbers = self.pending.renumber();
-        self.last_number = ClientSeq(numbers.len() as u64);
+        let n_given = if is_planted(Bug::RenumberCountsAnew) { 0 } else { numbers.len() };
+        self.last_number = ClientSeq(n_given as u64);
         for subscription in self.subscriptions.values_mut().filter(|it| it.owed.is_some()) {
             subscription.owed = Some(self.last_number);
         }
@@ -233,8 +244,13 @@ impl ClientPeer {
     fn go_offline_until(&mut self, until_ms: u64) {
         self.phase = Phase::Offline { until_ms };
         self.renewal = None;
-        self.buffer.clear();
+        if !is_planted(Bug::PartsOutliveSession) {
+            self.buffer.clear();
+        }
         self.push_at_ms = None;
+        if is_planted(Bug::DropOnTimeout) {
+            self.pending.drop_sent();
+        }
         self.pending.unsend_from(ClientSeq(0));
         for subscription in self.subscriptions.values_mut() {
             subscription.is_asked = false;

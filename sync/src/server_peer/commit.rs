@@ -27,6 +27,7 @@ use crate::message::{
     Ack, InstanceId, InstanceMode, Push, Refused, Reject, ServerMessage, SessionId, Stale,
     Subscribe,
 };
+use crate::planted::{Bug, is_planted};
 
 /// What is to be done with a transaction of some number.
 enum Turn {
@@ -136,7 +137,7 @@ impl Tenant {
             Turn::Refused(refusal("seq_conflict", message))
         };
         let next = self.last_taken(client).next();
-        if *number == next {
+        if *number == next || *number > next && is_planted(Bug::GapIsNext) {
             return Turn::Next;
         }
         if *number > next {
@@ -154,7 +155,12 @@ impl Tenant {
             return Turn::Staged { added };
         }
         match self.records.find(client, *number) {
-            Lookup::Answered(recorded) if recorded.digest != *digest => conflict(),
+            Lookup::Answered(_) if is_planted(Bug::RepeatIsNew) => Turn::Next,
+            Lookup::Answered(recorded)
+                if recorded.digest != *digest && !is_planted(Bug::DigestUnchecked) =>
+            {
+                conflict()
+            }
             Lookup::Answered(recorded) => Turn::Answered(recorded.answer.clone()),
             Lookup::Forgotten | Lookup::New => {
                 let message = format!("the answer to transaction {number} is not kept any more");
@@ -201,12 +207,19 @@ impl Tenant {
         self.clock = self.clock.observe(transaction.hlc);
         let seq = Seq(self.seq.0 + self.staging.n_commits() + 1);
         let transaction = accepted.transaction;
+        if is_planted(Bug::AnswerBeforeCommit) {
+            let answer = Answer::Accepted { seq, effects: accepted.effects.clone().into() };
+            self.answer(waiter, origin.number, &answer);
+        }
         let record = LogRecord::Commit { seq, at_ms: now_ms, origin, transaction };
         let step = Step { successor, delta: accepted.delta, effects: accepted.effects };
         self.push_staged(Staged { record, step: Some(step), waiters: vec![waiter] });
     }
 
     fn stage_rejection(&mut self, origin: Origin, rejection: Rejection, waiter: Waiter) {
+        if is_planted(Bug::RejectionUnrecorded) {
+            return self.answer(waiter, origin.number, &Answer::Rejected(Box::new(rejection)));
+        }
         let seq = Seq(self.seq.0 + self.staging.n_commits());
         let record = LogRecord::Reject { seq, origin, rejection };
         self.push_staged(Staged { record, step: None, waiters: vec![waiter] });
@@ -233,7 +246,8 @@ impl Tenant {
     /// On failure everything staged is dropped, what was staged after that append included: it
     /// was built on what is not there. Its clients are told, and their streams stop.
     pub fn appended(&mut self, result: Result<(), AppendFailure>, now_ms: u64) {
-        match result {
+        let stands = is_planted(Bug::FailedAppendStands);
+        match result.or_else(|failure| if stands { Ok(()) } else { Err(failure) }) {
             Ok(()) => {
                 for staged in self.staging.finish_append() {
                     self.settle_waiters(&staged);
@@ -285,6 +299,13 @@ impl Tenant {
             LogRecord::Commit { seq, .. } => {
                 let step = step.expect("a commit is staged with its step");
                 self.seq = *seq;
+                if is_planted(Bug::AnswerBeforeParts) {
+                    let effects = step.effects.clone().into();
+                    if let Some(waiter) = waiters.first() {
+                        let answer = Answer::Accepted { seq: *seq, effects };
+                        return self.answer(*waiter, record.origin().number, &answer);
+                    }
+                }
                 self.publish_step(&step, now_ms);
                 Answer::Accepted { seq: *seq, effects: step.effects.into() }
             }
@@ -303,6 +324,11 @@ impl Tenant {
         let updates = self.db.publish(step.successor.clone(), &step.delta);
         let sides = [&before, &self.db.snapshot()];
         let changes = self.instances.commit(self.seq, &step.delta, &updates, sides, now_ms);
+        if is_planted(Bug::MarkerBeforeParts) {
+            self.sessions.keys().copied().collect::<Vec<_>>().into_iter().for_each(|session| {
+                self.send_marker(session);
+            });
+        }
         let mut touched = BTreeSet::new();
         let mut rejoins = Vec::new();
         for (instance, change) in changes {

@@ -21,6 +21,7 @@ use super::instances::Trouble;
 use super::parts::facts_frames;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
+use crate::planted::{Bug, is_planted};
 
 /// The support of one (query, inputs).
 pub(crate) struct FactsInstance {
@@ -83,9 +84,11 @@ impl FactsInstance {
                 self.n_facts = self.n_facts.saturating_sub(1);
             }
             if !added.contains(fact) {
+                let is_released = !is_planted(Bug::ReleaseIsRetraction);
                 installs.push(match after.mark_of(fact) {
-                    Some(_) => Install::Released(fact.clone()),
-                    None => Install::Retracted(fact.clone()),
+                    Some(_) if is_released => Install::Released(fact.clone()),
+                    None if is_planted(Bug::RetractionUntold) => continue,
+                    _ => Install::Retracted(fact.clone()),
                 });
             }
         }
@@ -93,10 +96,15 @@ impl FactsInstance {
             if let Some(mark) = after.mark_of(fact) {
                 self.fingerprint = self.fingerprint.with(fact_hash(fact, &mark));
                 self.n_facts += 1;
+                if is_planted(Bug::MarkUntold) && removed.contains(fact) {
+                    continue;
+                }
                 installs.push(Install::Fact(fact.clone(), mark));
             }
         }
-        self.reset = None;
+        if !is_planted(Bug::ResetOutdated) {
+            self.reset = None;
+        }
         let entities = removed.iter().chain(&added).flat_map(|fact| {
             let target = match &fact.value {
                 Value::Ref(target) => Some(target.clone()),

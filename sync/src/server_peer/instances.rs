@@ -28,6 +28,7 @@ use super::rows::RowsInstance;
 use crate::buckets::BucketTable;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId, InstanceMode, SessionId};
+use crate::planted::{Bug, is_planted};
 use crate::wire_query::{QueryTextError, WireQuery};
 use crate::wire_row::WireRowError;
 
@@ -404,6 +405,9 @@ impl Instances {
     /// A session reads it from now on.
     pub(crate) fn join(&mut self, id: InstanceId, session: SessionId) {
         if let Some(instance) = self.instances.get_mut(&id) {
+            if is_planted(Bug::JoinMissesChanges) && !instance.sessions.is_empty() {
+                return;
+            }
             instance.sessions.insert(session);
             self.lingering.remove(id);
         }
@@ -534,9 +538,14 @@ impl Instances {
             };
             changes.insert(id, change);
         }
-        for (&id, change) in &changes {
+        for (&id, change) in &mut changes {
             match change {
-                Change::Stale(trouble) => self.set_stale(id, trouble.clone(), seq, now_ms),
+                Change::Stale(trouble) => {
+                    self.set_stale(id, trouble.clone(), seq, now_ms);
+                    if is_planted(Bug::StaleUntold) {
+                        *change = Change::Frames(Vec::new());
+                    }
+                }
                 Change::Frames(frames) => self.rings.push(id, seq, frames),
             }
             *self.table_mut(id) = None;
@@ -559,6 +568,9 @@ impl Instances {
             }
         }
         for (entity, stamp) in &delta.restored {
+            if is_planted(Bug::RestorationUntold) {
+                break;
+            }
             let told = self.graves.get(entity).cloned().unwrap_or_default();
             for id in told.union(&concerned(facts, entity)) {
                 if self.instances.get(id).is_some_and(|instance| instance.stale.is_none()) {

@@ -15,6 +15,7 @@ use super::parts::{facts_frames, rows_frames};
 use crate::buckets::{BucketSums, BucketTable, Contents};
 use crate::codec::SharedFrame;
 use crate::message::{InstanceId, Resume, SubscribedState};
+use crate::planted::{Bug, is_planted};
 
 /// How a subscription joins.
 pub(crate) enum Way {
@@ -37,7 +38,7 @@ impl Instances {
         let Some(resume) = resume.filter(|resume| resume.mode == self.mode(id)) else {
             return self.whole(db, seq, id);
         };
-        if resume.fingerprint == self.fingerprint(id) {
+        if resume.fingerprint == self.fingerprint(id) || is_planted(Bug::ResumeUnchecked) {
             return Ok(Way::Join(SubscribedState::Unchanged, Vec::new()));
         }
         if let Some(sums) = &resume.buckets {
@@ -46,10 +47,13 @@ impl Instances {
         let whole_bytes_max = self.resume_limits.whole_bytes_max;
         let n_bytes_max = self.n_bytes(id).max(whole_bytes_max);
         if resume.checkpoint.epoch == epoch
-            && let Some(replay) = self.rings.since(id, resume.checkpoint.seq)
+            && let Some(mut replay) = self.rings.since(id, resume.checkpoint.seq)
             && !replay.frames.is_empty()
             && replay.n_bytes <= n_bytes_max
         {
+            if is_planted(Bug::ReplaySkipsFirst) {
+                replay.frames.remove(0);
+            }
             return Ok(Way::Join(SubscribedState::Replay, replay.frames));
         }
         match self.n_bytes(id) <= whole_bytes_max {
@@ -76,7 +80,10 @@ impl Instances {
             Some(known) if known.bits() == bits => table.insert(known),
             _ => table.insert(BucketTable::new(&frames, bits)),
         };
-        let cleared = table.differing(sums);
+        let mut cleared = table.differing(sums);
+        if is_planted(Bug::BucketsLackOne) && cleared.len() > 1 {
+            cleared.pop();
+        }
         // None: something differs that the sums do not tell. Most: all of it is there in frames.
         if cleared.is_empty() || cleared.len() > 1 << bits >> 1 {
             return Ok(Way::Join(SubscribedState::Reset, frames));

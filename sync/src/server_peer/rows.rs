@@ -12,6 +12,7 @@ use tercet_engine::ids::Seq;
 use super::parts::rows_frames;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
+use crate::planted::{Bug, is_planted};
 use crate::size::text_bytes;
 use crate::wire_row::{WireOutput, WireRow, WireRowError, row_hash, to_wire};
 
@@ -98,7 +99,10 @@ impl RowsInstance {
         delta: &RowsDelta,
     ) -> Result<Vec<SharedFrame>, WireRowError> {
         let added = wire_rows(delta.added.iter().cloned())?;
-        let removed = wire_rows(delta.removed.iter().cloned())?;
+        let mut removed = wire_rows(delta.removed.iter().cloned())?;
+        if is_planted(Bug::RowRemovalUntold) {
+            removed.clear();
+        }
         self.fingerprint = self.fingerprint.with(sum(&added).0).without(sum(&removed).0);
         self.n_bytes = (self.n_bytes + held_sum(&added)).saturating_sub(held_sum(&removed));
         self.reset = None;

@@ -14,6 +14,7 @@ use tercet_engine::store::{Store, StoreDelta};
 
 use super::output::RequestId;
 use crate::message::SessionId;
+use crate::planted::{Bug, is_planted};
 
 /// Who is told what becomes of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,9 @@ impl Staging {
 
     /// The append under way has failed: everything is dropped, what followed it included.
     pub(crate) fn fail_append(&mut self) -> Vec<Staged> {
+        if is_planted(Bug::FailedAppendKeepsLater) {
+            return self.finish_append();
+        }
         self.n_in_flight = 0;
         self.n_commits = 0;
         self.last.clear();

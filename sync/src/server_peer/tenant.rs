@@ -22,6 +22,7 @@ use crate::message::{
     ClientMessage, ErrorMessage, Hello, Marker, Nonce, PROTOCOL, Pong, Resync, ServerMessage,
     SessionId, SubscriptionId, Welcome,
 };
+use crate::planted::{Bug, is_planted};
 use crate::seeded::Seeded;
 
 /// Everything of one tenant: facts, clients' numbers and answers, sessions, subscriptions.
@@ -50,7 +51,10 @@ pub struct Tenant {
 impl Tenant {
     pub(super) fn open(config: TenantConfig, db: Db, seq: Seq, records: Records) -> Tenant {
         let id = format!("{}{}", super::records::RESERVED_PREFIX, Seeded::new(config.seed).id());
-        let clock = Clock::new(config.replica).observe(db.store().clock());
+        let clock = match is_planted(Bug::ServerClockForgets) {
+            true => Clock::new(config.replica),
+            false => Clock::new(config.replica).observe(db.store().clock()),
+        };
         let instances = Instances::new(config.limits.support_facts_max, config.budget.clone());
         Tenant {
             config,
@@ -92,7 +96,17 @@ impl Tenant {
             let message = format!("client id `{}` is the server's own", hello.client);
             return self.refuse_session(session, "malformed", message);
         }
-        if let Some(older) = self.owners.get(&hello.client).copied() {
+        let is_behind = hello
+            .position
+            .is_some_and(|position| position.epoch == self.config.epoch && position.seq > self.seq);
+        if is_behind && !is_planted(Bug::BehindServes) {
+            // Everything that anyone was shown is in the log: another owner has gone on with it.
+            let message = "the client has seen more than this server has".to_owned();
+            return self.refuse_session(session, "behind", message);
+        }
+        if let Some(older) = self.owners.get(&hello.client).copied()
+            && !is_planted(Bug::FenceMissing)
+        {
             let message = "a newer session of the same client id has begun".to_owned();
             self.end_session(older, "fenced", message);
         }
@@ -334,6 +348,9 @@ impl Tenant {
         let n_held_max = 2 * self.config.limits.unanswered_max as usize;
         let Some(state) = self.sessions.get_mut(&session) else { return };
         match &mut state.pace {
+            Pace::Lagging { .. } if is_planted(Bug::AnswerWhileLagging) => {
+                self.send(session, message);
+            }
             Pace::Lagging { answers } if answers.len() < n_held_max => {
                 let refusal = || HeldAnswer::Refusal(message.into());
                 answers.push(number.map_or_else(refusal, HeldAnswer::Recorded));

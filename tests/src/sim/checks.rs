@@ -35,8 +35,15 @@ impl World {
         let state = &mut self.clients[client];
         let Some(peer) = &state.peer else { return };
         let position = peer.position();
-        let has_moved = std::mem::replace(&mut state.position, position) != position;
-        if has_moved {
+        let before = std::mem::replace(&mut state.position, position);
+        let went_back = before.zip(position).is_some_and(|(before, position)| {
+            before.epoch == position.epoch && position.seq < before.seq
+        });
+        if went_back {
+            let text = format!("client {client} goes from {before:?} to {position:?}");
+            return self.fail(Invariant::Position, text);
+        }
+        if before != position {
             self.check_move(client);
         }
         if self.checks.chance(4) {
@@ -103,7 +110,7 @@ impl World {
         for tenant in 0..self.apps.len() {
             self.apps[tenant].full_until_ms = 0;
             for server in 0..self.servers.len() {
-                if server != self.apps[tenant].owner {
+                if server != self.apps[tenant].owner || !self.is_owner(server, tenant) {
                     self.let_go(server, tenant, true);
                 }
             }
@@ -156,6 +163,9 @@ impl World {
         if peer.n_unanswered() > 0 || !state.tokens.is_empty() {
             let (n, tokens) = (peer.n_unanswered(), &state.tokens);
             return Some(format!("client {client} has {n} without an answer: {tokens:?}"));
+        }
+        if !state.connection.is_some_and(|id| self.is_whole(id)) {
+            return Some(format!("client {client} is not connected"));
         }
         let Some(at) = peer.position() else {
             return Some(format!("client {client} was never live"));

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tercet_engine::fact::Op;
-use tercet_engine::ids::{Checkpoint, ClientSeq, EntityId};
+use tercet_engine::ids::{Checkpoint, ClientSeq, EntityId, Epoch};
 use tercet_sync::{
-    ClientConfig, ClientOutput, ClientPeer, Codec, Outbox, OutboxEntry, SessionId, SubscriptionId,
+    Cache, CacheStep, ClientConfig, ClientOutput, ClientPeer, Codec, Outbox, OutboxEntry,
+    SessionId, SubscriptionId,
 };
 
 use super::broken::Invariant;
@@ -29,12 +30,15 @@ enum Write {
     Persist(OutboxEntry),
     Forget(ClientSeq),
     Rewrite(Outbox),
+    Epoch(Epoch),
+    Cache(Vec<CacheStep>),
 }
 
 /// An outbox on a disk.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) saved: Outbox,
+    cache: Cache,
     /// As it was some time ago.
     pub(super) older: Outbox,
     queue: VecDeque<Write>,
@@ -48,6 +52,7 @@ impl Disk {
             Some(Write::Persist(entry)) => {
                 let number = entry.number;
                 self.saved.last_number = number;
+                self.saved.clock = self.saved.clock.max(entry.transaction.hlc);
                 self.saved.entries.push(entry);
                 vec![number]
             }
@@ -58,6 +63,14 @@ impl Disk {
             Some(Write::Rewrite(outbox)) => {
                 self.saved = outbox;
                 self.saved.entries.iter().map(|entry| entry.number).collect()
+            }
+            Some(Write::Epoch(epoch)) => {
+                self.saved.epoch = Some(epoch);
+                Vec::new()
+            }
+            Some(Write::Cache(steps)) => {
+                self.cache.follow(steps);
+                Vec::new()
             }
         }
     }
@@ -70,6 +83,8 @@ pub(super) struct Client {
     pub(super) peer: Option<ClientPeer>,
     pub(super) codec: Codec,
     pub(super) has_outbox: bool,
+    /// What its subscriptions hold outlives it too.
+    has_cache: bool,
     pub(super) may_write: bool,
     /// It may have written while it may not.
     pub(super) was_refused_rights: bool,
@@ -123,6 +138,7 @@ impl World {
             peer: None,
             codec: if random.chance(80) { Codec::Binary } else { Codec::Json },
             has_outbox: !is_volatile,
+            has_cache: !is_volatile && random.chance(60),
             may_write: true,
             was_refused_rights: false,
             clock,
@@ -218,8 +234,14 @@ impl World {
         state.rejected.retain(|token| !state.visible.contains(token));
         let deleted = entries.iter().flat_map(|entry| &entry.transaction.ops);
         state.deletes = deleted.filter_map(deleted_by).collect();
-        state.peer = Some(ClientPeer::new(config, state.disk.saved.clone(), now_ms));
-        state.position = None;
+        let (outbox, cache) = (state.disk.saved.clone(), state.disk.cache.clone());
+        let peer = match state.has_cache {
+            true => ClientPeer::restore(config, outbox, cache, now_ms),
+            false => ClientPeer::new(config, outbox, now_ms),
+        };
+        state.position = peer.position();
+        state.peer = Some(peer);
+        sometimes!(self, CacheUsed, state.position.is_some());
         self.tell(|| format!("client {client} begins"));
         self.subscribe_some(client);
         self.run_client(client);
@@ -314,6 +336,8 @@ impl World {
             ClientOutput::Persist(entry) => self.write(client, Write::Persist(entry)),
             ClientOutput::Forget(number) => self.write(client, Write::Forget(number)),
             ClientOutput::Rewrite(outbox) => self.write(client, Write::Rewrite(outbox)),
+            ClientOutput::Epoch(epoch) => self.write(client, Write::Epoch(epoch)),
+            ClientOutput::Cache(steps) => self.write(client, Write::Cache(steps)),
             ClientOutput::Status(status) => self.tell(|| format!("client {client}: {status:?}")),
             output => self.show(client, output),
         }
@@ -379,7 +403,8 @@ impl World {
     /// The server that clients of a tenant are led to; another one when it is down.
     fn server_for(&mut self, tenant: usize) -> usize {
         let owner = self.apps[tenant].owner;
-        if !self.servers[owner].is_up && self.network.chance(50) {
+        let may_move = self.healed_at_ms.is_none() && self.network.chance(50);
+        if !self.servers[owner].is_up && may_move {
             self.apps[tenant].owner = (owner + 1) % self.servers.len();
         }
         self.apps[tenant].owner

@@ -3,6 +3,8 @@
 //! It plays an import whose parts are numbered: one request at a time, the same part again after a
 //! while, also one that has been answered. The server stamps what it sends.
 
+use std::collections::BTreeMap;
+
 use tercet_engine::fact::Op;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq};
 use tercet_sync::{Identity, RequestId, Rights, TransactAccepted, TransactError};
@@ -25,6 +27,8 @@ pub(super) struct Importer {
     number: ClientSeq,
     part: Option<Part>,
     n_requests: u64,
+    /// Which part each request of this import asked for.
+    requests: BTreeMap<RequestId, ClientSeq>,
     /// The last part that was answered.
     answered: Option<(Part, Checkpoint)>,
 }
@@ -33,8 +37,8 @@ pub(super) struct Importer {
 struct Part {
     ops: Vec<Op>,
     token: String,
-    /// The request that waits for an answer, and since when.
-    asked: Option<(RequestId, u64)>,
+    /// When it was sent last, if an answer may come.
+    asked_at_ms: Option<u64>,
 }
 
 impl Importer {
@@ -45,6 +49,7 @@ impl Importer {
             number: ClientSeq(0),
             part: None,
             n_requests: 0,
+            requests: BTreeMap::new(),
             answered: None,
         }
     }
@@ -59,6 +64,7 @@ impl Importer {
         self.n_imports += 1;
         self.number = ClientSeq(0);
         (self.part, self.answered) = (None, None);
+        self.requests.clear();
     }
 }
 
@@ -76,8 +82,8 @@ impl World {
             return;
         }
         let app = &mut self.apps[tenant];
-        let is_waiting = app.importer.part.as_ref().and_then(|part| part.asked);
-        if is_waiting.is_some_and(|(_, at_ms)| at_ms + PATIENCE_MS > self.now_ms) {
+        let asked_at_ms = app.importer.part.as_ref().and_then(|part| part.asked_at_ms);
+        if asked_at_ms.is_some_and(|at_ms| at_ms + PATIENCE_MS > self.now_ms) {
             return;
         }
         let repeats = app.importer.answered.is_some() && app.random.chance(15);
@@ -94,8 +100,9 @@ impl World {
         let importer = &mut self.apps[tenant].importer;
         importer.n_requests += 1;
         let request = RequestId(importer.n_requests);
+        importer.requests.insert(request, number);
         if let Some(part) = &mut importer.part {
-            part.asked = Some((request, self.now_ms));
+            part.asked_at_ms = Some(self.now_ms);
         }
         let identity = Some(importer.identity(number));
         self.host(server, tenant);
@@ -116,7 +123,7 @@ impl World {
                 ops.extend(pair_ops(app.random.bits() >> 12));
             }
             app.writings.insert(token.clone(), Writing { seen: None, may_repeat: false });
-            app.importer.part = Some(Part { ops, token, asked: None });
+            app.importer.part = Some(Part { ops, token, asked_at_ms: None });
         }
         let ops = app.importer.part.as_ref().map(|part| part.ops.clone());
         (next, ops.unwrap_or_default())
@@ -130,12 +137,13 @@ impl World {
         result: Result<TransactAccepted, TransactError>,
     ) {
         let app = &mut self.apps[tenant];
-        let is_of_part = app.importer.part.as_ref().and_then(|part| part.asked);
-        let is_of_part = is_of_part.is_some_and(|(asked, _)| asked == request);
+        // Of an import that was given up nothing is expected.
+        let Some(&number) = app.importer.requests.get(&request) else { return };
+        let is_next = number > app.importer.number;
         match result {
-            Ok(accepted) if is_of_part => {
+            Ok(accepted) if is_next => {
                 let Some(part) = app.importer.part.take() else { return };
-                app.importer.number = app.importer.number.next();
+                app.importer.number = number;
                 let is_there = app.witness.has_token(&part.token);
                 let text = format!("`{}` is acknowledged and not in the log", part.token);
                 app.importer.answered = Some((part, accepted.checkpoint));
@@ -153,11 +161,12 @@ impl World {
                 }
             }
             Err(error) if error.code() == "storage_unavailable" => {
-                if let Some(part) = app.importer.part.as_mut().filter(|_| is_of_part) {
-                    part.asked = None;
+                if let Some(part) = app.importer.part.as_mut() {
+                    part.asked_at_ms = None;
                 }
             }
-            Err(error) if self.plan.faults.has(Kind::Restore) => {
+            // Another history, or a server that does not know that it has been taken over from.
+            Err(error) if self.plan.faults.has(Kind::Restore) || self.plan.n_servers > 1 => {
                 self.tell(|| format!("the import begins anew: {error}"));
                 self.apps[tenant].importer.begin_anew();
             }
@@ -170,7 +179,7 @@ impl World {
     /// The server that was asked is gone, and with it the answer.
     pub(super) fn importer_hears_nothing(&mut self, tenant: usize) {
         if let Some(part) = &mut self.apps[tenant].importer.part {
-            part.asked = None;
+            part.asked_at_ms = None;
         }
     }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use tercet_sync::ResumeLimits;
 
 use super::faults::{Faults, Kind};
 use crate::random::Random;
@@ -40,6 +41,7 @@ pub(super) enum Stream {
     Network,
     Servers,
     Checks,
+    Resume,
     Tenant(usize),
     Client(usize),
     Fault(Kind),
@@ -67,6 +69,16 @@ impl Plan {
     /// The stream of a name.
     pub(super) fn stream(&self, name: Stream) -> Random {
         stream(self.seed, name)
+    }
+
+    /// How much servers keep for those who come back: as usual, little, or nothing but sums.
+    pub(super) fn resume_limits(&self) -> ResumeLimits {
+        let usual = ResumeLimits::default();
+        match stream(self.seed, Stream::Resume).below(4) {
+            0 | 1 => usual,
+            2 => ResumeLimits { ring_bytes_max: 900, whole_bytes_max: 300, ..usual },
+            _ => ResumeLimits { ring_bytes_max: 0, whole_bytes_max: 0, linger_ms: 500, ..usual },
+        }
     }
 
     /// Plans that are a little less.
@@ -149,6 +161,7 @@ fn stream(seed: u64, name: Stream) -> Random {
         Stream::Network => 2,
         Stream::Servers => 3,
         Stream::Checks => 4,
+        Stream::Resume => 5,
         Stream::Fault(kind) => 100 + kind as u64,
         Stream::Tenant(index) => 1_000 + index as u64,
         Stream::Client(index) => 10_000 + index as u64,

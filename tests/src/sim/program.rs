@@ -353,7 +353,10 @@ impl World {
             let text = format!("client {client}: `{missing}` is not shown");
             return self.fail(Invariant::Flicker, text);
         }
-        let rejected = state.rejected.iter().find(|token| shown.contains(token.as_str()));
+        let writings = &self.apps[state.tenant].writings;
+        let is_once = |token: &&String| writings.get(*token).is_none_or(|it| !it.may_repeat);
+        let rejected = state.rejected.iter().filter(is_once);
+        let rejected = rejected.into_iter().find(|token| shown.contains(token.as_str()));
         if let Some(rejected) = rejected {
             let text = format!("client {client}: `{rejected}` is rejected and shown");
             self.fail(Invariant::Flicker, text);
@@ -385,6 +388,7 @@ impl World {
                 SubscribedState::Buckets { .. } => Path::Buckets,
             },
             ServerMessage::Resync(_) => Path::Resync,
+            ServerMessage::Compare(_) => Path::Compare,
             ServerMessage::Stale(_) => Path::Stale,
             ServerMessage::RowsPart(_) => Path::Rows,
             ServerMessage::FactsPart(part) => {
@@ -392,6 +396,7 @@ impl World {
                     match install {
                         tercet_engine::fact::Install::Deleted(..) => sometimes!(self, Deleted),
                         tercet_engine::fact::Install::Restored(..) => sometimes!(self, Restored),
+                        tercet_engine::fact::Install::Released(..) => sometimes!(self, Released),
                         _ => {}
                     }
                 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tercet_engine::commit::LogRecord;
+use tercet_engine::fact::Op;
 use tercet_engine::ids::{ClientId, ReplicaId, Term};
 use tercet_sync::message::ServerMessage;
 use tercet_sync::{
@@ -18,7 +19,7 @@ use super::faults::Kind;
 use super::network::{ConnectionId, Direction, FRAME_BYTES_MAX, Frame};
 use super::paths::{Path, sometimes};
 use super::witness::same_facts;
-use super::world::{DRIFT_MS_MAX, Event, HostClock, Outcome, World};
+use super::world::{Claims, DRIFT_MS_MAX, Event, HostClock, Outcome, World};
 use crate::random::Random;
 
 /// After so much silence a session is over.
@@ -115,16 +116,20 @@ impl World {
                 return self.fail(Invariant::Memory, format!("the log cannot be read: {error}"));
             }
         }
+        let app = tenant;
+        let mut tenant = recovery.finish();
+        tenant.set_resume_limits(self.plan.resume_limits());
         let state = &mut self.servers[server];
         state.n_hosts += 1;
         let hosted = Hosted {
-            tenant: recovery.finish(),
+            tenant,
             host: state.n_hosts,
             term,
             appending: None,
             sessions: BTreeMap::new(),
         };
-        state.hosted.insert(tenant, hosted);
+        state.hosted.insert(app, hosted);
+        let tenant = app;
         self.tell(|| format!("server {server} loads tenant {tenant} in term {term}"));
         self.check_memory(server, tenant);
     }
@@ -139,6 +144,12 @@ impl World {
             limits: self.limits.clone(),
             budget: self.budget.clone(),
         }
+    }
+
+    /// Whether no other server has loaded the tenant since.
+    pub(super) fn is_owner(&self, server: usize, tenant: usize) -> bool {
+        let hosted = self.servers[server].hosted.get(&tenant);
+        hosted.is_some_and(|hosted| hosted.term == self.apps[tenant].log.term)
     }
 
     /// What is in memory is what the log holds, or a state that it held.
@@ -179,9 +190,18 @@ impl World {
                 });
                 self.check_sessions(server, tenant);
             }
-            message => self.with_tenant(server, tenant, |tenant, now_ms| {
-                tenant.receive(session, message, now_ms);
-            }),
+            message => {
+                if let ClientMessage::Push(push) = &message
+                    && let Some(identity) = self.connections[&id].identity.clone()
+                {
+                    let claims = push.transaction.ops.iter().map(Op::covers).collect();
+                    let claims = (push.transaction.hlc, claims);
+                    self.apps[tenant].claims.insert((identity, push.number), claims);
+                }
+                self.with_tenant(server, tenant, |tenant, now_ms| {
+                    tenant.receive(session, message, now_ms);
+                });
+            }
         }
     }
 
@@ -322,6 +342,10 @@ impl World {
             return Outcome::Failed;
         }
         for record in records {
+            if let Err(text) = check_claims(record, &app.claims) {
+                self.fail(Invariant::Covers, text);
+                return Outcome::Failed;
+            }
             let written = app.witness.append(record, app.ahead_ms_max, &app.writings, &self.twins);
             if let Err((invariant, text)) = written {
                 self.fail(invariant, text);
@@ -467,12 +491,26 @@ impl World {
             "seq_gap" => Path::SeqGap,
             "seq_conflict" => Path::SeqConflict,
             "fenced" => Path::Fenced,
+            "behind" => Path::Behind,
             "storage_unavailable" => Path::StorageUnavailable,
             "read_only" => Path::ReadOnly,
             _ => return,
         };
         self.paths.note(path);
     }
+}
+
+/// No cover is later than what its writer claimed.
+fn check_claims(record: &LogRecord, claims: &Claims) -> Result<(), String> {
+    let LogRecord::Commit { origin, transaction, .. } = record else { return Ok(()) };
+    let pushed = claims.get(&(origin.client.clone(), origin.number));
+    let pushed = pushed.filter(|(hlc, _)| *hlc == transaction.hlc).map(|(_, claims)| claims);
+    for (op, claim) in transaction.ops.iter().zip(pushed.into_iter().flatten()) {
+        if claim.is_some_and(|claim| op.covers() > Some(claim)) {
+            return Err(format!("{op:?} of `{}` claimed {claim:?}", origin.client));
+        }
+    }
+    Ok(())
 }
 
 /// A seed for a peer.

@@ -188,7 +188,8 @@ impl Witness {
         ahead_ms_max: u64,
     ) -> Result<(), Complaint> {
         let hlc = transaction.hlc;
-        if hlc.physical_ms() > ahead_ms_max && hlc > self.store.clock() {
+        let committed_ms = self.store.clock().physical_ms() + 1;
+        if hlc.physical_ms() > ahead_ms_max.max(committed_ms) {
             return Err((Invariant::Ahead, format!("{hlc:?} when {ahead_ms_max} was the limit")));
         }
         if hlc <= last {
@@ -209,9 +210,9 @@ impl Witness {
         writings: &BTreeMap<String, Writing>,
     ) -> Result<(), Complaint> {
         for token in transaction.ops.iter().filter_map(token_of) {
-            let Some(Writing { seen, may_repeat }) = writings.get(&token) else { continue };
             let n_before = self.tokens.entry(token.clone()).or_default();
             *n_before += 1;
+            let Some(Writing { seen, may_repeat }) = writings.get(&token) else { continue };
             if *n_before > 1 && !may_repeat {
                 return Err((Invariant::ExactlyOnce, format!("`{token}` is committed twice")));
             }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tercet_engine::hlc::{Hlc, Stamp};
 use tercet_engine::ids::{ClientId, ClientSeq, Epoch};
 use tercet_engine::limits::Budget;
 use tercet_sync::Limits;
@@ -67,6 +68,9 @@ pub(super) enum Outcome {
     Failed,
 }
 
+/// What transactions claimed to cover, each under a stamp.
+pub(super) type Claims = BTreeMap<(ClientId, ClientSeq), (Hlc, Vec<Option<Stamp>>)>;
+
 /// A tenant: its log, who owns it, and what is asked and written there.
 pub(super) struct App {
     pub(super) log: Log,
@@ -81,6 +85,8 @@ pub(super) struct App {
     /// The greatest stamp that may be accepted, in milliseconds: by the latest time any owner had.
     pub(super) ahead_ms_max: u64,
     pub(super) importer: super::import::Importer,
+    /// What transactions claimed to cover when they were pushed last.
+    pub(super) claims: Claims,
     /// Numbers that were acknowledged to their clients.
     pub(super) acknowledged: BTreeSet<(ClientId, ClientSeq)>,
 }
@@ -271,6 +277,7 @@ impl App {
             writings: BTreeMap::new(),
             ahead_ms_max: 0,
             importer: super::import::Importer::new(index),
+            claims: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
         }
     }

@@ -1,9 +1,13 @@
-//! Many seeds of the simulation: `sim --seeds N --start S --jobs J`, or one plan, `sim --plan TEXT`.
+//! Many seeds of the simulation: `sim --seeds N --start S --jobs J`, one plan, `sim --plan TEXT`, or planted
+//! bugs, `sim --planted all`.
 //!
 //! Started by `cargo xtask sim`, in release mode. Before the last line, `N passed, M failed`, it
 //! tells how often each rare path was taken; a run of 1,000 seeds or more in which one never was
 //! has failed. Each failure is told with the command that replays it, and with a smaller plan.
 #![allow(clippy::print_stdout, reason = "it reports to the person who started it")]
+
+#[cfg(feature = "planted")]
+mod planted;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -22,12 +26,14 @@ const TWICE_EVERY: u64 = 16;
 struct Options {
     seeds: Seeds,
     plan: Option<Plan>,
+    /// Hunt planted bugs: all, or those whose name contains this.
+    planted: Option<String>,
 }
 
 impl Options {
     fn from_args() -> Result<Options> {
         let seeds = Seeds { n_cases: 1_000, seed: 0, n_jobs: 1 };
-        let mut options = Options { seeds, plan: None };
+        let mut options = Options { seeds, plan: None, planted: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().with_context(|| format!("{word} takes a value"))?;
@@ -36,6 +42,7 @@ impl Options {
                 "--seeds" => options.seeds.n_cases = number()?,
                 "--start" => options.seeds.seed = number()?,
                 "--jobs" => options.seeds.n_jobs = number()?.max(1),
+                "--planted" => options.planted = Some(value),
                 "--plan" => options.plan = Some(Plan::read(&value)?),
                 _ => bail!("what is {word}?"),
             }
@@ -59,12 +66,26 @@ fn main() -> Result<ExitCode> {
     if let Some(plan) = options.plan {
         return Ok(play_one(plan));
     }
+    if let Some(filter) = options.planted {
+        return hunt(&options.seeds, &filter);
+    }
     let tally = Mutex::new(Tally::default());
     let begin = Instant::now();
     let is_single = options.seeds.n_cases == 1;
     options.seeds.in_threads(|seeds| run_seeds(seeds, &tally, is_single));
     let tally = tally.into_inner().expect("no thread panics with it");
     Ok(report(&tally, begin.elapsed()))
+}
+
+#[cfg(feature = "planted")]
+fn hunt(seeds: &Seeds, filter: &str) -> Result<ExitCode> {
+    let filter = Some(filter).filter(|filter| *filter != "all");
+    Ok(planted::hunt_all(seeds.seed, seeds.n_jobs, filter))
+}
+
+#[cfg(not(feature = "planted"))]
+fn hunt(_: &Seeds, _: &str) -> Result<ExitCode> {
+    bail!("this program was built without the feature `planted`")
 }
 
 fn run_seeds(seeds: &mut dyn Iterator<Item = u64>, tally: &Mutex<Tally>, is_single: bool) {
