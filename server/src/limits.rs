@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct ServerLimits {
     /// What clients are told in the welcome, and held to.
     pub sync: tercet_sync::Limits,
+    /// What is kept for clients that come back after a short while.
+    pub resume: tercet_sync::ResumeLimits,
     /// How far ahead of the server's time a stamp may be, in milliseconds.
     pub drift_ms_max: u64,
 
@@ -97,6 +99,7 @@ impl Default for ServerLimits {
     fn default() -> ServerLimits {
         ServerLimits {
             sync: tercet_sync::Limits::default(),
+            resume: tercet_sync::ResumeLimits::default(),
             drift_ms_max: 60_000,
             connections_max: 10_000,
             head_timeout: Duration::from_secs(10),

@@ -80,5 +80,6 @@ async fn replay(
     let mut tenant = recovery.finish();
     let origin = std::time::Instant::now();
     tenant.set_live_clock(Arc::new(move || origin.elapsed()));
+    tenant.set_resume_limits(limits.resume);
     Ok((tenant, after.0))
 }
