@@ -346,3 +346,43 @@ fn a_question_asked_once_sees_own_writes() {
     pair.write(0, vec![item(3)]);
     assert_eq!(pair.shown(0, id), (pair.shown(0, id).0, true));
 }
+
+/// What a cache has kept and nobody has taken up yet is resumed from when somebody does, in the
+/// middle of a session: by ring, and by buckets after the server was started again.
+#[test]
+fn what_a_cache_has_kept_is_resumed_from_later() {
+    for (mode, is_restarted) in
+        [(Mode::Facts, false), (Mode::Facts, true), (Mode::Rows, false), (Mode::Rows, true)]
+    {
+        let mut pair = Pair::new(1);
+        load(&mut pair, 400);
+        pair.restart_client(0);
+        pair.subscribe(0, ITEMS, mode);
+        if is_restarted {
+            pair.restart(None);
+        }
+        pair.restart_client(0);
+        pair.reconnect(0);
+        // The position moves on without what is set aside.
+        pair.transact(vec![rename(1)]);
+        let checkpoint = pair.tenant.checkpoint();
+        pair.clients[0].peer.reach(checkpoint);
+        pair.run();
+        let id = pair.subscribe(0, ITEMS, mode);
+        let expected = if is_restarted { "compare" } else { "replay" };
+        assert!(down(&pair, 0).contains(&expected), "{mode:?}: {:?}", down(&pair, 0));
+        assert!(pair.clients[0].down.n_bytes < 6_000, "{} bytes", pair.clients[0].down.n_bytes);
+        pair.check(0, id, ITEMS);
+        // What it holds now is what it keeps.
+        pair.transact(vec![rename(2)]);
+        pair.clients[0].reads = false;
+        pair.restart_client(0);
+        let id = pair.subscribe(0, ITEMS, mode);
+        let (rows, complete) = pair.shown(0, id);
+        assert_eq!((rows.len(), complete), (400, false), "readable at once");
+        pair.clients[0].reads = true;
+        pair.run();
+        assert!(down(&pair, 0).contains(&"unchanged"), "{mode:?}: {:?}", down(&pair, 0));
+        pair.check(0, id, ITEMS);
+    }
+}
