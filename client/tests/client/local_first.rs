@@ -122,6 +122,7 @@ async fn a_barrier_waits_for_what_another_client_has_seen() {
     assert_eq!(digest.fingerprint.0, server.snapshot().0.fingerprint());
 
     server.lose_history();
+    offline(&writer).await;
     synced(&writer).await;
     let error = soon(writer.synced_to(checkpoint)).await.unwrap_err();
     assert_eq!(error.code(), "epoch_changed");
