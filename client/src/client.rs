@@ -7,13 +7,14 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::fact::Op;
+use tercet_engine::ids::Checkpoint;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
 use tercet_query_lang::{Inputs, IntoQuery};
 use tercet_schema::Schema;
 use tercet_sync::message::Mode;
-use tercet_sync::{ClientPeer, Outbox, Status, SubscriptionId};
+use tercet_sync::{ClientPeer, Digest, Outbox, Status, SubscriptionId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::config::{ClientConfig, Clock, random_seed, system_clock};
@@ -246,6 +247,26 @@ impl Client {
         let is_answered = |status: &ClientStatus| status.n_unanswered == 0;
         status.wait_for(is_answered).await.map_err(|_| ClientError::Closed)?;
         Ok(())
+    }
+
+    /// Waits until everything up to a checkpoint is held here and every subscription has joined:
+    /// from then on, as long as the connection lasts, complete answers are at least as new. The
+    /// checkpoint may be another client's, or one that an HTTP route has told. Without a
+    /// connection that may be never: give it a time limit of your own.
+    ///
+    /// # Errors
+    /// When the server has another history, or the client is closed first.
+    pub async fn synced_to(&self, checkpoint: Checkpoint) -> Result<(), ClientError> {
+        self.call(|reply| Command::SyncedTo { checkpoint, reply }).await?
+    }
+
+    /// The fingerprint of the facts that subscriptions hold here, at its checkpoint; none before
+    /// the first one. Equal to the server's digest at that checkpoint where every fact is needed.
+    ///
+    /// # Errors
+    /// When the client is closed.
+    pub async fn digest(&self) -> Result<Option<Digest>, ClientError> {
+        self.call(|reply| Command::Digest { reply }).await
     }
 
     /// Ends the replica, for all clones: streams end, unfinished calls fail. Waits until the store

@@ -16,11 +16,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::fact::Op;
-use tercet_engine::ids::ClientSeq;
+use tercet_engine::ids::{Checkpoint, ClientSeq};
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
 use tercet_sync::message::{ClientMessage, Mode, ServerMessage};
-use tercet_sync::{ClientOutput, ClientPeer, Codec, Status, SubscriptionId};
+use tercet_sync::{ClientOutput, ClientPeer, Codec, Digest, Reach, Status, SubscriptionId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, Timeout, sleep_until, timeout};
 
@@ -48,6 +48,13 @@ pub(crate) enum Command {
         /// It is asked once, and not kept for the next start.
         once: bool,
         reply: oneshot::Sender<Result<(SubscriptionId, Arc<Mailbox>), ClientError>>,
+    },
+    Digest {
+        reply: oneshot::Sender<Option<Digest>>,
+    },
+    SyncedTo {
+        checkpoint: Checkpoint,
+        reply: oneshot::Sender<Result<(), ClientError>>,
     },
     LiveStats {
         reply: oneshot::Sender<Vec<ShapeStats>>,
@@ -79,12 +86,19 @@ pub(crate) struct Driver {
     /// Every unanswered transaction, with its watchers if it was made by this process.
     writes: BTreeMap<ClientSeq, Option<watch::Sender<Progress>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Mailbox>>,
+    barriers: Vec<Barrier>,
     published: Published,
     connection: Status,
     connection_trouble: Option<Trouble>,
     /// The trouble is what the server of this connection said.
     has_server_said_why: bool,
     store_trouble: Option<Trouble>,
+}
+
+/// Someone waits until the peer has reached a checkpoint.
+struct Barrier {
+    checkpoint: Checkpoint,
+    reply: oneshot::Sender<Result<(), ClientError>>,
 }
 
 /// When to wake the peer. The moment is fixed by the steady clock when the peer asks, because
@@ -168,6 +182,7 @@ impl Driver {
             told,
             writes: parts.unanswered.into_iter().map(|number| (number, None)).collect(),
             subscriptions: BTreeMap::new(),
+            barriers: Vec::new(),
             published: parts.published,
             connection: Status::Connecting,
             connection_trouble: None,
@@ -217,6 +232,14 @@ impl Driver {
                 if let Err(Ok((id, _))) = reply.send(result) {
                     self.unsubscribe(id); // the caller has gone
                 }
+            }
+            Event::Command(Some(Command::Digest { reply })) => {
+                // Who asked may have given up waiting.
+                let _ = reply.send(self.peer.digest());
+            }
+            Event::Command(Some(Command::SyncedTo { checkpoint, reply })) => {
+                self.barriers.push(Barrier { checkpoint, reply });
+                self.settle();
             }
             Event::Command(Some(Command::LiveStats { reply })) => {
                 // Who asked may have given up waiting.
@@ -341,12 +364,35 @@ impl Driver {
 
     /// Does all the peer wants done, then publishes what has become of it.
     fn settle(&mut self) {
-        while let Some(output) = self.peer.poll() {
-            self.carry_out(output);
-        }
+        self.carry_out_all();
+        self.answer_barriers();
+        self.carry_out_all();
         self.send();
         *self.published.view.lock() = self.peer.view();
         self.publish_status();
+    }
+
+    fn carry_out_all(&mut self) {
+        while let Some(output) = self.peer.poll() {
+            self.carry_out(output);
+        }
+    }
+
+    /// Answers who waits for a checkpoint that has been reached, or never will be.
+    fn answer_barriers(&mut self) {
+        for Barrier { checkpoint, reply } in std::mem::take(&mut self.barriers) {
+            let answer = match self.peer.reach(checkpoint) {
+                Reach::Reached => Ok(()),
+                Reach::OtherHistory => Err(ClientError::OtherHistory { checkpoint }),
+                Reach::NotYet if reply.is_closed() => continue,
+                Reach::NotYet => {
+                    self.barriers.push(Barrier { checkpoint, reply });
+                    continue;
+                }
+            };
+            // Who asked may have given up waiting.
+            let _ = reply.send(answer);
+        }
     }
 
     fn carry_out(&mut self, output: ClientOutput) {

@@ -1,7 +1,7 @@
 //! Everything that can go wrong for a program that uses the client, by what it can do about it.
 
 use tercet_engine::error::QueryError;
-use tercet_engine::ids::IdError;
+use tercet_engine::ids::{Checkpoint, IdError};
 use tercet_query_lang::Report;
 use tercet_schema::SchemaError;
 use tercet_storage::StorageError;
@@ -51,6 +51,12 @@ pub enum ClientError {
     /// The store cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A checkpoint of a history that the server does not have (any more): a backup was restored.
+    #[error("checkpoint {checkpoint} is of another history than the server's; ask for a new one")]
+    OtherHistory {
+        /// The checkpoint.
+        checkpoint: Checkpoint,
+    },
     /// The client has been closed. What is in its outbox will be sent by the next one.
     #[error("the client is closed; connect a new one")]
     Closed,
@@ -87,6 +93,7 @@ impl ClientError {
             ClientError::Rejected(rejected) => &rejected.code,
             ClientError::Subscription { code, .. } => code,
             ClientError::Storage(error) => error.code(),
+            ClientError::OtherHistory { .. } => "epoch_changed",
             ClientError::Closed => "client_closed",
         }
     }

@@ -72,7 +72,7 @@ pub use tercet_query_lang::{Inputs, IntoQuery};
 pub use tercet_schema as schema;
 pub use tercet_schema::{Entity, Id, Ref, Union};
 pub use tercet_storage::{ClientStore, Durability, LibsqlClientStore, MemoryClientStore};
-pub use tercet_sync::Status;
 pub use tercet_sync::message::Mode;
+pub use tercet_sync::{Digest, Status};
 pub use transport::{Connecting, Connection, Transport, TransportError, WebSocketTransport};
 pub use write::{Accepted, Transaction, Write};

@@ -73,8 +73,8 @@ pub struct ServerLimits {
     pub write_timeout: Duration,
     /// Frames that are no message before a session is ended.
     pub malformed_frames_max: u32,
-    /// Facts and rows queued towards a session before it counts as slow.
-    pub queue_items_max: usize,
+    /// About how many bytes are queued towards a session before it counts as slow.
+    pub queue_bytes_max: usize,
 
     /// Commands that wait for a tenant; who sends more waits.
     pub tenant_commands_max: usize,
@@ -125,7 +125,7 @@ impl Default for ServerLimits {
             silence_max: Duration::from_secs(45),
             write_timeout: Duration::from_secs(10),
             malformed_frames_max: 16,
-            queue_items_max: 500_000,
+            queue_bytes_max: 32 << 20,
             tenant_commands_max: 256,
             tenant_idle: Duration::from_secs(300),
             storage_threads: NonZeroUsize::new(4).expect("four is not zero"),

@@ -9,6 +9,7 @@
 pub mod buckets;
 pub mod client_peer;
 pub mod codec;
+pub mod digest;
 pub mod limits;
 pub mod message;
 #[doc(hidden)]
@@ -19,11 +20,13 @@ mod size;
 pub mod wire_query;
 pub mod wire_row;
 
+pub use client_peer::Reach;
 pub use client_peer::{
     Cache, CacheEntry, CacheEntryId, CacheHead, CacheHeader, CacheStep, ClientConfig, ClientError,
     ClientOutput, ClientPeer, Outbox, OutboxEntry, Status, SubscriptionUpdate,
 };
 pub use codec::{Codec, FrameError, SharedFrame};
+pub use digest::Digest;
 pub use limits::Limits;
 pub use message::{ClientMessage, ServerMessage, SessionId, SubscriptionId};
 pub use server_peer::{

@@ -5,10 +5,10 @@ mod pair;
 
 use pair::{Pair, set};
 use tercet_engine::fact::Op;
-use tercet_engine::ids::{EntityId, Epoch};
+use tercet_engine::ids::{Checkpoint, EntityId, Epoch};
 use tercet_engine::value::Value;
-use tercet_sync::ResumeLimits;
 use tercet_sync::message::{Mode, SubscriptionId};
+use tercet_sync::{Limits, Reach, ResumeLimits};
 
 const ITEMS: &str = "[:find ?e ?n :where [?e :item/name ?n]]";
 
@@ -222,5 +222,107 @@ fn what_is_more_than_the_whole_is_not_replayed() {
     }
     pair.reconnect(0);
     assert_eq!(down(&pair, 0), ["welcome", "reset", "facts 3", "marker"]);
+    pair.check(0, id, ITEMS);
+}
+
+/// A client that stops reading costs the server a bounded queue and a bounded ring, however much
+/// is committed meanwhile; when it reads again it gets what differs.
+#[test]
+fn a_stalled_client_costs_bounded_memory() {
+    let limits = Limits { queue_max: 16, support_facts_max: 1_000_000, ..Limits::default() };
+    let mut pair = Pair::with_limits(2, limits);
+    load(&mut pair, 2_000);
+    let ids = [0, 1].map(|index| pair.subscribe(index, ITEMS, Mode::Facts));
+    let ring_bytes_max = 64 << 10;
+    pair.set_resume_limits(ResumeLimits { ring_bytes_max, ..ResumeLimits::default() });
+    pair.clients[0].reads = false;
+    let mut n_bytes_max = 0;
+    for round in 0..3_000 {
+        let name = Value::from(format!("{round} {}", "x".repeat(1_000)));
+        pair.transact(vec![set(&format!("item{}", round % 50), "item/name", name)]);
+        let n_bytes = pair.clients[0].queue.iter().map(bytes::Bytes::len).sum::<usize>();
+        n_bytes_max = n_bytes_max.max(n_bytes);
+        assert!(pair.tenant.stats().n_ring_bytes <= ring_bytes_max);
+    }
+    // Of 3 MB nothing waits but what was queued before the session counted as slow.
+    assert!(n_bytes_max <= 16 * 2_500, "{n_bytes_max} bytes waited");
+    pair.clients[0].reads = true;
+    pair.run();
+    assert!(down(&pair, 0).contains(&"resync"));
+    for (index, id) in ids.into_iter().enumerate() {
+        pair.check(index, id, ITEMS);
+    }
+}
+
+/// The digest of a replica that needs every fact is the tenant's, after any history, and a
+/// checkpoint that another one has seen can be waited for.
+#[test]
+fn digests_are_equal_where_everything_is_held() {
+    let mut pair = Pair::new(2);
+    let all = "[:find ?e ?a ?v :where [?e ?a ?v]]";
+    let names = pair.subscribe(1, ITEMS, Mode::Rows);
+    pair.subscribe(0, all, Mode::Facts);
+    assert_eq!(pair.clients[0].peer.digest(), Some(pair.tenant.digest()));
+    load(&mut pair, 100);
+    pair.transact(vec![Op::Delete { e: entity("item7") }, rename(8)]);
+    pair.transact(vec![set("other", "x/y", Value::reference("item9").unwrap())]);
+    let digest = pair.tenant.digest();
+    assert_eq!(digest.n_items, 100);
+    assert_eq!(pair.clients[0].peer.digest(), Some(digest));
+    pair.restart(None);
+    assert_eq!(pair.tenant.digest(), digest, "counted anew it is the same");
+    pair.transact(vec![rename(10), item(101)]);
+    let digest = pair.tenant.digest();
+    assert_eq!(pair.clients[0].peer.reach(digest.checkpoint), Reach::NotYet);
+    pair.reconnect(0);
+    assert_eq!(pair.clients[0].peer.digest(), Some(digest));
+    assert_eq!(pair.clients[0].peer.reach(digest.checkpoint), Reach::Reached);
+    // The other one holds rows, and no facts.
+    pair.reconnect(1);
+    let rows = pair.clients[1].peer.subscription_digest(names).unwrap();
+    assert_eq!((rows.checkpoint, rows.n_items), (digest.checkpoint, 100));
+    assert_eq!(pair.clients[1].peer.digest().unwrap().n_items, 0);
+}
+
+/// A session that no commit concerns learns its position by asking.
+#[test]
+fn a_barrier_is_reached_without_a_patch() {
+    let mut pair = Pair::new(1);
+    pair.subscribe(0, ITEMS, Mode::Facts);
+    pair.transact(vec![set("other", "x/y", Value::int(1))]);
+    let (_, checkpoint) = pair.tenant.snapshot();
+    assert!(pair.clients[0].peer.position().unwrap() < checkpoint);
+    assert_eq!(pair.clients[0].peer.reach(checkpoint), Reach::NotYet);
+    pair.run();
+    assert_eq!(pair.clients[0].peer.reach(checkpoint), Reach::Reached);
+    assert_eq!(pair.clients[0].peer.position(), Some(checkpoint));
+    // One that is yet to come is asked for once a second.
+    let next = Checkpoint { seq: checkpoint.seq.next(), ..checkpoint };
+    assert_eq!(pair.clients[0].peer.reach(next), Reach::NotYet);
+    pair.run();
+    pair.transact(vec![set("other", "x/y", Value::int(2))]);
+    assert_eq!(pair.clients[0].peer.reach(next), Reach::NotYet);
+    pair.now_ms += 1_000;
+    let now_ms = pair.now_ms;
+    pair.clients[0].peer.tick(now_ms);
+    pair.run();
+    assert_eq!(pair.clients[0].peer.reach(next), Reach::Reached);
+    let other = Checkpoint { epoch: Epoch(7), ..next };
+    assert_eq!(pair.clients[0].peer.reach(other), Reach::OtherHistory);
+}
+
+/// A barrier waits for subscriptions that have been asked for and have not joined.
+#[test]
+fn a_barrier_waits_for_what_is_staged() {
+    let mut pair = Pair::new(1);
+    load(&mut pair, 10);
+    let (_, checkpoint) = pair.tenant.snapshot();
+    pair.run();
+    pair.clients[0].reads = false;
+    let id = pair.subscribe(0, ITEMS, Mode::Facts);
+    assert_eq!(pair.clients[0].peer.reach(checkpoint), Reach::NotYet);
+    pair.clients[0].reads = true;
+    pair.run();
+    assert_eq!(pair.clients[0].peer.reach(checkpoint), Reach::Reached);
     pair.check(0, id, ITEMS);
 }

@@ -97,6 +97,37 @@ async fn a_write_is_visible_at_once_and_accepted_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_barrier_waits_for_what_another_client_has_seen() {
+    let server = Server::start();
+    let (writer, reader) = (server.client(), server.client());
+    let mut everything = reader
+        .subscribe("[:find ?e ?a ?v :where [?e ?a ?v]]", (), SubscribeOptions::default())
+        .await
+        .unwrap();
+    until(&mut everything, |change| change.complete).await;
+    server.cut();
+    offline(&reader).await;
+    server.heal();
+    let write = writer
+        .write(|tx| {
+            tx.set("u1", "user/name", "Ann");
+        })
+        .await
+        .unwrap();
+    let checkpoint = soon(write.accepted()).await.unwrap().checkpoint.unwrap();
+    soon(reader.synced_to(checkpoint)).await.unwrap();
+    assert_eq!(held_names(&reader).await, ["Ann"]);
+    let digest = reader.digest().await.unwrap().unwrap();
+    assert_eq!((digest.checkpoint, digest.n_items), (checkpoint, 1));
+    assert_eq!(digest.fingerprint.0, server.snapshot().0.fingerprint());
+
+    server.lose_history();
+    synced(&writer).await;
+    let error = soon(writer.synced_to(checkpoint)).await.unwrap_err();
+    assert_eq!(error.code(), "epoch_changed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_subscription_gives_the_answer_and_then_deltas() {
     let server = Server::start();
     let (writer, reader) = (server.client(), server.client());

@@ -7,7 +7,8 @@ use tercet_engine::store::Snapshot;
 use tercet_storage::StorageError;
 use tercet_sync::message::Hello;
 use tercet_sync::{
-    ClientMessage, Identity, Rights, SessionId, TenantStats, TransactAccepted, TransactError,
+    ClientMessage, Digest, Identity, Rights, SessionId, TenantStats, TransactAccepted,
+    TransactError,
 };
 use tokio::sync::oneshot;
 
@@ -58,6 +59,11 @@ pub(crate) enum Command {
     Snapshot {
         /// Where they go.
         reply: oneshot::Sender<(Snapshot, Checkpoint)>,
+    },
+    /// Asks for the fingerprint of the published facts.
+    Digest {
+        /// Where it goes.
+        reply: oneshot::Sender<Digest>,
     },
     /// Asks what is in memory, and what it has cost.
     Stats {

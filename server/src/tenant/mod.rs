@@ -25,7 +25,8 @@ use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Epoch, Seq};
 use tercet_engine::store::Snapshot;
 use tercet_storage::{StorageError, StoragePool, TenantId};
 use tercet_sync::{
-    Identity, RecoveryError, Rights, SessionId, TenantStats, TransactAccepted, TransactError,
+    Digest, Identity, RecoveryError, Rights, SessionId, TenantStats, TransactAccepted,
+    TransactError,
 };
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 
@@ -101,6 +102,11 @@ impl TenantHandle {
     /// The published facts.
     pub(crate) async fn snapshot(&self) -> Result<(Snapshot, Checkpoint), Gone> {
         self.ask(|reply| Command::Snapshot { reply }).await
+    }
+
+    /// The fingerprint of the published facts.
+    pub(crate) async fn digest(&self) -> Result<Digest, Gone> {
+        self.ask(|reply| Command::Digest { reply }).await
     }
 
     /// What is in memory, and what it has cost.

@@ -1,14 +1,14 @@
 //! The queue from a tenant's task to a session: bounded, and it knows when it is slow.
 //!
-//! A tenant never waits for a socket. When a queue holds `queue_max` messages, or too many facts
-//! and rows, the tenant is told and ends the session's subscriptions; a marker at the end of the
+//! A tenant never waits for a socket. When a queue holds `queue_max` messages, or `queue_bytes_max`
+//! bytes, the tenant is told and ends the session's subscriptions; a marker at the end of the
 //! queue says when all of it has been sent. A queue that is full beyond that is cut off: its
 //! session ends, and the client comes back and resumes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tercet_sync::{ServerMessage, SharedFrame};
+use tercet_sync::SharedFrame;
 use tokio::sync::mpsc;
 
 use crate::limits::{QUEUE_SLACK, ServerLimits};
@@ -44,9 +44,9 @@ pub(crate) enum Level {
 #[derive(Debug)]
 pub(crate) struct Outbound {
     sender: mpsc::Sender<Queued>,
-    n_items: Arc<AtomicUsize>,
+    n_bytes: Arc<AtomicUsize>,
     n_messages_max: usize,
-    n_items_max: usize,
+    n_bytes_max: usize,
     /// A [`Queued::Drained`] is in the queue.
     is_slow: bool,
 }
@@ -55,37 +55,37 @@ pub(crate) struct Outbound {
 #[derive(Debug)]
 pub(crate) struct Inbound {
     receiver: mpsc::Receiver<Queued>,
-    n_items: Arc<AtomicUsize>,
+    n_bytes: Arc<AtomicUsize>,
     n_messages_max: usize,
-    n_items_max: usize,
+    n_bytes_max: usize,
 }
 
 /// An empty queue.
 pub(crate) fn queue(limits: &ServerLimits) -> (Outbound, Inbound) {
     let n_messages_max = limits.sync.queue_max as usize;
-    let n_items_max = limits.queue_items_max;
+    let n_bytes_max = limits.queue_bytes_max;
     let (sender, receiver) = mpsc::channel(n_messages_max + QUEUE_SLACK);
-    let n_items = Arc::new(AtomicUsize::new(0));
+    let n_bytes = Arc::new(AtomicUsize::new(0));
     let outbound = Outbound {
         sender,
-        n_items: Arc::clone(&n_items),
+        n_bytes: Arc::clone(&n_bytes),
         n_messages_max,
-        n_items_max,
+        n_bytes_max,
         is_slow: false,
     };
-    (outbound, Inbound { receiver, n_items, n_messages_max, n_items_max })
+    (outbound, Inbound { receiver, n_bytes, n_messages_max, n_bytes_max })
 }
 
 impl Outbound {
     /// Puts a message at the end.
     pub(crate) fn push(&mut self, frame: SharedFrame) -> Level {
-        let n_items = n_items(&frame);
-        let n_items = self.n_items.fetch_add(n_items, Ordering::Relaxed) + n_items;
+        let n_bytes = frame.n_bytes();
+        let n_bytes = self.n_bytes.fetch_add(n_bytes, Ordering::Relaxed) + n_bytes;
         if self.sender.try_send(Queued::Frame(frame)).is_err() {
             return Level::Over;
         }
         let n_messages = self.sender.max_capacity() - self.sender.capacity();
-        if self.is_slow || (n_messages < self.n_messages_max && n_items < self.n_items_max) {
+        if self.is_slow || (n_messages < self.n_messages_max && n_bytes < self.n_bytes_max) {
             return Level::Fine;
         }
         self.is_slow = true;
@@ -122,7 +122,7 @@ impl Inbound {
 
     fn taken(&self, queued: &Queued) {
         if let Queued::Frame(frame) = queued {
-            self.n_items.fetch_sub(n_items(frame), Ordering::Relaxed);
+            self.n_bytes.fetch_sub(frame.n_bytes(), Ordering::Relaxed);
         }
     }
 
@@ -130,23 +130,14 @@ impl Inbound {
     /// asks faster than it reads is served at the speed at which it reads.
     pub(crate) fn has_room(&self) -> bool {
         self.receiver.len() < (self.n_messages_max / 4).max(1)
-            && self.n_items.load(Ordering::Relaxed) < (self.n_items_max / 4).max(1)
-    }
-}
-
-/// Facts and rows of a message: what its size is made of.
-fn n_items(frame: &SharedFrame) -> usize {
-    match frame.message() {
-        ServerMessage::FactsPart(part) => part.installs.len(),
-        ServerMessage::RowsPart(part) => part.added.len() + part.removed.len(),
-        ServerMessage::Ack(ack) => ack.effects.len(),
-        _ => 0,
+            && self.n_bytes.load(Ordering::Relaxed) < (self.n_bytes_max / 4).max(1)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tercet_sync::message::Nonce;
+    use tercet_sync::ServerMessage;
+    use tercet_sync::message::{Nonce, Resync};
 
     use super::*;
 
@@ -172,6 +163,23 @@ mod tests {
         for expected in [Level::Fine, Level::Fine, Level::Slow(3)] {
             assert_eq!(outbound.push(frame()), expected);
         }
+    }
+
+    /// Guards against few messages that are all large.
+    #[test]
+    fn a_queue_of_many_bytes_is_slow() {
+        let limits = ServerLimits { queue_bytes_max: 10_000, ..ServerLimits::default() };
+        let (mut outbound, mut inbound) = queue(&limits);
+        let large =
+            || SharedFrame::new(ServerMessage::Resync(Resync { reason: "x".repeat(4_000) }));
+        assert_eq!(outbound.push(large()), Level::Fine);
+        assert!(!inbound.has_room(), "a quarter is full");
+        assert_eq!(outbound.push(large()), Level::Fine);
+        assert_eq!(outbound.push(large()), Level::Slow(limits.sync.queue_max as usize));
+        while inbound.next_now().is_some() {}
+        assert!(inbound.has_room());
+        outbound.drained();
+        assert_eq!(outbound.push(large()), Level::Fine);
     }
 
     #[test]

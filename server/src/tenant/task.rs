@@ -199,6 +199,9 @@ impl Task {
             Command::Snapshot { reply } => {
                 let _ = reply.send(self.tenant.snapshot());
             }
+            Command::Digest { reply } => {
+                let _ = reply.send(self.tenant.digest());
+            }
             Command::Stats { reply } => {
                 let _ = reply.send(self.tenant.stats());
             }
@@ -236,12 +239,9 @@ impl Task {
     }
 
     fn tick(&mut self) {
-        self.is_retry_due = false;
-        if !self.sessions.is_empty() {
-            let now_ms = self.start_step();
-            self.is_retry_due = self.tenant.tick(now_ms);
-            self.do_outputs();
-        }
+        let now_ms = self.start_step();
+        self.is_retry_due = self.tenant.tick(now_ms);
+        self.do_outputs();
     }
 
     /// The time, and a new deadline for evaluations that follow.

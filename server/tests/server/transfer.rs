@@ -185,6 +185,27 @@ async fn changes_are_the_commits_after_a_position() {
 }
 
 #[tokio::test]
+async fn a_digest_tells_replicas_apart() {
+    let server = TestServer::in_memory().await;
+    let (one, two) = (server.app().await, server.app().await);
+    let set = |n: u64| json!({"ops": [{"set": {"e": "u", "a": "user/age", "v": n}}]});
+    let empty = server.get(&one, "digest").await.json();
+    assert_eq!((&empty["n_facts"], &empty["checkpoint"]["seq"]), (&json!(0), &json!(0)));
+    assert_eq!(empty["fingerprint"], "0".repeat(32));
+    server.post(&one, "transact", set(1)).await.ok();
+    let first = server.get(&one, "digest").await.json();
+    assert_eq!((&first["n_facts"], &first["checkpoint"]["seq"]), (&json!(1), &json!(1)));
+    // The same fact written again has another mark.
+    server.post(&one, "transact", set(1)).await.ok();
+    assert_ne!(server.get(&one, "digest").await.json()["fingerprint"], first["fingerprint"]);
+    server.post(&one, "transact", json!({"ops": [{"delete": {"e": "u"}}]})).await.ok();
+    let deleted = server.get(&one, "digest").await.json();
+    assert_eq!(deleted["fingerprint"], empty["fingerprint"]);
+    assert_eq!(server.get(&two, "digest").await.json()["checkpoint"]["seq"], 0);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn too_many_exports_are_refused() {
     let mut config = ServerConfig::new(StorageChoice::Memory, Some(ADMIN.to_owned()));
     config.limits.exports_max = 0;

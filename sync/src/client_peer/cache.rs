@@ -343,7 +343,7 @@ impl ClientPeer {
                 continue;
             };
             let mut aside = Holdings::default();
-            aside.adopt(&self.holdings, source, source, &BTreeMap::new());
+            aside.adopt(&self.holdings, source, source);
             kept.aside = Some(aside);
         }
     }
@@ -399,7 +399,7 @@ impl Caching {
         }
         let is_current = header.frozen_at.is_none() && self.head.is_some();
         if is_current {
-            holdings.adopt(&aside, instance, instance, &BTreeMap::new());
+            holdings.adopt(&aside, instance, instance);
         }
         let key = definition(&header.query, &header.inputs, header.wanted);
         self.by_definition.insert(key, id);

@@ -44,6 +44,13 @@ pub(crate) enum Due {
     Dead,
 }
 
+impl Live {
+    /// The other side is asked whether it is there not later than this.
+    pub(crate) fn ping_by(&mut self, at_ms: u64) {
+        self.next_ping_ms = self.next_ping_ms.min(at_ms);
+    }
+}
+
 impl Phase {
     /// Hello has been sent.
     pub(crate) fn greeting(now_ms: u64) -> Phase {

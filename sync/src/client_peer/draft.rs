@@ -21,20 +21,21 @@ use crate::wire_row::WireRowError;
 pub(crate) enum Draft {
     /// By fact: its mark now, none where it is not held any more.
     Facts { from: InstanceId, changes: BTreeMap<Fact, Option<Mark>> },
-    /// All of it, and nothing else, under the old number.
-    Rows { from: InstanceId, holdings: Holdings, is_changed: bool },
+    /// All of it, under its new number and nothing else, with the steps that led there.
+    Rows { from: InstanceId, to: InstanceId, holdings: Holdings },
 }
 
 impl Draft {
     /// Begins with all that an instance held before; none where it held nothing.
-    pub(crate) fn new(old: &Holdings, from: InstanceId) -> Option<Draft> {
+    pub(crate) fn new(old: &Holdings, from: InstanceId, to: InstanceId) -> Option<Draft> {
         old.fingerprint(from)?;
         if old.rows(from).is_none() {
             return Some(Draft::Facts { from, changes: BTreeMap::new() });
         }
         let mut holdings = Holdings::default();
-        holdings.take_over(old, from, from);
-        Some(Draft::Rows { from, holdings, is_changed: false })
+        holdings.adopt(old, from, to);
+        holdings.note_steps();
+        Some(Draft::Rows { from, to, holdings })
     }
 
     /// Forgets what is in some buckets, which are in order.
@@ -46,10 +47,7 @@ impl Draft {
                 let facts = old.facts(*from).map(|(fact, _)| fact);
                 changes.extend(facts.filter(|fact| is_cleared(fact)).map(|it| (it.clone(), None)));
             }
-            Draft::Rows { from, holdings, is_changed } => {
-                *is_changed = true;
-                holdings.clear_row_buckets(*from, bits, buckets);
-            }
+            Draft::Rows { to, holdings, .. } => holdings.clear_row_buckets(*to, bits, buckets),
         }
     }
 
@@ -74,18 +72,14 @@ impl Draft {
     pub(crate) fn take_rows(&mut self, part: &RowsPart) -> Result<(), WireRowError> {
         match self {
             Draft::Facts { .. } => Ok(()),
-            Draft::Rows { from, holdings, is_changed } => {
-                *is_changed = true;
-                let part = RowsPart { instance: *from, ..part.clone() };
-                holdings.take_rows(&part).map(drop)
-            }
+            Draft::Rows { holdings, .. } => holdings.take_rows(part).map(drop),
         }
     }
 
     /// Of all that it holds.
     pub(crate) fn fingerprint(&self, old: &Holdings) -> Option<Fingerprint> {
         let (from, changes) = match self {
-            Draft::Rows { from, holdings, .. } => return holdings.fingerprint(*from),
+            Draft::Rows { to, holdings, .. } => return holdings.fingerprint(*to),
             Draft::Facts { from, changes } => (*from, changes),
         };
         let change = |sum: Fingerprint, (fact, mark): (&Fact, &Option<Mark>)| {
@@ -96,21 +90,19 @@ impl Draft {
         old.fingerprint(from).map(|sum| changes.iter().fold(sum, change))
     }
 
-    /// Has an instance hold what it says; the installs that this takes.
+    /// Has an instance hold what it says; what is to be installed for that.
     pub(crate) fn adopt(
-        &self,
+        self,
         old: &Holdings,
         target: &mut Holdings,
-        to: InstanceId,
+        instance: InstanceId,
     ) -> Vec<Install> {
-        let (from, changes) = match self {
-            Draft::Rows { from, holdings, is_changed: true } => {
-                target.take_over(holdings, *from, to);
-                return Vec::new();
+        match self {
+            Draft::Facts { from, changes } => target.adopt_facts(old, from, instance, &changes),
+            Draft::Rows { from, holdings, .. } => {
+                target.take_over_rows(holdings, from, instance);
+                Vec::new()
             }
-            Draft::Rows { from, .. } => (*from, &BTreeMap::new()),
-            Draft::Facts { from, changes } => (*from, changes),
-        };
-        target.adopt(old, from, to, changes).unwrap_or_default()
+        }
     }
 }

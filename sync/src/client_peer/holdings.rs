@@ -61,6 +61,8 @@ struct Grave {
 pub(crate) struct Holdings {
     facts: BTreeMap<Fact, HeldFact>,
     instances: BTreeMap<InstanceId, HeldInstance>,
+    /// Over all facts.
+    sum: Fingerprint,
     /// Entities that the server said were deleted, until it says otherwise.
     graves: BTreeMap<EntityId, Grave>,
     /// What has changed since somebody asked; none where nobody does.
@@ -239,6 +241,7 @@ impl Holdings {
         if !held.holders.is_empty() && !is_planted(Bug::EvictedAtFirst) {
             return None;
         }
+        self.sum = self.sum.without(fact_hash(&fact, &held.mark));
         self.facts.remove(&fact);
         Some(Install::Released(fact))
     }
@@ -355,8 +358,17 @@ impl Holdings {
             .or_insert_with(|| HeldFact { mark, holders: BTreeSet::new() });
         let before = held.mark;
         held.mark = mark;
+        let is_new = !held.holders.contains(&id);
+        if !is_new && before == mark {
+            return None;
+        }
+        let new = fact_hash(fact, &mark);
+        if !is_known {
+            self.sum = self.sum.with(new);
+        }
         if before != mark {
-            let (old, new) = (fact_hash(fact, &before), fact_hash(fact, &mark));
+            let old = fact_hash(fact, &before);
+            self.sum = self.sum.without(old).with(new);
             for holder in &held.holders {
                 if let Some(instance) = self.instances.get_mut(holder) {
                     instance.fingerprint = instance.fingerprint.without(old).with(new);
@@ -370,17 +382,15 @@ impl Holdings {
                 }));
             }
         }
-        let is_new = held.holders.insert(id);
         if is_new {
+            held.holders.insert(id);
             let instance = self.instances.get_mut(&id)?;
-            instance.fingerprint = instance.fingerprint.with(fact_hash(fact, &mark));
+            instance.fingerprint = instance.fingerprint.with(new);
             if let Content::Facts(facts) = &mut instance.content {
                 facts.insert(fact.clone());
             }
         }
-        if is_new || before != mark {
-            self.note(id, || Held::Fact(fact.clone(), Some(mark)));
-        }
+        self.note(id, || Held::Fact(fact.clone(), Some(mark)));
         (!is_known || before != mark).then(|| Install::Fact(fact.clone(), mark))
     }
 
@@ -395,6 +405,7 @@ impl Holdings {
     fn retract(&mut self, fact: &Fact) -> Option<Install> {
         let HeldFact { mark, holders } = self.facts.remove(fact)?;
         let hash = fact_hash(fact, &mark);
+        self.sum = self.sum.without(hash);
         for holder in holders {
             if let Some(instance) = self.instances.get_mut(&holder) {
                 instance.fingerprint = instance.fingerprint.without(hash);
@@ -407,27 +418,46 @@ impl Holdings {
         Some(Install::Retracted(fact.clone()))
     }
 
-    /// Begins an instance as what another one held before, but for some facts: their marks now are
-    /// given, none where they are not held any more. None where nothing was held.
+    /// Copies an instance from what was held before, under its new number.
     pub(crate) fn adopt(
         &mut self,
         old: &Holdings,
         from: InstanceId,
         to: InstanceId,
-        changes: &BTreeMap<Fact, Option<Mark>>,
-    ) -> Option<Vec<Install>> {
-        let instance = old.instances.get(&from)?;
-        let mut installs = self.clear(to);
-        if let Content::Facts(_) = &instance.content {
-            self.instances.insert(to, HeldInstance::new(Content::Facts(BTreeSet::new())));
-            for (fact, mark) in old.facts(from).filter(|(fact, _)| !changes.contains_key(fact)) {
-                installs.extend(self.hold(to, fact, mark));
+    ) -> Vec<Install> {
+        match old.instances.get(&from) {
+            None => Vec::new(),
+            Some(HeldInstance { content: Content::Facts(_), .. }) => {
+                self.adopt_facts(old, from, to, &BTreeMap::new())
             }
-        } else {
-            self.instances.insert(to, instance.clone());
+            Some(instance) => {
+                self.adopt_rows(instance.clone(), from, to, Vec::new());
+                Vec::new()
+            }
         }
-        if let Some(noted) = &mut self.noted {
-            noted.steps.retain(|step| step.instance != to);
+    }
+
+    /// The same for facts, of which some are others now: with this mark, or gone.
+    pub(crate) fn adopt_facts(
+        &mut self,
+        old: &Holdings,
+        from: InstanceId,
+        to: InstanceId,
+        changes: &BTreeMap<Fact, Option<Mark>>,
+    ) -> Vec<Install> {
+        let is_new = !self.contains(to);
+        let mut installs = self.clear(to);
+        if !is_new {
+            self.note(to, || Held::Nothing);
+        }
+        self.instances.insert(to, HeldInstance::new(Content::Facts(BTreeSet::new())));
+        let n_noted = self.noted.as_ref().map_or(0, |noted| noted.steps.len());
+        for (fact, mark) in old.facts(from).filter(|(fact, _)| !changes.contains_key(fact)) {
+            installs.extend(self.hold(to, fact, mark));
+        }
+        if let Some(noted) = self.noted.as_mut().filter(|_| is_new) {
+            let own = noted.steps.split_off(n_noted).into_iter();
+            noted.steps.extend(own.filter(|step| step.instance != to));
             noted.adopted.insert(to, from);
         }
         for (fact, mark) in changes {
@@ -436,13 +466,34 @@ impl Holdings {
                 None => self.note(to, || Held::Fact(fact.clone(), None)),
             }
         }
-        Some(installs)
+        installs
     }
 
-    /// Has an instance hold the rows that another one holds elsewhere.
-    pub(crate) fn take_over(&mut self, other: &Holdings, from: InstanceId, to: InstanceId) {
-        if let Some(instance) = other.instances.get(&from) {
-            self.instances.insert(to, instance.clone());
+    /// Takes over the rows of another one's instance, with the steps from what it began as.
+    pub(crate) fn take_over_rows(&mut self, mut other: Holdings, from: InstanceId, to: InstanceId) {
+        let steps = other.take_steps().steps;
+        if let Some(instance) = other.instances.remove(&to) {
+            self.adopt_rows(instance, from, to, steps);
+        }
+    }
+
+    fn adopt_rows(
+        &mut self,
+        instance: HeldInstance,
+        from: InstanceId,
+        to: InstanceId,
+        steps: Vec<Step>,
+    ) {
+        let is_new = self.instances.insert(to, instance).is_none();
+        let all = self.noted.as_ref().filter(|_| !is_new).map(|_| self.contents(to));
+        if !is_new {
+            self.note(to, || Held::Nothing);
+        }
+        if let Some(noted) = &mut self.noted {
+            if is_new {
+                noted.adopted.insert(to, from);
+            }
+            noted.steps.extend(all.unwrap_or(steps));
         }
     }
 
@@ -482,6 +533,9 @@ impl Holdings {
             wire_rows(result).filter(|(_, wire)| is_cleared(wire)).collect();
         for (_, wire) in &cleared {
             instance.fingerprint = instance.fingerprint.without(row_hash(wire));
+            if let Some(noted) = &mut self.noted {
+                noted.steps.push(Step { instance: id, held: Held::Row(wire.clone(), false) });
+            }
         }
         let removed = cleared.into_iter().map(|(row, _)| row).collect();
         let is_there = result.apply(&RowsDelta { removed, ..RowsDelta::default() });
@@ -509,6 +563,20 @@ impl Holdings {
     /// How many facts are held.
     pub(crate) fn n_facts(&self) -> usize {
         self.facts.len()
+    }
+
+    /// How many facts are held, and the fingerprint of all of them.
+    pub(crate) fn digest(&self) -> (usize, Fingerprint) {
+        (self.facts.len(), self.sum)
+    }
+
+    /// How many facts or rows an instance holds.
+    pub(crate) fn n_items(&self, id: InstanceId) -> usize {
+        match self.instances.get(&id).map(|instance| &instance.content) {
+            Some(Content::Facts(facts)) => facts.len(),
+            Some(Content::Rows(rows)) => rows.answer().rows.len(),
+            None => 0,
+        }
     }
 }
 
@@ -710,8 +778,7 @@ mod tests {
         ];
         assert_eq!(new.installs_since(&old), expected);
         let mut adopted = Holdings::default();
-        let none = BTreeMap::new();
-        assert!(adopted.adopt(&new, B, A, &none).is_some());
+        adopted.adopt(&new, B, A);
         assert_eq!(adopted.fingerprint(A), new.fingerprint(B));
         assert_eq!(adopted.installs_since(&new), []);
     }

@@ -143,7 +143,7 @@ impl ClientPeer {
     }
 
     /// Everything up to this position has come: what waited for it is installed at once.
-    pub(super) fn reach(&mut self, checkpoint: Checkpoint, now_ms: u64) {
+    pub(super) fn arrive(&mut self, checkpoint: Checkpoint, now_ms: u64) {
         let mut joins: Vec<Join> = Vec::new();
         for buffered in std::mem::take(&mut self.buffer) {
             let instance = buffered.instance();
@@ -170,6 +170,7 @@ impl ClientPeer {
         }
         self.switch_if_renewed();
         self.write_cache();
+        self.seek_on(now_ms);
     }
 
     pub(super) fn take_part(&mut self, part: &Buffered) {
@@ -228,13 +229,13 @@ impl ClientPeer {
             *subscribed;
         let Some(subscription) = self.subscriptions.get(&id) else { return Ok(None) };
         let query = subscription.query.clone();
-        // The question was asked before the last switch, and so was answered twice.
-        let is_late = *state != SubscribedState::Reset
-            && self.renewal.is_none()
-            && subscription.instance.is_some();
+        // What it reads now is ahead of what the question was about: it was asked before the last
+        // switch, and so was answered twice.
+        let is_late = self.renewal.is_none() && subscription.instance.is_some();
         let otherwise = match state {
+            SubscribedState::Reset => None,
             _ if is_late => Some(Detail::Nothing),
-            SubscribedState::Reset | SubscribedState::Unchanged => None,
+            SubscribedState::Unchanged => None,
             SubscribedState::Replay => Some(Detail::Buckets),
             SubscribedState::Buckets { .. } => Some(Detail::Nothing),
         };
@@ -246,9 +247,10 @@ impl ClientPeer {
         } else if is_late {
             Content::Late
         } else {
-            let base =
-                self.resume_base(id).filter(|base| base.mode == mode).ok_or(Contradiction)?;
-            let mut draft = Draft::new(base.holdings, base.instance).ok_or(Contradiction)?;
+            let base = self.resume_base(id).filter(|base| base.mode == mode);
+            let base = base.ok_or(Contradiction)?;
+            let draft = Draft::new(base.holdings, base.instance, instance);
+            let mut draft = draft.ok_or(Contradiction)?;
             if let SubscribedState::Buckets { bits, cleared } = state {
                 draft.clear(base.holdings, *bits, cleared);
             }
@@ -274,15 +276,15 @@ impl ClientPeer {
             self.ask(id, otherwise.ok_or(Contradiction)?);
             return Ok(());
         }
-        if let Content::Draft(draft) = &content {
-            self.adopt(id, draft, instance);
+        if let Content::Draft(draft) = content {
+            self.adopt(id, instance, draft);
         }
         self.joined(id, instance, join.mode);
         Ok(())
     }
 
-    /// A resumed subscription's instance holds what was made apart.
-    fn adopt(&mut self, id: SubscriptionId, draft: &Draft, instance: InstanceId) {
+    /// What was made beside is, or will be, held.
+    fn adopt(&mut self, id: SubscriptionId, instance: InstanceId, draft: Draft) {
         if let Some(mut renewal) = self.renewal.take() {
             if let Some(base) = self.resume_base(id) {
                 draft.adopt(base.holdings, &mut renewal.holdings, instance);
@@ -305,11 +307,11 @@ impl ClientPeer {
             renewal.assigned.insert(id, Assigned { instance, mode });
             return;
         }
-        drop(self.take_aside(id));
-        self.note_reassigned();
-        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.mode = Some(mode);
         let before = subscription.instance.replace(instance);
+        // What was set aside for it is not needed any more.
+        self.take_aside(id);
+        self.note_reassigned();
         self.renew_rows(instance);
         if let Some(before) = before.filter(|before| *before != instance) {
             self.close_if_unread(before);

@@ -52,6 +52,8 @@ pub struct ClientPeer {
     pub(super) holdings: Holdings,
     /// None where nothing is kept for the next start.
     pub(super) caching: Option<Caching>,
+    /// The greatest checkpoint that a program waits for.
+    pub(super) sought: Option<Checkpoint>,
     /// Of the holdings.
     pub(super) position: Option<Checkpoint>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
@@ -113,6 +115,7 @@ impl ClientPeer {
             overlay: Overlay::new(),
             holdings: Holdings::default(),
             caching: None,
+            sought: None,
             position: None,
             subscriptions: BTreeMap::new(),
             last_subscription: SubscriptionId(0),

@@ -52,11 +52,11 @@ impl ClientPeer {
             ServerMessage::Stale(stale) => self.buffer.push(Buffered::Stale(stale.instance)),
             ServerMessage::Marker(marker) => {
                 self.clock.observe(marker.clock);
-                self.reach(marker.checkpoint, now_ms);
+                self.arrive(marker.checkpoint, now_ms);
             }
             ServerMessage::Pong(pong) => {
                 self.clock.observe(pong.clock);
-                self.reach(pong.checkpoint, now_ms);
+                self.arrive(pong.checkpoint, now_ms);
             }
             ServerMessage::Ack(ack) => self.acknowledged(ack, now_ms),
             ServerMessage::Reject(reject) => self.rejected(reject),
@@ -114,7 +114,7 @@ impl ClientPeer {
 
     fn acknowledged(&mut self, ack: Ack, now_ms: u64) {
         self.clock.observe(ack.clock);
-        self.reach(ack.checkpoint, now_ms);
+        self.arrive(ack.checkpoint, now_ms);
         let Ack { number, checkpoint, effects, .. } = ack;
         if self.pending.acknowledge(number, checkpoint) {
             self.output(ClientOutput::Accepted { number, effects, checkpoint });

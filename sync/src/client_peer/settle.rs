@@ -127,9 +127,18 @@ impl ClientPeer {
         }
         let told: BTreeMap<db::InstanceId, ViewUpdate> =
             updates.into_iter().map(|update| (update.instance, update)).collect();
-        let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
-        for id in ids {
-            if let Some(update) = self.update_of(id, &told, pending) {
+        let subscriptions = self.subscriptions.iter();
+        let changed: Vec<SubscriptionUpdate> = subscriptions
+            .filter_map(|(id, subscription)| self.update_of(*id, subscription, &told, pending))
+            .collect();
+        for update in changed {
+            let SubscriptionUpdate { subscription, ref answer, complete, pending, .. } = update;
+            let Some(subscription) = self.subscriptions.get_mut(&subscription) else { continue };
+            let shown = Shown { answer: Arc::clone(answer), complete, pending };
+            let before = subscription.shown.replace(shown);
+            let has_flags = |shown: Shown| (shown.complete, shown.pending) == (complete, pending);
+            let is_same = before.is_some_and(has_flags) && update.delta == RowsDelta::default();
+            if !is_same {
                 self.output(ClientOutput::Update(update));
             }
         }
@@ -146,53 +155,57 @@ impl ClientPeer {
         }
     }
 
+    /// What leads from what was shown to what is there now; none where both are the same. Asked of
+    /// every subscription, so what has not changed must cost little.
     fn update_of(
-        &mut self,
+        &self,
         id: SubscriptionId,
+        subscription: &Subscription,
         told: &BTreeMap<db::InstanceId, ViewUpdate>,
         pending: Pending<'_>,
     ) -> Option<SubscriptionUpdate> {
-        let subscription = self.subscriptions.get(&id)?;
         let answer = self.answer_of(subscription)?;
-        let was_pending = subscription.shown.as_ref().is_some_and(|shown| shown.pending);
+        let shown = subscription.shown.as_ref();
         let pending = match pending {
             Pending::Whole => {
                 self.overlay.layers().iter().any(|delta| subscription.is_touched_by(delta))
             }
-            Pending::Grow(delta) => was_pending || subscription.is_touched_by(delta),
+            Pending::Grow(delta) => {
+                shown.is_some_and(|shown| shown.pending) || subscription.is_touched_by(delta)
+            }
         };
-        let is_eaten = || subscription.is_eaten(&answer, &self.overlay.confirmed(), &self.budget);
+        let is_eaten = || subscription.is_eaten(answer, &self.overlay.confirmed(), &self.budget);
         let complete = self.is_complete(subscription) && !(pending && is_eaten());
-        let delta = match &subscription.shown {
-            None => rows_delta(&AnswerRows::default(), &answer.rows),
-            Some(shown) if Arc::ptr_eq(&shown.answer, &answer) => RowsDelta::default(),
+        let delta = match shown {
+            Some(shown) if Arc::ptr_eq(&shown.answer, answer) => {
+                if (shown.complete, shown.pending) == (complete, pending) {
+                    return None;
+                }
+                RowsDelta::default()
+            }
             Some(shown) => {
                 let told = self.told_delta(subscription, &shown.answer, told);
                 told.unwrap_or_else(|| rows_delta(&shown.answer.rows, &answer.rows))
             }
+            None => rows_delta(&AnswerRows::default(), &answer.rows),
         };
-        let is_same = subscription.shown.as_ref().is_some_and(|shown| {
-            (shown.complete, shown.pending) == (complete, pending) && delta == RowsDelta::default()
-        });
-        let subscription = self.subscriptions.get_mut(&id)?;
-        subscription.shown = Some(Shown { answer: answer.clone(), complete, pending });
-        let update = SubscriptionUpdate { subscription: id, answer, delta, complete, pending };
-        (!is_same).then_some(update)
+        let answer = Arc::clone(answer);
+        Some(SubscriptionUpdate { subscription: id, answer, delta, complete, pending })
     }
 
     /// Its answer now, if it has one.
-    fn answer_of(&self, subscription: &Subscription) -> Option<Arc<Answer>> {
+    fn answer_of<'a>(&'a self, subscription: &'a Subscription) -> Option<&'a Arc<Answer>> {
         let shown = subscription.shown.as_ref().map(|shown| &shown.answer);
         if self.is_frozen(subscription) {
-            return shown.cloned();
+            return shown;
         }
         if subscription.is_local() {
-            return self.overlay.view.answer(subscription.live?).cloned();
+            return self.overlay.view.answer(subscription.live?);
         }
         let instance = subscription.instance?;
         match shown {
-            Some(shown) if !self.changed_rows.contains_key(&instance) => Some(shown.clone()),
-            _ => Some(Arc::clone(self.holdings.rows(instance)?.answer())),
+            Some(shown) if !self.changed_rows.contains_key(&instance) => Some(shown),
+            _ => Some(self.holdings.rows(instance)?.answer()),
         }
     }
 

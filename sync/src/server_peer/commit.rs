@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use tercet_engine::commit::{LogRecord, Origin, Rejection};
 use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::hlc;
-use tercet_engine::ids::{Checkpoint, ClientSeq, Seq};
+use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 
 use super::Tenant;
 use super::instances::{Change, Trouble};
@@ -320,6 +320,7 @@ impl Tenant {
 
     fn publish_step(&mut self, step: &Step, now_ms: u64) {
         let before = self.db.snapshot();
+        self.sum.follow(&step.delta);
         let updates = self.db.publish(step.successor.clone(), &step.delta);
         let sides = [&before, &self.db.snapshot()];
         let changes = self.instances.commit(self.seq, &step.delta, &updates, sides, now_ms);
@@ -367,7 +368,7 @@ impl Tenant {
         match waiter {
             Waiter::Session(session) => {
                 let message = self.answer_message(number, answer);
-                self.send_answer(session, message);
+                self.send_answer(session, message, Some(number));
                 if let Answer::Accepted { seq, .. } = answer
                     && let Some(state) = self.sessions.get_mut(&session)
                     && !matches!(state.pace, Pace::Lagging { .. })
@@ -390,7 +391,15 @@ impl Tenant {
         }
     }
 
-    fn answer_message(&self, number: ClientSeq, answer: &Answer) -> ServerMessage {
+    /// The recorded answer to a number, if it is kept.
+    pub(super) fn recorded(&self, client: &ClientId, number: ClientSeq) -> Option<Answer> {
+        match self.records.find(client, number) {
+            Lookup::Answered(recorded) => Some(recorded.answer.clone()),
+            Lookup::Forgotten | Lookup::New => None,
+        }
+    }
+
+    pub(super) fn answer_message(&self, number: ClientSeq, answer: &Answer) -> ServerMessage {
         let clock = self.greatest();
         match answer {
             Answer::Accepted { seq, effects } => ServerMessage::Ack(Ack {
@@ -420,7 +429,7 @@ impl Tenant {
             server_time_ms: now_ms,
             message: refusal.message,
         };
-        self.send_answer(session, ServerMessage::Refused(refused));
+        self.send_answer(session, ServerMessage::Refused(refused), None);
     }
 
     fn reply_refused(&mut self, request: RequestId, refusal: Refusal) {

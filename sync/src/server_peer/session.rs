@@ -21,6 +21,15 @@ pub(crate) struct Attached {
     pub(crate) wanted: Mode,
 }
 
+/// An answer to a transaction that waits for its session.
+#[derive(Debug)]
+pub(crate) enum HeldAnswer {
+    /// It is recorded: it is looked up when its time comes.
+    Recorded(ClientSeq),
+    /// It is a refusal, which nobody records.
+    Refusal(SharedFrame),
+}
+
 /// How a session keeps up with what is sent to it.
 #[derive(Debug, Default)]
 pub(crate) enum Pace {
@@ -30,7 +39,7 @@ pub(crate) enum Pace {
     /// Its queue is full. New subscriptions wait.
     Full { joins: VecDeque<Subscribe> },
     /// It has missed something. Answers wait.
-    Lagging { answers: Vec<SharedFrame> },
+    Lagging { answers: Vec<HeldAnswer> },
 }
 
 /// One connected peer.

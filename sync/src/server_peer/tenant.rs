@@ -14,9 +14,10 @@ use tercet_engine::store::Snapshot;
 use super::instances::{Instances, Revived};
 use super::output::{ResumeLimits, Rights, TenantConfig, TenantOutput, TenantStats};
 use super::records::{Records, is_reserved};
-use super::session::{Pace, Session};
+use super::session::{HeldAnswer, Pace, Session};
 use super::staging::Staging;
 use crate::codec::SharedFrame;
+use crate::digest::{Digest, StoreSum};
 use crate::message::{
     ClientMessage, ErrorMessage, Hello, Marker, Nonce, PROTOCOL, Pong, Resync, ServerMessage,
     SessionId, SubscriptionId, Welcome,
@@ -40,6 +41,8 @@ pub struct Tenant {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     /// The session of each client that has one.
     owners: BTreeMap<ClientId, SessionId>,
+    /// Of all published facts.
+    pub(super) sum: StoreSum,
     /// The last marker.
     marker: Option<SharedFrame>,
     outputs: VecDeque<TenantOutput>,
@@ -64,6 +67,7 @@ impl Tenant {
             instances,
             sessions: BTreeMap::new(),
             owners: BTreeMap::new(),
+            sum: StoreSum::default(),
             marker: None,
             outputs: VecDeque::new(),
         }
@@ -207,8 +211,8 @@ impl Tenant {
                 state.position = self.seq;
                 let reason = "the session did not keep up with what was sent to it".to_owned();
                 self.send(session, ServerMessage::Resync(Resync { reason }));
-                for frame in answers {
-                    self.send_frame(session, frame);
+                for answer in answers {
+                    self.send_held(session, answer);
                 }
             }
         }
@@ -262,6 +266,13 @@ impl Tenant {
         (self.db.snapshot(), self.checkpoint())
     }
 
+    /// Of the published facts. O(1) but for the first call, which counts them.
+    pub fn digest(&mut self) -> Digest {
+        let snapshot = self.db.snapshot();
+        let fingerprint = self.sum.of(&snapshot);
+        Digest { checkpoint: self.checkpoint(), n_items: snapshot.n_facts(), fingerprint }
+    }
+
     /// The position of the published facts.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { epoch: self.config.epoch, seq: self.seq }
@@ -312,15 +323,38 @@ impl Tenant {
         self.send(session, ServerMessage::Error(error));
     }
 
+    fn send_held(&mut self, session: SessionId, answer: HeldAnswer) {
+        match answer {
+            HeldAnswer::Refusal(frame) => self.send_frame(session, frame),
+            HeldAnswer::Recorded(number) => {
+                let client = self.sessions.get(&session).map(|state| state.client.clone());
+                let recorded = client.and_then(|client| self.recorded(&client, number));
+                if let Some(answer) = recorded {
+                    let message = self.answer_message(number, &answer);
+                    self.send(session, message);
+                }
+            }
+        }
+    }
+
     /// Sends an answer to a transaction; one that moves the position waits while the session lags.
-    pub(super) fn send_answer(&mut self, session: SessionId, message: ServerMessage) {
+    /// `number`: under which it is recorded.
+    pub(super) fn send_answer(
+        &mut self,
+        session: SessionId,
+        message: ServerMessage,
+        number: Option<ClientSeq>,
+    ) {
         let n_held_max = 2 * self.config.limits.unanswered_max as usize;
         let Some(state) = self.sessions.get_mut(&session) else { return };
         match &mut state.pace {
             Pace::Lagging { .. } if is_planted(Bug::AnswerWhileLagging) => {
                 self.send(session, message);
             }
-            Pace::Lagging { answers } if answers.len() < n_held_max => answers.push(message.into()),
+            Pace::Lagging { answers } if answers.len() < n_held_max => {
+                let refusal = || HeldAnswer::Refusal(message.into());
+                answers.push(number.map_or_else(refusal, HeldAnswer::Recorded));
+            }
             Pace::Lagging { .. } => {
                 let message = "the session does not read its answers".to_owned();
                 self.end_session(session, "slow_consumer", message);

@@ -1,8 +1,10 @@
 //! A tenant and clients on a network that neither delays nor loses anything, and counts bytes.
 //!
 //! Everything goes through the binary codec. Disks answer at once. A client can be cut off, and
-//! can stop reading; the tenant can be started again from its log.
-#![allow(clippy::unwrap_used, dead_code)]
+//! can stop reading, and can be another process with another clock; the tenant can be started again
+//! from its log, or from the beginning of it. What is said and shown is written down as text.
+#![allow(clippy::unwrap_used)]
+#![allow(dead_code, reason = "each test crate that includes it uses a part")]
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,13 +12,14 @@ use bytes::Bytes;
 use tercet_engine::answer::Row;
 use tercet_engine::commit::LogRecord;
 use tercet_engine::db::Query;
-use tercet_engine::fact::Op;
-use tercet_engine::ids::{Attribute, EntityId, Epoch, ReplicaId};
+use tercet_engine::fact::{Op, Transaction};
+use tercet_engine::ids::{Attribute, ClientSeq, EntityId, Epoch, ReplicaId};
 use tercet_engine::limits::Budget;
 use tercet_engine::value::Value;
 use tercet_sync::message::{
     ClientMessage, Mode, ServerMessage, SessionId, SubscribedState, SubscriptionId,
 };
+use tercet_sync::wire_row::to_wire;
 use tercet_sync::{
     ClientConfig, ClientOutput, ClientPeer, Codec, Limits, Outbox, Recovery, RequestId,
     ResumeLimits, Rights, SubscriptionUpdate, Tenant, TenantConfig, TenantOutput,
@@ -42,7 +45,11 @@ pub(crate) struct Traffic {
 
 pub(crate) struct Client {
     pub(crate) peer: ClientPeer,
-    session: Option<SessionId>,
+    pub(crate) session: Option<SessionId>,
+    /// How far its clock is ahead.
+    pub(crate) skew_ms: i64,
+    /// What became of its transactions, and what else its program was told.
+    pub(crate) told: Vec<String>,
     /// What waits for a client that does not read.
     pub(crate) queue: VecDeque<Bytes>,
     pub(crate) reads: bool,
@@ -59,6 +66,9 @@ pub(crate) struct Pair {
     pub(crate) now_ms: u64,
     n_sessions: u64,
     epoch: Epoch,
+    resume_limits: ResumeLimits,
+    /// All that was said and shown, in order.
+    pub(crate) trace: Vec<String>,
 }
 
 fn open(limits: &Limits, epoch: Epoch, log: &[LogRecord]) -> Tenant {
@@ -86,36 +96,78 @@ impl Pair {
         let epoch = Epoch(0xc0ffee);
         let tenant = open(&limits, epoch, &[]);
         let (clients, log) = (Vec::new(), Vec::new());
-        let mut pair =
-            Pair { tenant, clients, log, limits, now_ms: 1_000_000, n_sessions: 0, epoch };
-        for index in 0..n_clients {
-            let config = ClientConfig {
-                key: "trc_k".to_owned(),
-                seed: [index as u8 + 2; 32],
-                durable: false,
-                limits: pair.limits.clone(),
-                budget: Budget::unlimited(),
-            };
-            let client = Some(format!("client{index}").parse().unwrap());
-            let outbox = Outbox { client, ..Outbox::default() };
-            pair.clients.push(Client {
-                peer: ClientPeer::new(config, outbox, pair.now_ms),
-                session: None,
-                queue: VecDeque::new(),
-                reads: true,
-                up: Traffic::default(),
-                down: Traffic::default(),
-                updates: BTreeMap::new(),
-            });
-            pair.run();
+        let mut pair = Pair {
+            tenant,
+            clients,
+            log,
+            limits,
+            now_ms: 1_000_000,
+            n_sessions: 0,
+            epoch,
+            resume_limits: ResumeLimits::default(),
+            trace: Vec::new(),
+        };
+        for _ in 0..n_clients {
+            pair.add_client();
         }
         pair
+    }
+
+    /// A client that has never run. It connects at once.
+    pub(crate) fn add_client(&mut self) {
+        let client = Some(format!("client{}", self.clients.len()).parse().unwrap());
+        self.add_client_with(Outbox { client, ..Outbox::default() }, 0);
+    }
+
+    /// A client's process with what its outbox holds.
+    pub(crate) fn add_client_with(&mut self, outbox: Outbox, skew_ms: i64) {
+        let config = ClientConfig {
+            key: "trc_k".to_owned(),
+            seed: [self.clients.len() as u8 + 2; 32],
+            durable: false,
+            limits: self.limits.clone(),
+            budget: Budget::unlimited(),
+        };
+        let now_ms = self.now_ms.saturating_add_signed(skew_ms);
+        self.clients.push(Client {
+            peer: ClientPeer::new(config, outbox, now_ms),
+            session: None,
+            skew_ms,
+            told: Vec::new(),
+            queue: VecDeque::new(),
+            reads: true,
+            up: Traffic::default(),
+            down: Traffic::default(),
+            updates: BTreeMap::new(),
+        });
+        self.run();
+    }
+
+    fn client_now(&self, index: usize) -> u64 {
+        self.now_ms.saturating_add_signed(self.clients[index].skew_ms)
+    }
+
+    /// A client writes.
+    pub(crate) fn write(&mut self, index: usize, ops: Vec<Op>) -> ClientSeq {
+        let now_ms = self.client_now(index);
+        let number = self.clients[index].peer.transact(ops, now_ms).unwrap();
+        self.run();
+        number
     }
 
     pub(crate) fn subscribe(&mut self, index: usize, text: &str, mode: Mode) -> SubscriptionId {
         let id = self.clients[index].peer.subscribe(&query(text), &[], mode).unwrap();
         self.run();
         id
+    }
+
+    /// The committed transactions, in order.
+    pub(crate) fn commits(&self) -> Vec<&Transaction> {
+        let commits = self.log.iter().filter_map(|record| match record {
+            LogRecord::Commit { transaction, .. } => Some(transaction),
+            LogRecord::Reject { .. } => None,
+        });
+        commits.collect()
     }
 
     /// A transaction of the server's own.
@@ -131,16 +183,18 @@ impl Pair {
             self.tenant.disconnect(session);
         }
         client.queue.clear();
-        client.peer.closed(self.now_ms);
+        let now_ms = self.client_now(index);
+        self.clients[index].peer.closed(now_ms);
         self.run_client(index);
     }
 
     /// A client connects again; nothing that went before is counted.
     pub(crate) fn reconnect(&mut self, index: usize) {
         self.now_ms += 40_000;
+        let now_ms = self.client_now(index);
         let client = &mut self.clients[index];
         (client.up, client.down) = (Traffic::default(), Traffic::default());
-        client.peer.tick(self.now_ms);
+        client.peer.tick(now_ms);
         self.run();
     }
 
@@ -151,9 +205,17 @@ impl Pair {
         }
         self.epoch = epoch.unwrap_or(self.epoch);
         self.tenant = open(&self.limits, self.epoch, &self.log);
+        self.tenant.set_resume_limits(self.resume_limits);
+    }
+
+    /// A backup is put in the place of the log: its first records, as another history.
+    pub(crate) fn restore_backup(&mut self, n_records: usize, epoch: Epoch) {
+        self.log.truncate(n_records);
+        self.restart(Some(epoch));
     }
 
     pub(crate) fn set_resume_limits(&mut self, limits: ResumeLimits) {
+        self.resume_limits = limits;
         self.tenant.set_resume_limits(limits);
     }
 
@@ -207,14 +269,29 @@ impl Pair {
                         }
                     }
                 }
-                TenantOutput::Close { code, .. } => panic!("a session is closed: {code}"),
+                TenantOutput::Close { session, code, .. } => self.close(session, code),
                 TenantOutput::Reply { result, .. } => drop(result.unwrap()),
             }
         }
         is_busy
     }
 
+    /// The server ends a session; what it has sent before is delivered.
+    fn close(&mut self, session: SessionId, code: &str) {
+        let index = self.clients.iter().position(|client| client.session == Some(session));
+        let Some(index) = index else { return };
+        self.trace.push(format!("client{index} < closed: {code}"));
+        while self.deliver(index) {
+            self.run_client(index);
+        }
+        let now_ms = self.client_now(index);
+        if self.clients[index].session.take_if(|open| *open == session).is_some() {
+            self.clients[index].peer.closed(now_ms);
+        }
+    }
+
     fn run_client(&mut self, index: usize) -> bool {
+        let now_ms = self.client_now(index);
         let mut is_busy = false;
         while let Some(output) = self.clients[index].peer.poll() {
             is_busy = true;
@@ -223,9 +300,12 @@ impl Pair {
                 ClientOutput::Connect => {
                     self.n_sessions += 1;
                     client.session = Some(SessionId(self.n_sessions));
-                    client.peer.opened(self.now_ms);
+                    client.peer.opened(now_ms);
                 }
                 ClientOutput::Send(message) => {
+                    let json = Codec::Json.encode_client(&message);
+                    let json = std::str::from_utf8(&json).unwrap();
+                    self.trace.push(format!("client{index} > {json}"));
                     let bytes = Codec::Binary.encode_client(&message);
                     client.up.n_bytes += bytes.len();
                     client.up.messages.push(name_of_client(&message).to_owned());
@@ -239,6 +319,17 @@ impl Pair {
                     }
                 }
                 ClientOutput::Update(update) => {
+                    let rows: Vec<_> = update
+                        .answer
+                        .rows
+                        .iter()
+                        .map(|row| to_wire(row.to_row()).unwrap())
+                        .collect();
+                    let json = serde_json::to_string(&rows).unwrap();
+                    let complete = if update.complete { " complete" } else { "" };
+                    let pending = if update.pending { " pending" } else { "" };
+                    let id = update.subscription;
+                    self.trace.push(format!("client{index} shows {id}: {json}{complete}{pending}"));
                     client.updates.insert(update.subscription, update);
                 }
                 ClientOutput::Disconnect => {
@@ -247,7 +338,17 @@ impl Pair {
                     }
                     client.queue.clear();
                 }
-                ClientOutput::WakeAt(at_ms) if at_ms <= self.now_ms => client.peer.tick(at_ms),
+                ClientOutput::WakeAt(at_ms) if at_ms <= now_ms => client.peer.tick(at_ms),
+                ClientOutput::Accepted { number, effects, .. } => {
+                    client.told.push(format!("{number} accepted {effects:?}"));
+                }
+                ClientOutput::Rejected { number, code, .. } => {
+                    client.told.push(format!("{number} rejected {code}"));
+                }
+                ClientOutput::Renumbered { numbers } => {
+                    client.told.push(format!("renumbered {}", numbers.len()));
+                }
+                ClientOutput::SessionFailed { code, .. } => client.told.push(code),
                 ClientOutput::Failed { code, message, .. } => panic!("{code}: {message}"),
                 _ => {}
             }
@@ -256,6 +357,7 @@ impl Pair {
     }
 
     fn deliver(&mut self, index: usize) -> bool {
+        let now_ms = self.client_now(index);
         let client = &mut self.clients[index];
         let Some(bytes) = client.queue.pop_front() else { return false };
         client.down.n_bytes += bytes.len();
@@ -266,7 +368,10 @@ impl Pair {
         {
             self.tenant.backlog(session, 0);
         }
-        client.peer.received(message, self.now_ms);
+        let json = Codec::Json.encode_server(&message);
+        let json = std::str::from_utf8(&json).unwrap();
+        self.trace.push(format!("client{index} < {json}"));
+        client.peer.received(message, now_ms);
         true
     }
 }

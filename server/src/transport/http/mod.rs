@@ -5,6 +5,7 @@ pub(crate) mod body;
 mod changes;
 mod choice;
 mod convert;
+mod digest;
 mod export;
 mod import;
 mod ops;
@@ -39,10 +40,11 @@ enum Route {
     Import,
     Export,
     Changes,
+    Digest,
     Sync,
 }
 
-const ROUTES: [(&str, Route); 10] = [
+const ROUTES: [(&str, Route); 11] = [
     ("/v1/health", Route::Health),
     ("/v1/admin/apps", Route::Apps),
     ("/v1/admin/apps/{app}/keys", Route::Keys),
@@ -52,6 +54,7 @@ const ROUTES: [(&str, Route); 10] = [
     ("/v1/apps/{app}/import", Route::Import),
     ("/v1/apps/{app}/export", Route::Export),
     ("/v1/apps/{app}/changes", Route::Changes),
+    ("/v1/apps/{app}/digest", Route::Digest),
     ("/v1/apps/{app}/sync", Route::Sync),
 ];
 
@@ -59,7 +62,12 @@ impl Route {
     /// The methods it takes, as an `Allow` header says them.
     fn allowed(self) -> &'static str {
         match self {
-            Route::Health | Route::Live | Route::Export | Route::Changes | Route::Sync => "GET",
+            Route::Health
+            | Route::Live
+            | Route::Export
+            | Route::Changes
+            | Route::Digest
+            | Route::Sync => "GET",
             Route::Apps => "GET, POST",
             Route::Keys | Route::Transact | Route::Query | Route::Import => "POST",
         }
@@ -158,6 +166,7 @@ async fn dispatch(
         (Route::Import, &Method::POST) => import::import(services, app, request).await,
         (Route::Export, &Method::GET) => export::export(services, app, &request).await,
         (Route::Changes, &Method::GET) => changes::changes(services, app, &request).await,
+        (Route::Digest, &Method::GET) => digest::digest(services, app, &request).await,
         (Route::Sync, &Method::GET) => ws::upgrade(services, app, request),
         _ => Err(Problem::method_not_allowed(route.allowed())),
     }
