@@ -9,6 +9,7 @@ use tercet_engine::answer::Answer;
 use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::Op;
+use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Epoch, ReplicaId};
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -216,10 +217,10 @@ impl ClientPeer {
         Ok(number)
     }
 
-    /// The outbox entry of this number has been handed to the operating system: only now is the
-    /// transaction sent.
-    pub fn stored(&mut self, number: ClientSeq) {
-        self.pending.set_stored(number);
+    /// The outbox entry of this number and stamp has been handed to the operating system: only now
+    /// is the transaction sent. What has got another number or stamp meanwhile is not stored by it.
+    pub fn stored(&mut self, number: ClientSeq, hlc: Hlc) {
+        self.pending.set_stored(number, hlc);
         self.push_pending();
     }
 
