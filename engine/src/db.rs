@@ -10,10 +10,13 @@ use crate::answer::Answer;
 use crate::error::QueryError;
 pub use crate::eval::measure::Clock;
 pub use crate::eval::query::Query;
+use crate::fact::{Fact, Mark};
 use crate::ids::Revision;
 use crate::limits::Budget;
 use crate::live::LiveQueries;
-pub use crate::live::support::Support;
+pub use crate::live::selection::Selection;
+pub use crate::live::support::fact_of;
+use crate::live::support::facts;
 pub use crate::live::{
     DeltaProfile, Edit, InstanceId, ListDelta, LiveClock, LiveLimits, LiveProfile, LiveResult,
     LiveUpdate, Moved, PathStep, Placed, RowPatch, RowsDelta, ShapeStats, Tier, TreeChange,
@@ -117,6 +120,47 @@ impl Db {
         budget: &Budget,
     ) -> Result<InstanceId, QueryError> {
         self.live.subscribe(tier, query, inputs, budget, &self.store.snapshot())
+    }
+
+    /// Registers the support of a query: its rows are the facts (entity, attribute, value) that a
+    /// replica must hold to give the query's answer itself, see [`fact_of`]. A fact that is stamped
+    /// anew is on both lists of an update.
+    ///
+    /// # Errors
+    /// As [`Db::subscribe`], and when the program that gives the support is larger than programs
+    /// may be.
+    pub fn subscribe_support(
+        &mut self,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<InstanceId, QueryError> {
+        self.subscribe_support_in(Tier::Delta, query, inputs, budget)
+    }
+
+    /// The same, kept up at no better tier than this: tests compare tiers with it.
+    ///
+    /// # Errors
+    /// As [`Db::subscribe_support`].
+    #[doc(hidden)]
+    pub fn subscribe_support_in(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<InstanceId, QueryError> {
+        self.live.subscribe_support(tier, query, inputs, budget, &self.store.snapshot())
+    }
+
+    /// All facts of a support with their marks, sorted. None when the instance is unknown or
+    /// stale; an error when the budget does not allow the evaluation.
+    pub fn support_facts(
+        &self,
+        instance: InstanceId,
+    ) -> Option<Result<Vec<(Fact, Mark)>, QueryError>> {
+        let answer = self.answer(instance)?;
+        Some(answer.map(|answer| facts(&answer.rows, &self.snapshot())))
     }
 
     /// One user fewer; the last one ends it.

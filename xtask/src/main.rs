@@ -43,6 +43,8 @@ enum Task {
     FuzzQuery(fuzz::Options),
     /// Follow live queries through many random histories; check every step.
     FuzzLive(fuzz::Options),
+    /// Give partial replicas the supports of queries; check every answer of theirs.
+    FuzzSupport(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Task::Crash(options) => crash::run(&options),
         Task::FuzzQuery(options) => fuzz::run("fuzz_query", &options),
         Task::FuzzLive(options) => fuzz::run("fuzz_live", &options),
+        Task::FuzzSupport(options) => fuzz::run("fuzz_support", &options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,6 +18,7 @@ use crate::profile::Profile;
 use crate::program::lift::{Lifted, lift};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
+use crate::program::support::support;
 use crate::program::{FindElement, InputColumn, InputShape, Program, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
@@ -35,6 +36,8 @@ struct Prepared {
     stratified: Stratified,
     plans: PlanCache,
     columns: Arc<[Arc<str>]>,
+    /// Its rows are the facts of a support.
+    is_support: bool,
     /// Made when it is first asked for.
     lifted: OnceLock<Lifted>,
 }
@@ -51,6 +54,10 @@ impl Query {
     /// # Errors
     /// Every error found, in order of place.
     pub fn prepare(raw: RawProgram) -> Result<Query, Vec<ProgramError>> {
+        Query::prepare_as(raw, false)
+    }
+
+    fn prepare_as(raw: RawProgram, is_support: bool) -> Result<Query, Vec<ProgramError>> {
         let program = Program::check(raw)?;
         let stratified = Stratified::lower(&program);
         if stratified.call_depth() > CALL_DEPTH_MAX {
@@ -72,6 +79,7 @@ impl Query {
             stratified,
             plans,
             columns,
+            is_support,
             lifted: OnceLock::new(),
         })))
     }
@@ -96,6 +104,27 @@ impl Query {
     /// The program with its constants lifted to inputs.
     pub(crate) fn lifted(&self) -> &Lifted {
         self.0.lifted.get_or_init(|| lift(self.raw()))
+    }
+
+    /// That program as a query.
+    pub(crate) fn prepare_lifted(&self) -> Result<Query, Vec<ProgramError>> {
+        Query::prepare_as(self.lifted().raw.clone(), self.0.is_support)
+    }
+
+    /// The query whose rows are the facts of this one's support.
+    pub(crate) fn prepare_support(&self) -> Result<Query, Vec<ProgramError>> {
+        Query::prepare_as(support(self.program(), self.stratified()), true)
+    }
+
+    /// Whether its rows are the facts of a support: live updates then tell facts that were stamped
+    /// anew, too.
+    pub(crate) fn is_support(&self) -> bool {
+        self.0.is_support
+    }
+
+    /// What tells live queries apart, but for their inputs.
+    pub(crate) fn live_key(&self) -> (bool, &[u8]) {
+        (self.0.is_support, &self.lifted().key)
     }
 
     /// Names of the find elements: those of `:keys`, or their text.

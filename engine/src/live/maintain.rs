@@ -30,6 +30,8 @@ pub(super) struct FactDelta {
     pub(super) value: Cell,
     /// The side on which it is visible.
     pub(super) side: Side,
+    /// It is visible on both, and was stamped anew.
+    pub(super) is_stamp: bool,
 }
 
 /// What leads to rows that came or went.
@@ -181,6 +183,10 @@ pub(super) fn step(
         if !machine.starts(plan, &change) {
             continue;
         }
+        if let Change::Fact(fact @ FactDelta { is_stamp: true, .. }) = &change {
+            stamped(shape, plan, fact, machine, &mut touched)?;
+            continue;
+        }
         let own = change.side().flipped(occurrence.flip);
         let sides: &[Side] = match occurrence.polarity {
             Polarity::Positive => &[own],
@@ -231,6 +237,23 @@ pub(super) fn step(
         }
     }
     ControlFlow::Continue(ShapeDelta { gained, lost, touched })
+}
+
+/// The rows of a support that are a fact which was stamped anew.
+fn stamped(
+    shape: &Shape,
+    plan: &DeltaPlan,
+    fact: &FactDelta,
+    machine: &mut Machine<'_, '_>,
+    touched: &mut OwnedRows,
+) -> Flow {
+    machine.run(&plan.ops, Side::After, &mut |machine| {
+        let cells = shape.row_vars.iter().map(|var| machine.regs[var.column()]);
+        if cells.clone().eq([fact.entity, fact.attribute, fact.value]) {
+            touched.push(shape.params.owner(machine.row), cells);
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 impl Machine<'_, '_> {

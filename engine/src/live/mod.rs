@@ -33,6 +33,7 @@ mod pulls;
 mod relation;
 mod rerun;
 mod result;
+pub(crate) mod selection;
 mod shape;
 mod step;
 pub(crate) mod support;
@@ -47,7 +48,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::answer::Answer;
-use crate::codec;
 use crate::error::QueryError;
 use crate::eval::query::{Query, check_count};
 use crate::ids::Attribute;
@@ -65,6 +65,7 @@ pub use patch::{Edit, PathStep, RowPatch, TreeChange};
 use rerun::Reruns;
 pub use result::LiveResult;
 use shape::{Budgets, Instance, Shape};
+use support::Supports;
 use tables::{Tables, TablesId};
 pub use update::{LiveUpdate, RowsDelta, UnreadDeltas};
 
@@ -155,11 +156,20 @@ enum At {
     Rerun,
 }
 
+/// A lifted program, and whether it gives a support.
+type ShapeKey = (bool, Vec<u8>);
+
+fn shape_key(query: &Query) -> ShapeKey {
+    let (is_support, lifted) = query.live_key();
+    (is_support, lifted.to_vec())
+}
+
 /// All live queries over one store.
 #[derive(Default)]
 pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
-    by_key: FixedHashMap<Vec<u8>, u32>,
+    by_key: FixedHashMap<ShapeKey, u32>,
+    supports: Supports,
     instances: FxHashMap<InstanceId, At>,
     reruns: Reruns,
     tables: Tables,
@@ -270,11 +280,11 @@ impl LiveQueries {
 
     /// The shape of a query, made if it is new.
     fn shape_of(&mut self, query: &Query) -> Option<u32> {
-        let lifted = query.lifted();
-        if let Some(number) = self.by_key.get(&lifted.key) {
+        let key = shape_key(query);
+        if let Some(number) = self.by_key.get(&key) {
             return Some(*number);
         }
-        let query = Query::prepare(lifted.raw.clone()).ok()?;
+        let query = query.prepare_lifted().ok()?;
         let shape = Shape::new(query, &self.limits, &mut self.tables, &mut self.attributes)?;
         let free = self.shapes.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
@@ -304,7 +314,7 @@ impl LiveQueries {
             }
         }
         self.shapes[number as usize] = Some(shape);
-        self.by_key.insert(lifted.key.clone(), number);
+        self.by_key.insert(key, number);
         Some(number)
     }
 
@@ -346,7 +356,7 @@ impl LiveQueries {
 
     /// Forgets the shape of a query that no instance has.
     fn remove_unused(&mut self, query: &Query) {
-        let Some(number) = self.by_key.get(&query.lifted().key).copied() else { return };
+        let Some(number) = self.by_key.get(&shape_key(query)).copied() else { return };
         if self.shape(number).params.len() == 0 {
             self.remove_shape(number);
         }
@@ -355,8 +365,7 @@ impl LiveQueries {
     fn remove_shape(&mut self, number: u32) {
         let shape = self.shapes[number as usize].take().expect("only shapes that are there end");
         self.leave_tables(number, &shape);
-        // It is the lifted program that it was found by.
-        self.by_key.remove(&codec::encode(shape.query.raw()));
+        self.by_key.remove(&shape_key(&shape.query));
         for readers in self.readers.iter_mut().chain([&mut self.any_readers]) {
             readers.retain(|(shape, _)| *shape != number);
         }

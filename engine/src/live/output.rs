@@ -207,7 +207,10 @@ pub(super) fn change(
             changes = instance.window(hot, extent, changes)?;
         }
     }
-    let rows = RowsDelta::of(changes);
+    let mut rows = RowsDelta::of(changes);
+    if shape.query.is_support() {
+        rows.replace(instance.own(&delta.touched).map(|cells| instance.plain(cells)).collect());
+    }
     let patches = instance.patches(&rows);
     Ok((!rows.is_empty()).then_some(RowsDelta { patches, ..rows }))
 }

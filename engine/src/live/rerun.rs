@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::update::RowsDelta;
-use super::{InstanceId, LiveUpdate, Tier};
+use super::{InstanceId, LiveUpdate, Tier, support};
 use crate::answer::Answer;
 use crate::codec;
 use crate::error::QueryError;
@@ -137,13 +137,29 @@ impl Reruns {
     pub(super) fn maintain(&mut self, snapshot: &Snapshot, delta: &StoreDelta) -> Vec<LiveUpdate> {
         let mut updates = Vec::new();
         for instance in self.touched(snapshot, delta) {
-            match self.refresh(instance, snapshot) {
+            let change = self.refresh(instance, snapshot);
+            match change.map(|change| self.with_stamped(instance, change, delta)) {
                 Ok(None) => {}
                 Ok(Some(rows)) => updates.push(LiveUpdate { instance, change: Ok(rows) }),
                 Err(error) => updates.push(LiveUpdate { instance, change: Err(error) }),
             }
         }
         updates
+    }
+
+    /// With the facts that were stamped anew, where facts are the rows.
+    fn with_stamped(
+        &self,
+        id: InstanceId,
+        change: Option<RowsDelta>,
+        delta: &StoreDelta,
+    ) -> Option<RowsDelta> {
+        match self.instances.get(&id).and_then(|it| Some((&it.query, it.current.as_ref()?))) {
+            Some((query, current)) if query.is_support() => {
+                support::with_stamped(change, delta, &current.answer.rows)
+            }
+            _ => change,
+        }
     }
 
     fn touched(&self, snapshot: &Snapshot, delta: &StoreDelta) -> BTreeSet<InstanceId> {
@@ -193,5 +209,5 @@ impl Reruns {
 
 /// What equal ones have in common, the tier asked for included.
 fn key(tier: Tier, query: &Query, inputs: &[Input]) -> Vec<u8> {
-    codec::encode(&(tier.name(), query.raw(), inputs))
+    codec::encode(&(tier.name(), query.is_support(), query.raw(), inputs))
 }

@@ -13,7 +13,7 @@ use super::maintain::{self, Change, FactDelta, Workbench};
 use super::output::{self, Halt, Hot};
 use super::shape::{Budgets, Counts, Shape};
 use super::update::{LiveUpdate, RowsDelta};
-use super::{LiveLimits, LiveQueries, PULLED};
+use super::{LiveLimits, LiveQueries, PULLED, support};
 use crate::error::QueryError;
 use crate::eval::scratch::Scratch;
 use crate::intern::Cell;
@@ -46,13 +46,13 @@ impl LiveQueries {
         let dictionary = snapshot.dictionary();
         let reads_any = !self.any_readers.is_empty() || self.tables.reads_any_attribute();
         for (change, index) in delta.facts.iter().zip(0..) {
-            let (side, is_kind_only) = match (change.before, change.after) {
-                (None, Some(_)) => (Side::After, false),
-                (Some(_), None) => (Side::Before, false),
-                // How it was written shows in pulled trees, as a value or a list.
-                (Some(before), Some(after)) if before.kind != after.kind => (Side::After, true),
-                _ => continue,
+            let (side, other_kind) = match (change.before, change.after) {
+                (None, Some(_)) => (Side::After, None),
+                (Some(_), None) => (Side::Before, None),
+                (Some(before), Some(after)) => (Side::After, Some(before.kind != after.kind)),
+                (None, None) => continue,
             };
+            let is_stamp = other_kind.is_some();
             let fact = &change.fact;
             let number = self.attributes.find(&fact.attribute);
             let readers = number.and_then(|number| self.readers.get(number.0 as usize));
@@ -63,17 +63,23 @@ impl LiveQueries {
             }
             let cells = dictionary.find_entity(&fact.entity).zip(dictionary.find(&fact.value));
             let (entity, value) = cells.expect("the values of a changed fact are known");
-            let attribute = match reads_any {
+            let attribute = match reads_any || is_stamp {
                 false => Cell::MIN,
                 true => dictionary.intern(&Value::String(fact.attribute.shared().clone())),
             };
-            let delta = FactDelta { index, attribute, entity, value, side };
+            let delta = FactDelta { index, attribute, entity, value, side, is_stamp };
             let readers = readers.iter().chain(&self.any_readers);
-            let readers = readers.filter(|(_, occurrence)| !is_kind_only || *occurrence == PULLED);
+            // How a fact was written shows in pulled trees, as a value or a list; when, in supports.
+            let concerns = |shape, occurrence| match other_kind {
+                None => true,
+                Some(is_other) if occurrence == PULLED => is_other,
+                Some(_) => self.shape(shape).query.is_support(),
+            };
+            let readers = readers.filter(|(shape, occurrence)| concerns(*shape, *occurrence));
             work.shapes.extend(
                 readers.map(|(shape, occurrence)| (*shape, *occurrence, Change::Fact(delta))),
             );
-            if !is_kind_only {
+            if !is_stamp {
                 work.tables.extend(in_tables().map(|reader| (reader, delta)));
             }
         }
@@ -120,7 +126,9 @@ impl LiveQueries {
         for number in &lost_track {
             let shape = self.shapes[*number as usize].as_mut().expect("readers are shapes");
             let is_kept = shape.tables().all(|tables| self.tables.is_filled(tables));
-            updates.extend(fall_back(shape, before, after, is_kept, &self.budgets, &self.limits));
+            let sides = [before, after];
+            let told = fall_back(shape, sides, delta, is_kept, &self.budgets, &self.limits);
+            updates.extend(told);
         }
         for changes in work.shapes.chunk_by(|(a, ..), (b, ..)| a == b) {
             if lost_track.contains(&changes[0].0) {
@@ -148,7 +156,8 @@ impl LiveQueries {
                     }
                 }
                 Err(TooMuch) => {
-                    let told = fall_back(shape, before, after, true, &self.budgets, &self.limits);
+                    let sides = [before, after];
+                    let told = fall_back(shape, sides, delta, true, &self.budgets, &self.limits);
                     updates.extend(told);
                 }
             }
@@ -217,8 +226,8 @@ pub(super) fn over_budget(what: &str) -> QueryError {
 /// them up are not kept any more.
 fn fall_back(
     shape: &mut Shape,
-    before: &Snapshot,
-    after: &Snapshot,
+    [before, after]: [&Snapshot; 2],
+    delta: &StoreDelta,
     is_kept: bool,
     budgets: &Budgets,
     limits: &LiveLimits,
@@ -238,8 +247,14 @@ fn fall_back(
         let budget = budgets.get(instance.budget);
         let run = |snapshot| shape.query.run(snapshot, &inputs, budget);
         let change = match is_evaluated {
-            true => run(before)
-                .and_then(|old| run(after).map(|new| RowsDelta::between(&old.rows, &new.rows))),
+            true => run(before).and_then(|old| {
+                let new = run(after)?;
+                let change = RowsDelta::between(&old.rows, &new.rows);
+                Ok(match shape.query.is_support() {
+                    true => support::with_stamped(change, delta, &new.rows),
+                    false => change,
+                })
+            }),
             false => Err(over_budget("look-ups of one step")),
         };
         if change.is_err() {

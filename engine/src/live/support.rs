@@ -1,217 +1,168 @@
-//! Support: the facts a replica must hold to give a query's answer itself.
+//! Supports kept up: the facts that a replica needs for a query are the rows of another query (see
+//! `program::support`), so a support is a live query like any other, shared and maintained alike.
 //!
-//! Here it is the *whole support*: every fact that fits the constants of one of the program's
-//! atoms, positive or negated, in its body or its rules. It is a pure function of program and
-//! inputs, so whoever holds it evaluates the query to the server's answer, whatever else true
-//! facts it holds. A smaller support, that follows bindings, can replace it behind this interface.
+//! What is more here: a fact that is stamped anew stays a row, and yet whoever holds it has to be
+//! told. Such a row is on both lists of an update.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::update::RowsDelta;
+use super::{InstanceId, LiveQueries, Tier};
+use crate::answer::{AnswerRows, Output, Row, RowRef};
 use crate::error::QueryError;
-use crate::eval::query::Query;
+use crate::eval::query::{Query, input_rows};
 use crate::fact::{Fact, Mark};
 use crate::ids::{Attribute, EntityId};
-use crate::program::raw::{Input, RawPullItem};
-use crate::program::{
-    Atom, AttributeTerm, Body, FindElement, InputShape, Program, Term, Var, visit_clauses,
-};
-use crate::store::Snapshot;
+use crate::intern::FixedHashMap;
+use crate::limits::Budget;
+use crate::program::raw::Input;
+use crate::program::support::takes_relation;
+use crate::store::{Snapshot, StoreDelta};
 use crate::value::Value;
 
-/// Which facts a query can read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Support {
-    /// A fact is in the support when it fits one of them.
-    selectors: BTreeSet<Selector>,
+/// Supports kept at hand before all are forgotten; they can be derived again.
+const KEPT_MAX: usize = 4_096;
+
+/// Rows that the inputs of one query may come to.
+const INPUT_ROWS_MAX: usize = 100_000;
+
+/// The queries that give the supports of others, by the lifted program of these.
+#[derive(Default)]
+pub(super) struct Supports(FixedHashMap<Vec<u8>, Derived>);
+
+/// A lifted query and the one that gives its support.
+#[derive(Clone)]
+struct Derived {
+    lifted: Query,
+    support: Query,
 }
 
-/// Facts with these parts; a part that is not given fits every fact.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Selector {
-    attribute: Option<Attribute>,
-    entity: Option<EntityId>,
-    value: Option<Value>,
+impl Derived {
+    fn of(query: &Query) -> Result<Derived, QueryError> {
+        let of_program = |errors| QueryError::Program { errors };
+        let lifted = query.prepare_lifted().map_err(of_program)?;
+        let support = lifted.prepare_support().map_err(of_program)?;
+        Ok(Derived { lifted, support })
+    }
+
+    /// What the support's query takes for these inputs of the original.
+    fn inputs(&self, query: &Query, inputs: &[Input]) -> Result<Vec<Input>, QueryError> {
+        let inputs = super::lifted_inputs(query, inputs)?;
+        let rows = input_rows(self.lifted.program(), &inputs, INPUT_ROWS_MAX)?;
+        let rows = rows.ok_or_else(|| QueryError::Input {
+            message: format!("the inputs come to more than {INPUT_ROWS_MAX} rows"),
+        })?;
+        if takes_relation(self.lifted.program()) {
+            return Ok(vec![Input::Relation(rows)]);
+        }
+        Ok(rows.into_iter().flatten().map(Input::Scalar).collect())
+    }
 }
 
-impl Selector {
-    fn fits(&self, fact: &Fact) -> bool {
-        self.attribute.as_ref().is_none_or(|attribute| *attribute == fact.attribute)
-            && self.entity.as_ref().is_none_or(|entity| *entity == fact.entity)
-            && self.value.as_ref().is_none_or(|value| *value == fact.value)
+impl Supports {
+    fn of(&mut self, query: &Query) -> Result<Derived, QueryError> {
+        if let Some(derived) = self.0.get(&query.lifted().key) {
+            return Ok(derived.clone());
+        }
+        let derived = Derived::of(query)?;
+        if self.0.len() >= KEPT_MAX {
+            self.0.clear();
+        }
+        self.0.insert(query.lifted().key.clone(), derived.clone());
+        Ok(derived)
+    }
+}
+
+impl LiveQueries {
+    /// Registers the support of a query, or another user of an equal one.
+    pub(crate) fn subscribe_support(
+        &mut self,
+        tier: Tier,
+        query: &Query,
+        inputs: &[Input],
+        budget: &Budget,
+        snapshot: &Snapshot,
+    ) -> Result<InstanceId, QueryError> {
+        let derived = self.supports.of(query)?;
+        let inputs = derived.inputs(query, inputs)?;
+        self.subscribe(tier, &derived.support, &inputs, budget, snapshot)
     }
 }
 
 impl Query {
-    /// The facts a replica must hold to give this query's answer itself.
+    /// The facts that a replica must hold to give this query's answer itself, sorted, with their
+    /// marks.
     ///
     /// # Errors
-    /// When the inputs do not fit `:in`.
-    pub fn support(&self, inputs: &[Input]) -> Result<Support, QueryError> {
-        let program = self.program();
-        if inputs.len() != program.inputs.len() {
-            let message = format!(
-                ":in asks for {} inputs, {} were given",
-                program.inputs.len(),
-                inputs.len()
-            );
-            return Err(QueryError::Input { message });
-        }
-        let given = Given::of(program, inputs);
-        let mut selectors = BTreeSet::new();
-        select(&program.body, &given, &mut selectors);
-        for definition in program.rules.iter().flat_map(|rule| &rule.definitions) {
-            select(&definition.body, &Given::default(), &mut selectors);
-        }
-        select_pulls(program, &mut selectors);
-        if selectors.contains(&Selector::default()) {
-            selectors.retain(|selector| *selector == Selector::default());
-        }
-        Ok(Support { selectors })
+    /// When the inputs do not fit `:in`, the budget is used up, or the program that gives the
+    /// support is larger than programs may be.
+    pub fn support(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<Vec<(Fact, Mark)>, QueryError> {
+        let derived = Derived::of(self)?;
+        let inputs = derived.inputs(self, inputs)?;
+        let answer = derived.support.run(snapshot, &inputs, budget)?;
+        Ok(facts(&answer.rows, snapshot))
     }
 }
 
-impl Support {
-    /// Whether a fact is in the support.
-    pub fn covers(&self, fact: &Fact) -> bool {
-        self.selectors.iter().any(|selector| selector.fits(fact))
-    }
-
-    /// The attributes whose facts may be in it; none when those of every attribute may be.
-    pub fn attributes(&self) -> Option<BTreeSet<Attribute>> {
-        self.selectors.iter().map(|selector| selector.attribute.clone()).collect()
-    }
-
-    /// The facts of the support in a snapshot with their marks, sorted, without duplicates; none
-    /// when there are more than `n_max`.
-    pub fn facts(&self, snapshot: &Snapshot, n_max: usize) -> Option<Vec<(Fact, Mark)>> {
-        let mut facts = Vec::new();
-        for selector in &self.selectors {
-            collect(selector, snapshot, n_max, &mut facts)?;
-        }
-        facts.sort_unstable();
-        facts.dedup();
-        (facts.len() <= n_max).then_some(facts)
-    }
-}
-
-/// The inputs that are one value, by variable: they are constants as far as support goes.
-#[derive(Default)]
-struct Given(Vec<(Var, Value)>);
-
-impl Given {
-    fn of(program: &Program, inputs: &[Input]) -> Given {
-        let mut given = Vec::new();
-        for (shape, input) in program.inputs.iter().zip(inputs) {
-            if let (InputShape::Scalar(column), Input::Scalar(value)) = (shape, input) {
-                let entity = match value {
-                    Value::String(text) if column.is_entity => EntityId::new(text.clone()).ok(),
-                    _ => None,
-                };
-                given.push((column.var, entity.map_or_else(|| value.clone(), Value::Ref)));
-            }
-        }
-        Given(given)
-    }
-
-    fn value(&self, term: &Term) -> Option<Value> {
-        match term {
-            Term::Const(value) => Some(value.clone()),
-            Term::Var(var) => {
-                self.0.iter().find(|(given, _)| given == var).map(|(_, value)| value.clone())
-            }
-            Term::Blank => None,
-        }
-    }
-
-    fn entity(&self, term: &Term) -> Option<EntityId> {
-        match self.value(term)? {
-            Value::Ref(entity) => Some(entity),
-            _ => None,
-        }
-    }
-}
-
-fn attribute_of(term: &AttributeTerm) -> Option<Attribute> {
-    match term {
-        AttributeTerm::Const(attribute) => Some(attribute.clone()),
-        AttributeTerm::Var(_) | AttributeTerm::Blank => None,
-    }
-}
-
-fn select(body: &Body, given: &Given, selectors: &mut BTreeSet<Selector>) {
-    visit_clauses(body, &mut |clause| {
-        let selector = match &clause.atom {
-            Atom::Pattern { entity, attribute, value } => Selector {
-                attribute: attribute_of(attribute),
-                entity: given.entity(entity),
-                value: given.value(value),
-            },
-            Atom::Missing { entity, attribute } | Atom::GetElse { entity, attribute, .. } => {
-                Selector {
-                    attribute: attribute_of(attribute),
-                    entity: given.entity(entity),
-                    value: None,
-                }
-            }
-            _ => return,
-        };
-        selectors.insert(selector);
-    });
-}
-
-fn select_pulls(program: &Program, selectors: &mut BTreeSet<Selector>) {
-    let pulls = program.find.iter().any(|element| matches!(element, FindElement::Pull { .. }));
-    if !pulls {
-        return;
-    }
-    for item in program.raw.pulls.iter().flat_map(|pull| &pull.items) {
-        selectors.insert(match item {
-            RawPullItem::Wildcard => Selector::default(),
-            RawPullItem::Attribute { attribute, .. } => Selector {
-                attribute: Attribute::new(attribute.shared().clone()).ok(),
-                ..Selector::default()
-            },
-        });
-    }
-}
-
-/// Appends the facts that fit; none when there would be more than `n_max`.
-fn collect(
-    selector: &Selector,
-    snapshot: &Snapshot,
-    n_max: usize,
-    facts: &mut Vec<(Fact, Mark)>,
-) -> Option<()> {
-    let mut n_found = 0;
-    let mut take = |fact: (Fact, Mark)| {
-        n_found += 1;
-        facts.push(fact);
-        (n_found <= n_max).then_some(())
+/// The facts that rows of a support are, with their marks in the snapshot that they are of.
+pub(crate) fn facts(rows: &AnswerRows, snapshot: &Snapshot) -> Vec<(Fact, Mark)> {
+    let marked = |row: Row| {
+        let fact = fact_of(&row);
+        let mark = snapshot.mark_of(&fact).expect("a support is of visible facts");
+        (fact, mark)
     };
-    if let Some(entity) = &selector.entity {
-        let facts = snapshot.entity_facts(entity).into_iter();
-        return facts.filter(|(fact, _)| selector.fits(fact)).try_for_each(take);
-    }
-    let Some(attribute) = &selector.attribute else {
-        return snapshot.iter().filter(|(fact, _)| selector.fits(fact)).try_for_each(take);
+    let mut facts: Vec<(Fact, Mark)> = rows.iter().map(|row| marked(row.to_row())).collect();
+    facts.sort_unstable();
+    facts
+}
+
+/// The fact that a row of a support is.
+///
+/// # Panics
+/// When the row is of another query.
+pub fn fact_of(row: &Row) -> Fact {
+    let text = |output: &Output| -> Arc<str> {
+        match output {
+            Output::Value(Value::String(text)) => text.clone(),
+            _ => panic!("the attribute of a fact is a string"),
+        }
     };
-    let Some(id) = snapshot.find_attribute(attribute) else { return Some(()) };
-    let dictionary = snapshot.dictionary();
-    let mut found = |(entity, value)| {
-        let fact = Fact {
-            entity: dictionary.entity(entity).expect("entity cells are references"),
-            attribute: attribute.clone(),
-            value: dictionary.value(value),
-        };
-        take((fact, snapshot.mark(id, entity, value).expect("the fact is visible")))
+    let (Output::Value(Value::Ref(entity)), Output::Value(value)) = (&row[0], &row[2]) else {
+        panic!("a fact has an entity and a value");
     };
-    match &selector.value {
-        Some(value) => match dictionary.find(value) {
-            Some(value) => {
-                snapshot.entities(id, value).try_for_each(|entity| found((entity, value)))
-            }
-            None => Some(()),
-        },
-        None => snapshot.facts(id).try_for_each(found),
+    let attribute = Attribute::new(text(&row[1])).expect("it was an attribute");
+    let (entity, value): (EntityId, Value) = (entity.clone(), value.clone());
+    Fact { entity, attribute, value }
+}
+
+/// A change of a support by evaluation, with those of its rows that were stamped anew.
+pub(super) fn with_stamped(
+    change: Option<RowsDelta>,
+    delta: &StoreDelta,
+    rows: &AnswerRows,
+) -> Option<RowsDelta> {
+    let is_stamp =
+        |change: &&crate::fact::FactChange| change.before.is_some() && change.after.is_some();
+    let row = |fact: &Fact| -> Row {
+        let attribute = Value::String(fact.attribute.shared().clone());
+        let values = [Value::Ref(fact.entity.clone()), attribute, fact.value.clone()];
+        values.into_iter().map(Output::Value).collect()
+    };
+    let stamped = delta.facts.iter().filter(is_stamp).map(|change| row(&change.fact));
+    let stamped: BTreeSet<Row> = stamped.collect();
+    if stamped.is_empty() {
+        return change;
     }
+    let is_new = |row: &Row| change.as_ref().is_some_and(|change| change.added.contains(row));
+    let rows = rows.iter().map(RowRef::to_row);
+    let told = rows.filter(|row| stamped.contains(row) && !is_new(row)).collect();
+    let mut change = change.unwrap_or_default();
+    change.replace(told);
+    (!change.is_empty()).then_some(change)
 }

@@ -45,6 +45,17 @@ impl RowsDelta {
         self.added.is_empty() && self.removed.is_empty()
     }
 
+    /// These rows went and came: what stands behind them has changed.
+    pub(super) fn replace(&mut self, rows: Vec<Row>) {
+        if rows.is_empty() {
+            return;
+        }
+        for side in [&mut self.added, &mut self.removed] {
+            side.extend(rows.iter().cloned());
+            side.sort_unstable();
+        }
+    }
+
     /// What is left of changes in the end; it may be empty.
     pub(super) fn of(changes: Changes) -> RowsDelta {
         let mut delta = RowsDelta::default();

@@ -21,6 +21,7 @@ pub(crate) mod recursion;
 mod safety;
 pub(crate) mod strata;
 mod substitute;
+pub(crate) mod support;
 pub(crate) mod text;
 
 use std::collections::BTreeSet;

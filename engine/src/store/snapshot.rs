@@ -211,6 +211,14 @@ impl Snapshot {
         self.index(a).mark(e, v)
     }
 
+    /// The mark of a visible fact.
+    pub fn mark_of(&self, fact: &Fact) -> Option<Mark> {
+        let attribute = self.find_attribute(&fact.attribute)?;
+        let dictionary = self.dictionary();
+        let entity = dictionary.find_entity(&fact.entity)?;
+        self.mark(attribute, entity, dictionary.find(&fact.value)?)
+    }
+
     /// How many facts the attribute has. O(1).
     pub fn count(&self, a: AttributeId) -> u64 {
         self.index(a).len() as u64

@@ -259,11 +259,11 @@ impl ClientPeer {
     ) -> Result<SubscriptionId, ClientError> {
         self.settle();
         query.check_live()?;
-        let (support, live) = match mode {
+        let (selection, live) = match mode {
             Mode::Rows => (None, None),
             Mode::Auto | Mode::Facts => {
-                let support = query.support(inputs)?;
-                (Some(support), Some(self.overlay.view.subscribe(query, inputs, &self.budget)?))
+                let selection = query.selection(inputs)?;
+                (Some(selection), Some(self.overlay.view.subscribe(query, inputs, &self.budget)?))
             }
         };
         let id = SubscriptionId(self.last_subscription.0 + 1);
@@ -276,7 +276,7 @@ impl ClientPeer {
             instance: None,
             entry: None,
             is_asked: false,
-            support,
+            selection,
             live,
             shown: None,
         };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tercet_engine::answer::{Answer, AnswerRows};
-use tercet_engine::db::{self, Query, RowsDelta, Support};
+use tercet_engine::db::{self, Query, RowsDelta, Selection};
 use tercet_engine::fact::{Fact, Op, Transaction};
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::StoreDelta;
@@ -45,7 +45,7 @@ pub(crate) struct Subscription {
     /// It was asked for in this session and has not been answered.
     pub(crate) is_asked: bool,
     /// None where the server evaluates.
-    pub(crate) support: Option<Support>,
+    pub(crate) selection: Option<Selection>,
     /// The live query over the view.
     pub(crate) live: Option<db::InstanceId>,
     pub(crate) shown: Option<Shown>,
@@ -63,22 +63,22 @@ impl Subscription {
     /// Whether a change of facts can be in its answer.
     pub(crate) fn is_touched_by(&self, delta: &StoreDelta) -> bool {
         self.is_local()
-            && self.support.as_ref().is_some_and(|support| {
-                delta.facts.iter().any(|change| support.covers(&change.fact))
+            && self.selection.as_ref().is_some_and(|selection| {
+                delta.facts.iter().any(|change| selection.covers(&change.fact))
             })
     }
 
     /// Whether it needs to see what a transaction wrote; in doubt it does.
     pub(crate) fn needs(&self, transaction: &Transaction) -> bool {
-        let Some(support) = &self.support else { return false };
-        self.is_local() && transaction.ops.iter().any(|op| covers(support, op))
+        let Some(selection) = &self.selection else { return false };
+        self.is_local() && transaction.ops.iter().any(|op| covers(selection, op))
     }
 }
 
-fn covers(support: &Support, op: &Op) -> bool {
+fn covers(selection: &Selection, op: &Op) -> bool {
     match op {
         Op::Set { e, a, v } | Op::Add { e, a, v } => {
-            support.covers(&Fact { entity: e.clone(), attribute: a.clone(), value: v.clone() })
+            selection.covers(&Fact { entity: e.clone(), attribute: a.clone(), value: v.clone() })
         }
         // What these change is not in the operation.
         Op::Unset { .. } | Op::Remove { .. } | Op::Delete { .. } | Op::Restore { .. } => true,

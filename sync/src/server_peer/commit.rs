@@ -298,8 +298,10 @@ impl Tenant {
     }
 
     fn publish_step(&mut self, step: &Step, now_ms: u64) {
+        let before = self.db.snapshot();
         let updates = self.db.publish(step.successor.clone(), &step.delta);
-        let changes = self.instances.commit(self.seq, &step.delta, &updates, now_ms);
+        let sides = [&before, &self.db.snapshot()];
+        let changes = self.instances.commit(self.seq, &step.delta, &updates, sides, now_ms);
         let mut touched = BTreeSet::new();
         let mut rejoins = Vec::new();
         for (instance, change) in changes {

@@ -1,35 +1,31 @@
-//! A facts-mode instance: the support of one (query, inputs), kept up by signed facts.
+//! A facts-mode instance: the support of one (query, inputs), kept up by facts that came and went.
 //!
-//! Nothing is evaluated here: the client does that. What the server keeps is how many facts the
-//! support has and their fingerprint, both maintained in the size of the change. The facts
-//! themselves are read from the published snapshot when someone needs all of them, and the frames
-//! are kept until the next change, so that a crowd that comes back at once costs one reading.
+//! Nothing of the query is evaluated here: the client does that. The engine tells which facts a
+//! commit added to the support and which it took away (see `Db::subscribe_support`); what the
+//! server keeps is how many facts there are and their fingerprint. The facts themselves are found
+//! when someone needs all of them, and the frames are kept until the next change, so that a crowd
+//! that comes at once costs one reading.
 //!
-//! Formula: `fingerprint = Σ hash(fact, mark)` over the visible facts that the support covers.
+//! Formula: `fingerprint = Σ hash(fact, mark)` over the facts of the support.
 
 use std::collections::BTreeSet;
 
-use tercet_engine::db::{Query, Support};
-use tercet_engine::error::QueryError;
-use tercet_engine::fact::{Fact, FactChange, Install, Mark};
+use tercet_engine::db::{self, Db, RowsDelta, fact_of};
+use tercet_engine::fact::{Fact, Install, Mark};
 use tercet_engine::fingerprint::fact_hash;
-use tercet_engine::ids::{Attribute, Seq};
-use tercet_engine::program::raw::Input;
+use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::store::Snapshot;
+use tercet_engine::value::Value;
 
+use super::instances::Trouble;
 use super::parts::facts_frames;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
 
-/// The support has more facts than it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OverBudget;
-
 /// The support of one (query, inputs).
 pub(crate) struct FactsInstance {
-    pub(crate) support: Support,
-    /// Whose facts may be in it; none for every attribute.
-    pub(crate) attributes: Option<BTreeSet<Attribute>>,
+    /// The engine's own number of it.
+    pub(crate) live: db::InstanceId,
     pub(crate) fingerprint: Fingerprint,
     n_facts: u64,
     n_facts_max: u64,
@@ -37,32 +33,33 @@ pub(crate) struct FactsInstance {
     reset: Option<Vec<SharedFrame>>,
 }
 
+/// What a commit did to a support.
+#[derive(Default)]
+pub(crate) struct FactsChange {
+    pub(crate) installs: Vec<Install>,
+    /// Whose facts came or went, and to whom they refer.
+    pub(crate) entities: BTreeSet<EntityId>,
+}
+
 impl FactsInstance {
     /// The support, not yet counted: [`FactsInstance::load`] comes next.
-    pub(crate) fn new(
-        query: &Query,
-        inputs: &[Input],
-        n_facts_max: u64,
-    ) -> Result<FactsInstance, QueryError> {
-        let support = query.support(inputs)?;
-        Ok(FactsInstance {
-            attributes: support.attributes(),
-            support,
-            fingerprint: Fingerprint::default(),
-            n_facts: 0,
-            n_facts_max,
-            reset: None,
-        })
+    pub(crate) fn new(live: db::InstanceId, n_facts_max: u64) -> FactsInstance {
+        let fingerprint = Fingerprint::default();
+        FactsInstance { live, fingerprint, n_facts: 0, n_facts_max, reset: None }
     }
 
-    fn facts(&self, snapshot: &Snapshot) -> Result<Vec<(Fact, Mark)>, OverBudget> {
-        let n_max = usize::try_from(self.n_facts_max).unwrap_or(usize::MAX);
-        self.support.facts(snapshot, n_max).ok_or(OverBudget)
+    fn facts(&self, db: &Db) -> Result<Vec<(Fact, Mark)>, Trouble> {
+        let facts = db.support_facts(self.live).ok_or_else(Trouble::stopped)?;
+        let facts = facts.map_err(|error| Trouble::over_budget(&error.to_string()))?;
+        match facts.len() as u64 > self.n_facts_max {
+            true => Err(self.too_many()),
+            false => Ok(facts),
+        }
     }
 
     /// Counts the support as it is now.
-    pub(crate) fn load(&mut self, snapshot: &Snapshot) -> Result<(), OverBudget> {
-        let facts = self.facts(snapshot)?;
+    pub(crate) fn load(&mut self, db: &Db) -> Result<(), Trouble> {
+        let facts = self.facts(db)?;
         self.n_facts = facts.len() as u64;
         let hashes = facts.iter().map(|(fact, mark)| fact_hash(fact, mark));
         self.fingerprint = hashes.fold(Fingerprint::default(), Fingerprint::with);
@@ -70,22 +67,44 @@ impl FactsInstance {
         Ok(())
     }
 
-    /// Takes a change that the support covers; what its holders have to install.
-    pub(crate) fn change(&mut self, change: &FactChange) -> Install {
-        let FactChange { fact, before, after } = change;
-        if let Some(mark) = before {
-            self.fingerprint = self.fingerprint.without(fact_hash(fact, mark));
-            self.n_facts = self.n_facts.saturating_sub(1);
+    /// Takes what a commit did; what holders have to install. A fact on both lists was stamped
+    /// anew; one that went and is still true is not needed any more.
+    pub(crate) fn change(
+        &mut self,
+        delta: &RowsDelta,
+        [before, after]: [&Snapshot; 2],
+    ) -> FactsChange {
+        let removed: BTreeSet<Fact> = delta.removed.iter().map(fact_of).collect();
+        let added: BTreeSet<Fact> = delta.added.iter().map(fact_of).collect();
+        let mut installs = Vec::with_capacity(removed.len() + added.len());
+        for fact in &removed {
+            if let Some(mark) = before.mark_of(fact) {
+                self.fingerprint = self.fingerprint.without(fact_hash(fact, &mark));
+                self.n_facts = self.n_facts.saturating_sub(1);
+            }
+            if !added.contains(fact) {
+                installs.push(match after.mark_of(fact) {
+                    Some(_) => Install::Released(fact.clone()),
+                    None => Install::Retracted(fact.clone()),
+                });
+            }
         }
-        if let Some(mark) = after {
-            self.fingerprint = self.fingerprint.with(fact_hash(fact, mark));
-            self.n_facts += 1;
+        for fact in &added {
+            if let Some(mark) = after.mark_of(fact) {
+                self.fingerprint = self.fingerprint.with(fact_hash(fact, &mark));
+                self.n_facts += 1;
+                installs.push(Install::Fact(fact.clone(), mark));
+            }
         }
         self.reset = None;
-        match after {
-            Some(mark) => Install::Fact(fact.clone(), *mark),
-            None => Install::Retracted(fact.clone()),
-        }
+        let entities = removed.iter().chain(&added).flat_map(|fact| {
+            let target = match &fact.value {
+                Value::Ref(target) => Some(target.clone()),
+                _ => None,
+            };
+            [Some(fact.entity.clone()), target].into_iter().flatten()
+        });
+        FactsChange { entities: entities.collect(), installs }
     }
 
     /// How many facts it has.
@@ -98,15 +117,23 @@ impl FactsInstance {
         self.n_facts > self.n_facts_max
     }
 
+    /// That it has.
+    pub(crate) fn too_many(&self) -> Trouble {
+        Trouble::over_budget(&format!(
+            "the query's support has more than {} facts",
+            self.n_facts_max
+        ))
+    }
+
     /// All of it.
     pub(crate) fn reset_frames(
         &mut self,
         instance: InstanceId,
         seq: Seq,
-        snapshot: &Snapshot,
-    ) -> Result<Vec<SharedFrame>, OverBudget> {
+        db: &Db,
+    ) -> Result<Vec<SharedFrame>, Trouble> {
         if self.reset.is_none() {
-            let facts = self.facts(snapshot)?.into_iter();
+            let facts = self.facts(db)?.into_iter();
             let installs = facts.map(|(fact, mark)| Install::Fact(fact, mark)).collect();
             self.reset = Some(facts_frames(instance, seq, true, installs));
         }

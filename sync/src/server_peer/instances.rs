@@ -11,18 +11,16 @@ use std::sync::Arc;
 
 use tercet_engine::answer::Answer;
 use tercet_engine::codec;
-use tercet_engine::db::{self, Db, LiveUpdate, Query};
+use tercet_engine::db::{self, Db, LiveUpdate, Query, RowsDelta};
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::Install;
 use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
-use tercet_engine::store::StoreDelta;
-use tercet_engine::value::Value;
+use tercet_engine::store::{Snapshot, StoreDelta};
 
-use super::facts::{FactsInstance, OverBudget};
+use super::facts::{FactsChange, FactsInstance};
 use super::parts::facts_frames;
-use super::routes::Routes;
 use super::rows::RowsInstance;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId, InstanceMode, SessionId};
@@ -71,6 +69,26 @@ impl From<WireRowError> for Trouble {
     }
 }
 
+impl Trouble {
+    /// A support that the server does not keep up; an open mode takes rows then.
+    pub(crate) fn over_budget(message: &str) -> Trouble {
+        Trouble {
+            code: "support_over_budget".to_owned(),
+            message: message.to_owned(),
+            hint: Some("narrow the query, or subscribe in rows mode".to_owned()),
+        }
+    }
+
+    /// Something that is not kept up for now.
+    pub(crate) fn stopped() -> Trouble {
+        Trouble {
+            code: "stale".to_owned(),
+            message: "the subscription's result is not kept up for now".to_owned(),
+            hint: Some("subscribe again in a while".to_owned()),
+        }
+    }
+}
+
 /// What makes two subscriptions share an instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -82,6 +100,16 @@ struct Key {
 enum Kind {
     Facts(FactsInstance),
     Rows(RowsInstance),
+}
+
+impl Kind {
+    /// The engine's own number of it.
+    fn live(&self) -> db::InstanceId {
+        match self {
+            Kind::Facts(facts) => facts.live,
+            Kind::Rows(rows) => rows.live,
+        }
+    }
 }
 
 struct Stale {
@@ -113,9 +141,9 @@ pub(crate) struct Instances {
     budget: Budget,
     last: InstanceId,
     by_key: BTreeMap<Key, InstanceId>,
-    by_live: BTreeMap<db::InstanceId, InstanceId>,
+    /// Queries that differ may have one support, or one lifted form.
+    by_live: BTreeMap<db::InstanceId, BTreeSet<InstanceId>>,
     instances: BTreeMap<InstanceId, Instance>,
-    routes: Routes,
     graves: BTreeMap<EntityId, BTreeSet<InstanceId>>,
     /// The stale ones, by when they are to be tried again.
     due: BTreeSet<(u64, InstanceId)>,
@@ -150,7 +178,6 @@ impl Instances {
             by_key: BTreeMap::new(),
             by_live: BTreeMap::new(),
             instances: BTreeMap::new(),
-            routes: Routes::default(),
             graves: BTreeMap::new(),
             due: BTreeSet::new(),
             revived: Vec::new(),
@@ -225,14 +252,21 @@ impl Instances {
 
     fn open_facts(
         &mut self,
-        db: &Db,
+        db: &mut Db,
         id: InstanceId,
         query: &Query,
         inputs: &[Input],
     ) -> Result<Kind, Trouble> {
-        let mut facts = FactsInstance::new(query, inputs, self.n_facts_max)?;
-        facts.load(&db.snapshot()).map_err(|OverBudget| self.over_budget())?;
-        self.routes.add(id, facts.attributes.as_ref());
+        let live = match db.subscribe_support(query, inputs, &self.budget) {
+            Err(error @ QueryError::Input { .. }) => return Err(error.into()),
+            subscribed => subscribed.map_err(|error| Trouble::over_budget(&error.to_string()))?,
+        };
+        let mut facts = FactsInstance::new(live, self.n_facts_max);
+        if let Err(trouble) = facts.load(db) {
+            db.unsubscribe(live);
+            return Err(trouble);
+        }
+        self.by_live.entry(live).or_default().insert(id);
         Ok(Kind::Facts(facts))
     }
 
@@ -253,7 +287,7 @@ impl Instances {
             db.unsubscribe(live);
             return Err(trouble);
         }
-        self.by_live.insert(live, id);
+        self.by_live.entry(live).or_default().insert(id);
         self.n_bytes_held += rows.n_bytes;
         Ok(Kind::Rows(rows))
     }
@@ -273,14 +307,6 @@ impl Instances {
             ),
             hint: Some("subscribe to fewer rows, or end other subscriptions".to_owned()),
         })
-    }
-
-    fn over_budget(&self) -> Trouble {
-        Trouble {
-            code: "support_over_budget".to_owned(),
-            message: format!("the query's support has more than {} facts", self.n_facts_max),
-            hint: Some("narrow the query, or subscribe in rows mode".to_owned()),
-        }
     }
 
     /// Its query.
@@ -332,19 +358,22 @@ impl Instances {
         if let Some(stale) = &instance.stale {
             self.due.remove(&(stale.retry_at_ms, id));
         }
+        let live = instance.kind.live();
+        if let Some(readers) = self.by_live.get_mut(&live) {
+            readers.remove(&id);
+            if readers.is_empty() {
+                self.by_live.remove(&live);
+            }
+        }
+        db.unsubscribe(live);
         match instance.kind {
-            Kind::Facts(facts) => {
-                self.routes.remove(id, facts.attributes.as_ref());
+            Kind::Facts(_) => {
                 self.graves.retain(|_, told| {
                     told.remove(&id);
                     !told.is_empty()
                 });
             }
-            Kind::Rows(rows) => {
-                self.n_bytes_held -= rows.n_bytes;
-                self.by_live.remove(&rows.live);
-                db.unsubscribe(rows.live);
-            }
+            Kind::Rows(rows) => self.n_bytes_held -= rows.n_bytes,
         }
     }
 
@@ -355,12 +384,9 @@ impl Instances {
         seq: Seq,
         id: InstanceId,
     ) -> Result<Vec<SharedFrame>, Trouble> {
-        let over_budget = self.over_budget();
         let instance = self.instances.get_mut(&id).expect("the caller has joined it");
         match &mut instance.kind {
-            Kind::Facts(facts) => {
-                facts.reset_frames(id, seq, &db.snapshot()).map_err(|OverBudget| over_budget)
-            }
+            Kind::Facts(facts) => facts.reset_frames(id, seq, db),
             Kind::Rows(rows) => match rows.reset_frames() {
                 Some(frames) => Ok(frames),
                 None => {
@@ -371,29 +397,47 @@ impl Instances {
         }
     }
 
-    /// What a commit did, by instance: `delta` to the facts, `updates` to the live results.
+    /// What a commit did, by instance: `delta` to the facts, `updates` to the live results, from
+    /// one snapshot to another.
     pub(crate) fn commit(
         &mut self,
         seq: Seq,
         delta: &StoreDelta,
         updates: &[LiveUpdate],
+        sides: [&Snapshot; 2],
         now_ms: u64,
     ) -> BTreeMap<InstanceId, Change> {
         let mut changes = BTreeMap::new();
-        for (id, installs) in self.install_lists(delta) {
-            changes.insert(id, Change::Frames(facts_frames(id, seq, false, installs)));
-        }
+        let mut facts = BTreeMap::new();
         for update in updates {
-            if let Some((id, change)) = self.rows_change(seq, update) {
-                changes.insert(id, change);
+            for id in self.by_live.get(&update.instance).cloned().unwrap_or_default() {
+                let Some(instance) = self.instances.get_mut(&id) else { continue };
+                if instance.stale.is_some() {
+                    continue;
+                }
+                match (&mut instance.kind, &update.change) {
+                    (Kind::Rows(rows), change) => {
+                        self.n_bytes_held -= rows.n_bytes;
+                        changes.insert(id, rows_change(rows, id, seq, change));
+                        self.n_bytes_held += rows.n_bytes;
+                    }
+                    (Kind::Facts(kept), Ok(delta)) => {
+                        facts.insert(id, kept.change(delta, sides));
+                    }
+                    (Kind::Facts(_), Err(error)) => {
+                        let trouble = Trouble::over_budget(&error.to_string());
+                        changes.insert(id, Change::Stale(trouble));
+                    }
+                }
             }
         }
-        for (&id, change) in &mut changes {
-            if let Kind::Facts(facts) = &self.instances[&id].kind
-                && facts.is_over_budget()
-            {
-                *change = Change::Stale(self.over_budget());
-            }
+        self.bury(delta, &mut facts);
+        for (id, FactsChange { installs, .. }) in facts {
+            let change = match &self.instances[&id].kind {
+                Kind::Facts(facts) if facts.is_over_budget() => Change::Stale(facts.too_many()),
+                _ => Change::Frames(facts_frames(id, seq, false, installs)),
+            };
+            changes.insert(id, change);
         }
         for (&id, change) in &changes {
             if let Change::Stale(trouble) = change {
@@ -403,70 +447,35 @@ impl Instances {
         changes
     }
 
-    fn rows_change(&mut self, seq: Seq, update: &LiveUpdate) -> Option<(InstanceId, Change)> {
-        let id = *self.by_live.get(&update.instance)?;
-        let instance = self.instances.get_mut(&id)?;
-        let Kind::Rows(rows) = &mut instance.kind else { return None };
-        if instance.stale.is_some() {
-            return None;
-        }
-        let change = match &update.change {
-            Ok(delta) => {
-                self.n_bytes_held -= rows.n_bytes;
-                let changed = rows.change(id, seq, delta);
-                self.n_bytes_held += rows.n_bytes;
-                match changed {
-                    Ok(frames) => Change::Frames(frames),
-                    Err(error) => Change::Stale(error.into()),
-                }
-            }
-            Err(error) => Change::Stale(error.clone().into()),
+    /// Tells deletions to the instances whose facts they took, and restorations to those that were
+    /// told of the deletion, or have facts of the entity again.
+    fn bury(&mut self, delta: &StoreDelta, facts: &mut BTreeMap<InstanceId, FactsChange>) {
+        let concerned = |facts: &BTreeMap<InstanceId, FactsChange>, entity: &EntityId| {
+            let concerned = facts.iter().filter(|(_, change)| change.entities.contains(entity));
+            concerned.map(|(id, _)| *id).collect::<BTreeSet<InstanceId>>()
         };
-        Some((id, change))
-    }
-
-    /// What the holders of each facts-mode instance have to install.
-    fn install_lists(&mut self, delta: &StoreDelta) -> BTreeMap<InstanceId, Vec<Install>> {
-        let mut lists: BTreeMap<InstanceId, Vec<Install>> = BTreeMap::new();
-        let mut concerned: BTreeMap<&EntityId, BTreeSet<InstanceId>> = BTreeMap::new();
-        for change in &delta.facts {
-            let readers: Vec<InstanceId> = self.routes.readers(&change.fact.attribute).collect();
-            for id in readers {
-                let kind = self.instances.get_mut(&id).map(|instance| &mut instance.kind);
-                let Some(Kind::Facts(facts)) = kind else { continue };
-                if !facts.support.covers(&change.fact) {
-                    continue;
-                }
-                lists.entry(id).or_default().push(facts.change(change));
-                concerned.entry(&change.fact.entity).or_default().insert(id);
-                if let Value::Ref(target) = &change.fact.value {
-                    concerned.entry(target).or_default().insert(id);
-                }
-            }
-        }
         for (entity, stamp) in &delta.deleted {
-            for &id in concerned.get(entity).into_iter().flatten() {
-                lists.entry(id).or_default().push(Install::Deleted(entity.clone(), *stamp));
+            for id in concerned(facts, entity) {
+                let change = facts.get_mut(&id).expect("it was just there");
+                change.installs.push(Install::Deleted(entity.clone(), *stamp));
                 self.graves.entry(entity.clone()).or_default().insert(id);
             }
         }
         for (entity, stamp) in &delta.restored {
-            let told = self.graves.get(entity).into_iter().flatten().copied();
-            let concerned = concerned.get(entity).into_iter().flatten().copied();
-            for id in told.chain(concerned).collect::<BTreeSet<_>>() {
-                lists.entry(id).or_default().push(Install::Restored(entity.clone(), *stamp));
+            let told = self.graves.get(entity).cloned().unwrap_or_default();
+            for id in told.union(&concerned(facts, entity)) {
+                if self.instances.get(id).is_some_and(|instance| instance.stale.is_none()) {
+                    let change = facts.entry(*id).or_default();
+                    change.installs.push(Install::Restored(entity.clone(), *stamp));
+                }
             }
         }
-        lists
     }
 
     fn set_stale(&mut self, id: InstanceId, trouble: Trouble, seq: Seq, now_ms: u64) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let failed_at = match &instance.kind {
-            Kind::Facts(facts) => {
-                self.routes.remove(id, facts.attributes.as_ref());
-                Some(seq)
-            }
+            Kind::Facts(_) => Some(seq),
             // One step was too much; all of it has not been tried.
             Kind::Rows(_) => None,
         };
@@ -546,18 +555,18 @@ impl Instances {
         if let Some(stale) = instance.stale.take() {
             self.due.remove(&(stale.retry_at_ms, id));
         }
-        if let Kind::Facts(facts) = &instance.kind {
-            self.routes.add(id, facts.attributes.as_ref());
-        }
         self.reset_frames(db, seq, id)
     }
 
     /// Counts all of an instance as it is now.
     fn load(&mut self, db: &mut Db, seq: Seq, id: InstanceId) -> Result<(), Trouble> {
-        let over_budget = self.over_budget();
         let instance = self.instances.get_mut(&id).expect("the caller has found it");
         match &mut instance.kind {
-            Kind::Facts(facts) => facts.load(&db.snapshot()).map_err(|OverBudget| over_budget),
+            Kind::Facts(facts) => {
+                let refreshed = db.refresh(facts.live);
+                refreshed.map_err(|error| Trouble::over_budget(&error.to_string()))?;
+                facts.load(db)
+            }
             Kind::Rows(rows) => {
                 db.refresh(rows.live)?;
                 let answer = evaluate(db, rows.live, &mut self.counts)?;
@@ -570,16 +579,23 @@ impl Instances {
     }
 }
 
+fn rows_change(
+    rows: &mut RowsInstance,
+    id: InstanceId,
+    seq: Seq,
+    change: &Result<RowsDelta, QueryError>,
+) -> Change {
+    match change {
+        Ok(delta) => match rows.change(id, seq, delta) {
+            Ok(frames) => Change::Frames(frames),
+            Err(error) => Change::Stale(error.into()),
+        },
+        Err(error) => Change::Stale(error.clone().into()),
+    }
+}
+
 /// The complete result of a live query.
 fn evaluate(db: &Db, live: db::InstanceId, counts: &mut Counts) -> Result<Arc<Answer>, Trouble> {
     counts.n_evaluations += 1;
-    Ok(db.answer(live).ok_or_else(stopped)??)
-}
-
-fn stopped() -> Trouble {
-    Trouble {
-        code: "stale".to_owned(),
-        message: "the subscription's result is not kept up for now".to_owned(),
-        hint: Some("subscribe again in a while".to_owned()),
-    }
+    Ok(db.answer(live).ok_or_else(Trouble::stopped)??)
 }

@@ -3,9 +3,8 @@
 //! Modules in reading order. `output`: what goes in and comes out. `records`: what each client has
 //! been answered. `staging`: transactions between acceptance and disk. `tenant`: the façade, and
 //! `commit` the way of a transaction through it. `session`: one peer and its pace. `instances`:
-//! shared subscriptions, with `facts` and `rows` for the two modes, `routes` from a commit to the
-//! instances it concerns, `parts` for frames. `joins`: a session's subscriptions.
-//! `recovery`: opening.
+//! shared subscriptions, with `facts` and `rows` for the two modes, `parts` for frames. `joins`: a
+//! session's subscriptions. `recovery`: opening.
 //!
 //! Invariants: nothing is published, acknowledged or sent before the log has it; a session gets
 //! all parts of a commit before the marker or answer that says so; what belongs to one session is
@@ -19,7 +18,6 @@ mod output;
 mod parts;
 mod records;
 mod recovery;
-mod routes;
 mod rows;
 mod session;
 mod staging;

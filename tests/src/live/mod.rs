@@ -12,6 +12,7 @@
 
 pub mod features;
 mod judge;
+pub mod replica;
 pub mod script;
 mod shrink;
 mod watched;
