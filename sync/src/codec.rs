@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tercet_engine::codec;
 
 use crate::message::{ClientMessage, ServerMessage};
+use crate::size::message_bytes;
 
 /// One of the two forms of a frame, chosen by WebSocket subprotocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +147,11 @@ impl SharedFrame {
     /// The message.
     pub fn message(&self) -> &ServerMessage {
         &self.0.message
+    }
+
+    /// About how many bytes it takes on the wire, by a rough count that encodes nothing.
+    pub fn n_bytes(&self) -> usize {
+        message_bytes(&self.0.message)
     }
 
     /// Its bytes.

@@ -6,12 +6,14 @@
 //! threads, no sockets. Simulation, the native client, the server and the browser run exactly
 //! this code. The protocol itself is described in `docs/protocol.md`.
 
+pub mod buckets;
 pub mod client_peer;
 pub mod codec;
 pub mod limits;
 pub mod message;
 mod seeded;
 pub mod server_peer;
+mod size;
 pub mod wire_query;
 pub mod wire_row;
 
@@ -23,6 +25,6 @@ pub use codec::{Codec, FrameError, SharedFrame};
 pub use limits::Limits;
 pub use message::{ClientMessage, ServerMessage, SessionId, SubscriptionId};
 pub use server_peer::{
-    AppendFailure, Identity, Recovery, RecoveryError, Refusal, RequestId, Rights, Tenant,
-    TenantConfig, TenantOutput, TenantStats, TransactAccepted, TransactError,
+    AppendFailure, Identity, Recovery, RecoveryError, Refusal, RequestId, ResumeLimits, Rights,
+    Tenant, TenantConfig, TenantOutput, TenantStats, TransactAccepted, TransactError,
 };

@@ -17,6 +17,7 @@ use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 use tercet_engine::program::raw::{FindForm, Input};
 
+use crate::buckets::BucketSums;
 use crate::limits::Limits;
 use crate::wire_query::WireQuery;
 use crate::wire_row::WireRow;
@@ -193,7 +194,7 @@ pub struct Subscribe {
 }
 
 /// What a client holds of a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// The position of what it holds.
@@ -202,6 +203,9 @@ pub struct Resume {
     pub mode: InstanceMode,
     /// Of the facts with their marks, or of the encoded rows.
     pub fingerprint: Fingerprint,
+    /// The same bucket by bucket: given after [`Compare`], or when a replay went wrong.
+    #[serde(default)]
+    pub buckets: Option<BucketSums>,
 }
 
 /// Ends a subscription.
@@ -268,6 +272,8 @@ pub enum ServerMessage {
     Pong(Pong),
     /// Something the client sent cannot be served.
     Error(ErrorMessage),
+    /// Asks for bucket sums of what the client holds of a subscription.
+    Compare(Compare),
 }
 
 /// Where the server stands.
@@ -294,14 +300,23 @@ pub struct Welcome {
     pub write: bool,
 }
 
-/// How the parts after a [`Subscribed`] are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How the parts between a [`Subscribed`] and its marker are to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SubscribedState {
     /// Everything follows; what was held before is replaced.
     Reset,
     /// What the client holds is what the server has; nothing follows.
     Unchanged,
+    /// What changed since the client's checkpoint follows, commit by commit.
+    Replay,
+    /// What differs follows, bucket by bucket.
+    Buckets {
+        /// How many bits number a bucket, as the client chose.
+        bits: u8,
+        /// What the client holds in these buckets is forgotten; all that is in them follows.
+        cleared: Vec<u32>,
+    },
 }
 
 /// A subscription has joined the session.
@@ -320,9 +335,21 @@ pub struct Subscribed {
     pub form: FindForm,
     /// What follows.
     pub state: SubscribedState,
+    /// Of all facts or rows of the instance at the marker: what the client must have then.
+    pub fingerprint: Fingerprint,
     /// What the author of the query should know, e.g. attributes that nobody has written.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// The subscription is not answered yet: what the client holds of it is neither what the server
+/// has, nor can the way from there be replayed. The client asks again with
+/// [`Resume::buckets`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compare {
+    /// Which one.
+    pub subscription: SubscriptionId,
 }
 
 /// Part of what a commit changed in the facts of an instance, or part of all of them.

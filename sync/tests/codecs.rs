@@ -9,6 +9,7 @@ use tercet_engine::ids::{
 };
 use tercet_engine::program::raw::{FindForm, Input};
 use tercet_engine::value::Value;
+use tercet_sync::buckets::BucketSums;
 use tercet_sync::message::*;
 use tercet_sync::wire_query::WireQuery;
 use tercet_sync::wire_row::WireOutput;
@@ -110,11 +111,20 @@ fn query() -> impl Strategy<Value = WireQuery> {
 }
 
 fn resume() -> impl Strategy<Value = Resume> {
-    (checkpoint(), any::<u128>(), any::<bool>()).prop_map(|(checkpoint, sum, facts)| Resume {
-        checkpoint,
-        mode: if facts { InstanceMode::Facts } else { InstanceMode::Rows },
-        fingerprint: Fingerprint(sum),
-    })
+    let sums = (0_u32..4).prop_flat_map(|bits| {
+        proptest::collection::vec(any::<u64>(), 1_usize << bits).prop_map(|sums| {
+            let text: String = sums.iter().map(|sum| format!("{sum:016x}")).collect();
+            serde_json::from_value::<BucketSums>(text.into()).unwrap()
+        })
+    });
+    (checkpoint(), any::<u128>(), any::<bool>(), proptest::option::of(sums)).prop_map(
+        |(checkpoint, sum, facts, buckets)| Resume {
+            checkpoint,
+            mode: if facts { InstanceMode::Facts } else { InstanceMode::Rows },
+            fingerprint: Fingerprint(sum),
+            buckets,
+        },
+    )
 }
 
 fn client_message() -> impl Strategy<Value = ClientMessage> {
@@ -164,6 +174,16 @@ fn wire_output() -> impl Strategy<Value = WireOutput> {
     ]
 }
 
+fn state() -> impl Strategy<Value = SubscribedState> {
+    prop_oneof![
+        Just(SubscribedState::Reset),
+        Just(SubscribedState::Unchanged),
+        Just(SubscribedState::Replay),
+        (0_u8..17, proptest::collection::vec(any::<u32>(), 0..4))
+            .prop_map(|(bits, cleared)| SubscribedState::Buckets { bits, cleared }),
+    ]
+}
+
 fn server_message() -> impl Strategy<Value = ServerMessage> {
     let rows = || proptest::collection::vec(proptest::collection::vec(wire_output(), 0..3), 0..3);
     let effect = prop_oneof![
@@ -187,17 +207,21 @@ fn server_message() -> impl Strategy<Value = ServerMessage> {
                 })
             }
         ),
-        (any::<u64>(), any::<u64>(), any::<String>(), any::<bool>()).prop_map(
-            |(id, instance, text, is_reset)| ServerMessage::Subscribed(Subscribed {
+        (any::<u64>(), any::<u64>(), any::<String>(), state(), any::<u128>()).prop_map(
+            |(id, instance, text, state, sum)| ServerMessage::Subscribed(Subscribed {
                 subscription: SubscriptionId(id),
                 instance: InstanceId(instance),
                 mode: InstanceMode::Facts,
                 columns: vec![text.clone()],
                 form: FindForm::Tuple,
-                state: if is_reset { SubscribedState::Reset } else { SubscribedState::Unchanged },
+                state,
+                fingerprint: Fingerprint(sum),
                 warnings: vec![text],
             })
         ),
+        any::<u64>().prop_map(|id| {
+            ServerMessage::Compare(Compare { subscription: SubscriptionId(id) })
+        }),
         (any::<u64>(), any::<bool>(), proptest::collection::vec(install(), 0..5)).prop_map(
             |(n, reset, installs)| ServerMessage::FactsPart(FactsPart {
                 instance: InstanceId(n),

@@ -3,7 +3,8 @@
 //! At every moment: answers marked complete are the server's at their position, transactions are
 //! shown whole, own writes never flicker, nothing is acknowledged that is not in the log. In the
 //! end: everyone shows the same, every transaction is there once, rejected ones are not.
-//! A failing seed is replayed by `TERCET_SIM_SEED=n cargo test -p tercet-sync --test sim`.
+//! A failing seed is replayed by `TERCET_SIM_SEED=n cargo test -p tercet-sync --test sim`;
+//! `TERCET_SIM_SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used)]
 
 mod network;
@@ -11,12 +12,15 @@ mod network;
 use std::collections::BTreeMap;
 
 use network::Network;
-use tercet_sync::Limits;
+use tercet_sync::{Limits, ResumeLimits};
 
 fn seeds(n: u64) -> Vec<u64> {
     match std::env::var("TERCET_SIM_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (1..=n).collect(),
+        Err(_) => {
+            let n = std::env::var("TERCET_SIM_SEEDS").map_or(n, |n| n.parse().unwrap());
+            (1..=n).collect()
+        }
     }
 }
 
@@ -69,7 +73,37 @@ fn whatever_fails_everyone_ends_with_the_same() {
         seen.add(&network);
     }
     seen.expect(&["ack", "cover_in_future", "storage_unavailable", "clock_drift"]);
-    seen.expect(&["Reset", "Unchanged", "pong", "restored"]);
+    seen.expect(&["Reset", "Unchanged", "Replay", "pong", "restored"]);
+}
+
+/// Nothing is ever sent whole because it is little, and rings are short or none: who comes back
+/// compares buckets, after restarts and in another epoch too.
+#[test]
+fn whoever_comes_back_gets_what_differs() {
+    let mut seen = Seen::default();
+    for seed in seeds(20) {
+        let _replay = Replay("whoever_comes_back", seed);
+        let mut network = Network::new(seed, 3, Limits { queue_max: 12, ..Limits::default() });
+        network.set_resume_limits(ResumeLimits {
+            ring_bytes_max: [0, 400, 4_000][seed as usize % 3],
+            rings_bytes_max: 4_000,
+            lingering_max: (seed % 5) as u32,
+            linger_ms: 5_000,
+            whole_bytes_max: 0,
+        });
+        network.preload(300);
+        for _ in 0..900 {
+            network.step();
+        }
+        network.restore_backup(network.log.len() * 3 / 4);
+        for _ in 0..600 {
+            network.step();
+        }
+        network.heal();
+        network.check_converged();
+        seen.add(&network);
+    }
+    seen.expect(&["Unchanged", "Replay", "compare", "Buckets", "Reset", "resync"]);
 }
 
 /// Guards against a rejection of a transaction whose stamp is ahead: a later one that covered it

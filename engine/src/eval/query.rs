@@ -18,7 +18,7 @@ use crate::profile::Profile;
 use crate::program::lift::{Lifted, lift};
 use crate::program::lower::Stratified;
 use crate::program::raw::{Input, Place, RawFindElement, RawProgram};
-use crate::program::support::support;
+use crate::program::support::{Edge, support};
 use crate::program::{FindElement, InputColumn, InputShape, Program, Var};
 use crate::store::Snapshot;
 use crate::value::Value;
@@ -111,9 +111,14 @@ impl Query {
         Query::prepare_as(self.lifted().raw.clone(), self.0.is_support)
     }
 
-    /// The query whose rows are the facts of this one's support.
-    pub(crate) fn prepare_support(&self) -> Result<Query, Vec<ProgramError>> {
-        Query::prepare_as(support(self.program(), self.stratified()), true)
+    /// The query whose rows are the facts of this one's support, up to an edge if it has one.
+    pub(crate) fn prepare_support(&self, edge: Option<&Edge>) -> Result<Query, Vec<ProgramError>> {
+        Query::prepare_as(support(self.program(), self.stratified(), edge), true)
+    }
+
+    /// Where the rows of its window end that a replica needs.
+    pub(crate) fn edge(&self) -> Option<Edge> {
+        Edge::of(self.program(), self.stratified())
     }
 
     /// Whether its rows are the facts of a support: live updates then tell facts that were stamped

@@ -17,6 +17,7 @@
 
 mod accumulate;
 mod attributes;
+mod bounded;
 mod delta_plan;
 mod explain;
 mod goals;
@@ -58,6 +59,7 @@ use crate::program::raw::Input;
 use crate::store::Snapshot;
 use crate::value::Value;
 use attributes::{Attributes, Ids};
+use bounded::AllBounded;
 use delta_plan::Start;
 pub use explain::{DeltaProfile, LiveProfile};
 pub use list_delta::{ListDelta, Moved, Placed};
@@ -152,8 +154,13 @@ impl Default for LiveLimits {
 /// Where an instance is.
 #[derive(Debug, Clone, Copy)]
 enum At {
-    Shape { shape: u32, owner: u32 },
+    Shape {
+        shape: u32,
+        owner: u32,
+    },
     Rerun,
+    /// The support of a window, made of others.
+    Bounded,
 }
 
 /// A lifted program, and whether it gives a support.
@@ -170,6 +177,7 @@ pub(crate) struct LiveQueries {
     shapes: Vec<Option<Shape>>,
     by_key: FixedHashMap<ShapeKey, u32>,
     supports: Supports,
+    bounded: AllBounded,
     instances: FxHashMap<InstanceId, At>,
     reruns: Reruns,
     tables: Tables,
@@ -335,6 +343,7 @@ impl LiveQueries {
                     self.instances.remove(&id);
                 }
             }
+            Some(At::Bounded) => self.leave_bounded(id, snapshot),
             Some(At::Shape { shape: number, owner }) => {
                 let shape = self.shape_mut(number);
                 let instance = shape.instance_mut(owner);
@@ -386,6 +395,7 @@ impl LiveQueries {
         Some(match self.instances.get(&id)? {
             At::Shape { shape, .. } => self.shape(*shape).tier(),
             At::Rerun => Tier::Rerun,
+            At::Bounded => self.tier(self.bounded.support(id)?)?,
         })
     }
 
@@ -410,6 +420,7 @@ impl LiveQueries {
     pub(crate) fn explain(&mut self, id: InstanceId, snapshot: &Snapshot) -> Option<LiveProfile> {
         Some(match self.instances.get(&id)? {
             At::Rerun => explain::of_rerun(),
+            At::Bounded => return self.explain(self.bounded.support(id)?, snapshot),
             At::Shape { shape, .. } => {
                 let shape = self.shapes[*shape as usize].as_mut()?;
                 shape.plan(snapshot, &mut self.tables, &mut self.attributes);
@@ -444,6 +455,7 @@ impl LiveQueries {
     ) -> Option<Result<Arc<Answer>, QueryError>> {
         match self.instances.get(&id)? {
             At::Rerun => self.reruns.answer(id).cloned().map(Ok),
+            At::Bounded => self.answer(self.bounded.support(id)?, snapshot),
             At::Shape { shape, owner } => {
                 let shape = self.shape(*shape);
                 let instance = shape.instance(*owner);
@@ -466,6 +478,7 @@ impl LiveQueries {
         match self.instances.get(&id).copied() {
             None => Ok(()),
             Some(At::Rerun) => self.reruns.refresh(id, snapshot).map(|_| ()),
+            Some(At::Bounded) => self.refresh_bounded(id, snapshot),
             Some(At::Shape { shape: number, owner }) => {
                 let shape = self.shape(number);
                 let tables: Vec<(TablesId, Vec<Cell>)> =

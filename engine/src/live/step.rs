@@ -33,6 +33,7 @@ impl LiveQueries {
         if !work.shapes.is_empty() || !work.tables.is_empty() {
             self.maintain_shapes(work, before, after, delta, &mut updates);
         }
+        updates.extend(self.maintain_bounded([before, after], delta, &updates));
         updates.sort_unstable_by_key(|update| update.instance);
         updates
     }

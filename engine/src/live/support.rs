@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::bounded::Widened;
 use super::update::RowsDelta;
 use super::{InstanceId, LiveQueries, Tier};
 use crate::answer::{AnswerRows, Output, Row, RowRef};
@@ -33,30 +34,39 @@ pub(super) struct Supports(FixedHashMap<Vec<u8>, Derived>);
 
 /// A lifted query and the one that gives its support.
 #[derive(Clone)]
-struct Derived {
+pub(super) struct Derived {
     lifted: Query,
     support: Query,
+    pub(super) window: Option<Widened>,
 }
 
 impl Derived {
     fn of(query: &Query) -> Result<Derived, QueryError> {
         let of_program = |errors| QueryError::Program { errors };
         let lifted = query.prepare_lifted().map_err(of_program)?;
-        let support = lifted.prepare_support().map_err(of_program)?;
-        Ok(Derived { lifted, support })
+        let support = lifted.prepare_support(None).map_err(of_program)?;
+        let window = Widened::of(&lifted).map_err(of_program)?;
+        Ok(Derived { lifted, support, window })
     }
 
-    /// What the support's query takes for these inputs of the original.
-    fn inputs(&self, query: &Query, inputs: &[Input]) -> Result<Vec<Input>, QueryError> {
-        let inputs = super::lifted_inputs(query, inputs)?;
-        let rows = input_rows(self.lifted.program(), &inputs, INPUT_ROWS_MAX)?;
-        let rows = rows.ok_or_else(|| QueryError::Input {
+    /// The query that gives the support up to an edge, or all of it, and what it takes for these
+    /// inputs of the lifted query.
+    pub(super) fn within(
+        &self,
+        edge: Option<&Value>,
+        inputs: &[Input],
+    ) -> Result<(&Query, Vec<Input>), QueryError> {
+        let rows = input_rows(self.lifted.program(), inputs, INPUT_ROWS_MAX)?;
+        let mut rows = rows.ok_or_else(|| QueryError::Input {
             message: format!("the inputs come to more than {INPUT_ROWS_MAX} rows"),
         })?;
+        let bounded = edge.zip(self.window.as_ref());
+        rows.iter_mut().for_each(|row| row.extend(bounded.map(|(edge, _)| edge.clone())));
+        let query = bounded.map_or(&self.support, |(_, window)| &window.support);
         if takes_relation(self.lifted.program()) {
-            return Ok(vec![Input::Relation(rows)]);
+            return Ok((query, vec![Input::Relation(rows)]));
         }
-        Ok(rows.into_iter().flatten().map(Input::Scalar).collect())
+        Ok((query, rows.into_iter().flatten().map(Input::Scalar).collect()))
     }
 }
 
@@ -84,9 +94,14 @@ impl LiveQueries {
         budget: &Budget,
         snapshot: &Snapshot,
     ) -> Result<InstanceId, QueryError> {
+        query.check_live()?;
         let derived = self.supports.of(query)?;
-        let inputs = derived.inputs(query, inputs)?;
-        self.subscribe(tier, &derived.support, &inputs, budget, snapshot)
+        let inputs = super::lifted_inputs(query, inputs)?;
+        if derived.window.is_some() {
+            return self.subscribe_bounded(tier, query, derived, inputs, budget, snapshot);
+        }
+        let (support, inputs) = derived.within(None, &inputs)?;
+        self.subscribe(tier, support, &inputs, budget, snapshot)
     }
 }
 
@@ -104,9 +119,40 @@ impl Query {
         budget: &Budget,
     ) -> Result<Vec<(Fact, Mark)>, QueryError> {
         let derived = Derived::of(self)?;
-        let inputs = derived.inputs(self, inputs)?;
-        let answer = derived.support.run(snapshot, &inputs, budget)?;
+        let inputs = super::lifted_inputs(self, inputs)?;
+        let edge = match &derived.window {
+            Some(window) => {
+                let rows = window.query.run(snapshot, &inputs, budget)?.rows;
+                window.edge_of(&rows, snapshot)
+            }
+            None => None,
+        };
+        let (support, inputs) = derived.within(edge.as_ref(), &inputs)?;
+        let answer = support.run(snapshot, &inputs, budget)?;
         Ok(facts(&answer.rows, snapshot))
+    }
+
+    /// The last key of the order up to which a replica that holds the support may trust the rows
+    /// that it finds: where the support of a query with `:limit` ends, in what the replica has
+    /// confirmed. None where it may trust all.
+    ///
+    /// # Errors
+    /// As [`Query::support`].
+    pub fn support_edge(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<Option<Value>, QueryError> {
+        if self.raw().limit.is_none() {
+            return Ok(None);
+        }
+        let lifted = self.prepare_lifted().map_err(|errors| QueryError::Program { errors })?;
+        let window = Widened::of(&lifted).map_err(|errors| QueryError::Program { errors })?;
+        let Some(window) = window else { return Ok(None) };
+        let inputs = super::lifted_inputs(self, inputs)?;
+        let rows = window.query.run(snapshot, &inputs, budget)?.rows;
+        Ok(window.edge_of(&rows, snapshot))
     }
 }
 

@@ -22,13 +22,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::functions::Function;
 use super::lower::{Goal, GoalKind, Stratified};
 use super::raw::{
     ClauseId, PullId, RawBinding, RawClause, RawFindElement, RawInput, RawProgram, RawPullItem,
     RawPullNested, RawRule, RawTerm,
 };
 use super::{AttributeTerm, FindElement, InputShape, Program, RuleId, Term, Var, VarSet};
-use crate::ids::Name;
+use crate::ids::{Attribute, Name};
 use crate::value::Value;
 
 /// Deeper recursion of a pull than this is taken for unbounded.
@@ -40,12 +41,56 @@ const SUPPORT: &str = "support";
 /// The columns of its answer.
 const FACT: [&str; 3] = ["entity", "attribute", "value"];
 
+/// Where the rows of a query with `:limit` end that a replica needs: at a value of the first key of
+/// their order.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    pub(crate) var: Var,
+    pub(crate) descending: bool,
+    /// Whose values the key has.
+    pub(crate) attribute: Attribute,
+}
+
+impl Edge {
+    /// The edge of a program's window; none where it has no window, or its key is no value of a
+    /// fact that every row has.
+    pub(crate) fn of(program: &Program, flat: &Stratified) -> Option<Edge> {
+        let first = program.order_by().first()?;
+        if program.raw.limit.is_none() || !program.raw.after.is_empty() {
+            return None;
+        }
+        let FindElement::Variable(var) = program.find[first.element as usize] else { return None };
+        let attribute = flat.body.iter().find_map(|goal| match &goal.kind {
+            GoalKind::Pattern {
+                attribute: AttributeTerm::Const(attribute),
+                value: Term::Var(value),
+                ..
+            } if *value == var => Some(attribute.clone()),
+            _ => None,
+        });
+        let columns = program.inputs.iter().flat_map(InputShape::columns);
+        let is_input = columns.map(|column| column.var).any(|input| input == var);
+        let attribute = attribute.filter(|_| !is_input)?;
+        Some(Edge { var, descending: first.descending, attribute })
+    }
+}
+
 /// A program whose rows are the entities, attributes and values of the support; its inputs are the
 /// variables that the inputs of the original bind, one by one, or as one relation where an input
-/// may give several rows.
-pub(crate) fn support(program: &Program, flat: &Stratified) -> RawProgram {
+/// may give several rows. With an edge there is one input more, the last key within; what is
+/// beyond is in no row.
+pub(crate) fn support(program: &Program, flat: &Stratified, edge: Option<&Edge>) -> RawProgram {
     let columns = program.inputs.iter().flat_map(InputShape::columns);
-    let inputs: Vec<Var> = columns.map(|column| column.var).collect();
+    let mut inputs: Vec<Var> = columns.map(|column| column.var).collect();
+    let mut body = flat.body.clone();
+    if let Some(Edge { var, descending, .. }) = edge {
+        let last = Var(flat.scope.names.len() as u32);
+        let function = if *descending { Function::GreaterEqual } else { Function::LessEqual };
+        let args = vec![Term::Var(*var), Term::Var(last)];
+        let id = ClauseId(0);
+        body.push(Goal { id, kind: GoalKind::Predicate { function, args } });
+        inputs.push(last);
+    }
     let names: Vec<Name> = (0..inputs.len()).map(|number| name(&format!("in{number}"))).collect();
     let mut deriving = Deriving {
         flat,
@@ -57,7 +102,7 @@ pub(crate) fn support(program: &Program, flat: &Stratified) -> RawProgram {
         called: BTreeSet::new(),
         copied: BTreeSet::new(),
     };
-    let root = Context { body: &flat.body, bound: inputs.into_iter().collect(), demand: None };
+    let root = Context { body: &body, bound: inputs.into_iter().collect(), demand: None };
     deriving.body(&root);
     deriving.pulls(program, &root);
     // What follows are rules: no input reaches into their bodies but as an argument.

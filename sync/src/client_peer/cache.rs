@@ -215,13 +215,6 @@ pub(crate) struct ResumeBase<'peer> {
     pub(crate) position: Checkpoint,
 }
 
-impl ResumeBase<'_> {
-    /// Begins an instance as what is held. Whether it could.
-    pub(super) fn adopt_into(&self, holdings: &mut Holdings, instance: InstanceId) -> bool {
-        holdings.adopt(self.holdings, self.instance, instance).is_some()
-    }
-}
-
 /// The instance of an entry of an earlier process: of servers' numbers none comes here by counting.
 fn loaded_instance(entry: CacheEntryId) -> InstanceId {
     InstanceId(u64::MAX - entry.0)
@@ -350,7 +343,7 @@ impl ClientPeer {
                 continue;
             };
             let mut aside = Holdings::default();
-            aside.adopt(&self.holdings, source, source);
+            aside.adopt(&self.holdings, source, source, &BTreeMap::new());
             kept.aside = Some(aside);
         }
     }
@@ -406,7 +399,7 @@ impl Caching {
         }
         let is_current = header.frozen_at.is_none() && self.head.is_some();
         if is_current {
-            holdings.adopt(&aside, instance, instance);
+            holdings.adopt(&aside, instance, instance, &BTreeMap::new());
         }
         let key = definition(&header.query, &header.inputs, header.wanted);
         self.by_definition.insert(key, id);

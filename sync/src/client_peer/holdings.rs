@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tercet_engine::answer::Row;
+use tercet_engine::answer::{Row, RowRef};
 use tercet_engine::db::{LiveResult, Query, RowsDelta};
 use tercet_engine::fact::{Fact, Install, Mark};
 use tercet_engine::fingerprint::fact_hash;
@@ -18,6 +18,7 @@ use tercet_engine::hlc::Stamp;
 use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value;
 
+use crate::buckets::{BucketSums, Place, row_bucket};
 use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
 use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash, to_wire};
 
@@ -373,33 +374,85 @@ impl Holdings {
         Some(Install::Retracted(fact.clone()))
     }
 
-    /// Copies an instance from what was held before, under its new number, if it was.
+    /// Begins an instance as what another one held before, but for some facts: their marks now are
+    /// given, none where they are not held any more. None where nothing was held.
     pub(crate) fn adopt(
         &mut self,
         old: &Holdings,
         from: InstanceId,
         to: InstanceId,
+        changes: &BTreeMap<Fact, Option<Mark>>,
     ) -> Option<Vec<Install>> {
         let instance = old.instances.get(&from)?;
-        let mut installs = Vec::new();
-        let n_noted = self.noted.as_ref().map_or(0, |noted| noted.steps.len());
-        if let Content::Facts(facts) = &instance.content {
-            let empty = || HeldInstance::new(Content::Facts(BTreeSet::new()));
-            self.instances.entry(to).or_insert_with(empty);
-            for fact in facts {
-                if let Some(held) = old.facts.get(fact) {
-                    installs.extend(self.hold(to, fact, held.mark));
-                }
+        let mut installs = self.clear(to);
+        if let Content::Facts(_) = &instance.content {
+            self.instances.insert(to, HeldInstance::new(Content::Facts(BTreeSet::new())));
+            for (fact, mark) in old.facts(from).filter(|(fact, _)| !changes.contains_key(fact)) {
+                installs.extend(self.hold(to, fact, mark));
             }
         } else {
             self.instances.insert(to, instance.clone());
         }
         if let Some(noted) = &mut self.noted {
-            let own = noted.steps.split_off(n_noted).into_iter();
-            noted.steps.extend(own.filter(|step| step.instance != to));
+            noted.steps.retain(|step| step.instance != to);
             noted.adopted.insert(to, from);
         }
+        for (fact, mark) in changes {
+            match mark {
+                Some(mark) => installs.extend(self.hold(to, fact, *mark)),
+                None => self.note(to, || Held::Fact(fact.clone(), None)),
+            }
+        }
         Some(installs)
+    }
+
+    /// Has an instance hold the rows that another one holds elsewhere.
+    pub(crate) fn take_over(&mut self, other: &Holdings, from: InstanceId, to: InstanceId) {
+        if let Some(instance) = other.instances.get(&from) {
+            self.instances.insert(to, instance.clone());
+        }
+    }
+
+    /// The facts that an instance holds, with their marks.
+    pub(crate) fn facts(&self, id: InstanceId) -> impl Iterator<Item = (&Fact, Mark)> {
+        let facts = self.instances.get(&id).and_then(|instance| match &instance.content {
+            Content::Facts(facts) => Some(facts),
+            Content::Rows(_) => None,
+        });
+        facts.into_iter().flatten().filter_map(|fact| Some((fact, self.facts.get(fact)?.mark)))
+    }
+
+    /// The mark of a fact, if the instance holds it.
+    pub(crate) fn mark(&self, id: InstanceId, fact: &Fact) -> Option<Mark> {
+        let held = self.facts.get(fact)?;
+        held.holders.contains(&id).then_some(held.mark)
+    }
+
+    /// What an instance holds, bucket by bucket; none where it can be resumed by nothing.
+    pub(crate) fn bucket_sums(&self, id: InstanceId) -> Option<BucketSums> {
+        let instance = self.instances.get(&id).filter(|instance| !instance.is_stale)?;
+        let places: Vec<Place> = match &instance.content {
+            Content::Facts(_) => {
+                self.facts(id).map(|(fact, mark)| Place::of_fact(fact, &mark)).collect()
+            }
+            Content::Rows(rows) => wire_rows(rows).map(|(_, wire)| Place::of_row(&wire)).collect(),
+        };
+        Some(BucketSums::of(&places))
+    }
+
+    /// Forgets the rows in some buckets, which are in order.
+    pub(crate) fn clear_row_buckets(&mut self, id: InstanceId, bits: u8, buckets: &[u32]) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Content::Rows(result) = &mut instance.content else { return };
+        let is_cleared = |wire: &WireRow| buckets.binary_search(&row_bucket(wire, bits)).is_ok();
+        let cleared: Vec<(Row, WireRow)> =
+            wire_rows(result).filter(|(_, wire)| is_cleared(wire)).collect();
+        for (_, wire) in &cleared {
+            instance.fingerprint = instance.fingerprint.without(row_hash(wire));
+        }
+        let removed = cleared.into_iter().map(|(row, _)| row).collect();
+        let is_there = result.apply(&RowsDelta { removed, ..RowsDelta::default() });
+        assert!(is_there, "they were listed from the result itself");
     }
 
     /// What leads from what was held before to this. Deletions told before are taken back: what
@@ -422,6 +475,15 @@ impl Holdings {
     pub(crate) fn n_facts(&self) -> usize {
         self.facts.len()
     }
+}
+
+/// The rows of a result, as they came.
+fn wire_rows(result: &LiveResult) -> impl Iterator<Item = (Row, WireRow)> {
+    let rows = result.answer().rows.iter().map(RowRef::to_row);
+    rows.map(|row| {
+        let wire = to_wire(row.clone()).expect("whatever came from the wire fits on it");
+        (row, wire)
+    })
 }
 
 /// A row of a result of so many columns.
@@ -584,7 +646,8 @@ mod tests {
         ];
         assert_eq!(new.installs_since(&old), expected);
         let mut adopted = Holdings::default();
-        assert!(adopted.adopt(&new, B, A).is_some());
+        let none = BTreeMap::new();
+        assert!(adopted.adopt(&new, B, A, &none).is_some());
         assert_eq!(adopted.fingerprint(A), new.fingerprint(B));
         assert_eq!(adopted.installs_since(&new), []);
     }

@@ -2,7 +2,8 @@
 //! reconnect.
 //!
 //! Parts wait for their marker; at the marker all of them are installed at once, into what is
-//! held or, while subscriptions are being renewed, into what will be.
+//! held or, while subscriptions are being renewed, into what will be. What is resumed is made apart
+//! first (`draft`), and counts only when its fingerprint is the server's.
 
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -11,15 +12,20 @@ use tercet_engine::fact::Install;
 use tercet_engine::ids::Checkpoint;
 
 use super::cache::ResumeBase;
+use super::draft::Draft;
 use super::holdings::Holdings;
 use super::peer::ClientPeer;
 use super::renewal::{Assigned, Renewal};
-use super::subscription::RowsChange;
+use super::subscription::{RowsChange, Subscription};
 use crate::message::{
-    ClientMessage, FactsPart, InstanceId, Resume, RowsPart, Subscribe, Subscribed, SubscribedState,
-    SubscriptionId, Unsubscribe,
+    ClientMessage, FactsPart, Fingerprint, InstanceId, InstanceMode, Resume, RowsPart, Subscribe,
+    Subscribed, SubscribedState, SubscriptionId, Unsubscribe,
 };
 use crate::wire_query::WireQuery;
+
+/// The server contradicts itself: the connection is not to be used any more.
+#[derive(Debug, PartialEq, Eq)]
+struct Contradiction;
 
 /// What waits for its marker.
 #[derive(Debug)]
@@ -30,14 +36,60 @@ pub(crate) enum Buffered {
     Stale(InstanceId),
 }
 
+impl Buffered {
+    fn instance(&self) -> InstanceId {
+        match self {
+            Buffered::Subscribed(subscribed) => subscribed.instance,
+            Buffered::Facts(part) => part.instance,
+            Buffered::Rows(part) => part.instance,
+            Buffered::Stale(instance) => *instance,
+        }
+    }
+}
+
+/// How much of what is held a subscription is asked for with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// As if nothing were.
+    Nothing,
+    /// Its fingerprint.
+    Fingerprint,
+    /// Its fingerprint, and the sums of its buckets.
+    Buckets,
+}
+
+/// A subscription between its answer and the marker.
+struct Join {
+    subscription: SubscriptionId,
+    instance: InstanceId,
+    mode: InstanceMode,
+    /// Of what is to be held at the marker.
+    fingerprint: Fingerprint,
+    /// How to ask again if it is not that.
+    otherwise: Option<Detail>,
+    content: Content,
+}
+
+/// Where the parts of a join go.
+enum Content {
+    /// Nowhere: all of it is held already.
+    Held,
+    /// Into what is, or will be, held: they begin it anew.
+    Reset,
+    /// Beside what was held.
+    Draft(Draft),
+    /// Nowhere: they lead on from what is not held any more.
+    Late,
+}
+
 impl ClientPeer {
     /// Asks the server for a subscription, if there is one to ask.
-    pub(super) fn ask(&mut self, id: SubscriptionId) {
+    pub(super) fn ask(&mut self, id: SubscriptionId, detail: Detail) {
         self.is_unsettled = true;
         if self.phase.as_live().is_none() {
             return;
         }
-        let resume = self.resume_of(id);
+        let resume = self.resume_of(id, detail);
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.is_asked = true;
         let subscribe = Subscribe {
@@ -53,10 +105,23 @@ impl ClientPeer {
         self.send(ClientMessage::Subscribe(subscribe));
     }
 
-    fn resume_of(&self, id: SubscriptionId) -> Option<Resume> {
+    fn resume_of(&self, id: SubscriptionId, detail: Detail) -> Option<Resume> {
         let ResumeBase { holdings, instance, mode, position } = self.resume_base(id)?;
         let fingerprint = holdings.fingerprint(instance)?;
-        Some(Resume { checkpoint: position, mode, fingerprint })
+        let buckets = match detail {
+            Detail::Nothing => return None,
+            Detail::Fingerprint => None,
+            Detail::Buckets => holdings.bucket_sums(instance),
+        };
+        Some(Resume { checkpoint: position, mode, fingerprint, buckets })
+    }
+
+    /// The server asks what is held of a subscription, bucket by bucket.
+    pub(super) fn compare(&mut self, id: SubscriptionId) {
+        let is_asked = |subscription: &Subscription| subscription.is_asked;
+        if self.subscriptions.get(&id).is_some_and(is_asked) {
+            self.ask(id, Detail::Buckets);
+        }
     }
 
     /// Takes up all subscriptions again, beside what is held.
@@ -69,17 +134,30 @@ impl ClientPeer {
         self.renewal = Some(renewal);
         let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         for id in ids {
-            self.ask(id);
+            self.ask(id, Detail::Fingerprint);
         }
         self.switch_if_renewed();
     }
 
     /// Everything up to this position has come: what waited for it is installed at once.
-    pub(super) fn reach(&mut self, checkpoint: Checkpoint) {
+    pub(super) fn reach(&mut self, checkpoint: Checkpoint, now_ms: u64) {
+        let mut joins: Vec<Join> = Vec::new();
         for buffered in std::mem::take(&mut self.buffer) {
-            match buffered {
-                Buffered::Subscribed(subscribed) => self.joined(&subscribed),
-                part => self.take_part(&part),
+            let instance = buffered.instance();
+            let join = joins.iter_mut().rev().find(|join| join.instance == instance);
+            match (buffered, join.map(|join| &mut join.content)) {
+                (Buffered::Subscribed(subscribed), _) => match self.begin_join(&subscribed) {
+                    Ok(join) => joins.extend(join),
+                    Err(Contradiction) => return self.contradicted(&subscribed, now_ms),
+                },
+                (_, Some(Content::Held | Content::Late)) => {}
+                (part, Some(Content::Draft(draft))) => take_beside(draft, &part),
+                (part, Some(Content::Reset) | None) => self.take_part(&part),
+            }
+        }
+        for join in joins {
+            if self.finish_join(join) == Err(Contradiction) {
+                return self.drop_connection(now_ms);
             }
         }
         let Some(live) = self.phase.as_live_mut() else { return };
@@ -133,41 +211,113 @@ impl ClientPeer {
         }
     }
 
-    fn joined(&mut self, subscribed: &Subscribed) {
-        let Subscribed { subscription: id, instance, mode, state, .. } = *subscribed;
+    /// What is held, or will be after the switch.
+    fn target(&mut self) -> &mut Holdings {
+        match &mut self.renewal {
+            Some(renewal) => &mut renewal.holdings,
+            None => &mut self.holdings,
+        }
+    }
+
+    /// A subscription is answered; none if it has ended meanwhile.
+    fn begin_join(&mut self, subscribed: &Subscribed) -> Result<Option<Join>, Contradiction> {
+        let Subscribed { subscription: id, instance, mode, fingerprint, ref state, .. } =
+            *subscribed;
+        let Some(subscription) = self.subscriptions.get(&id) else { return Ok(None) };
+        let query = subscription.query.clone();
+        // The question was asked before the last switch, and so was answered twice.
+        let is_late = *state != SubscribedState::Reset
+            && self.renewal.is_none()
+            && subscription.instance.is_some();
+        let otherwise = match state {
+            _ if is_late => Some(Detail::Nothing),
+            SubscribedState::Reset | SubscribedState::Unchanged => None,
+            SubscribedState::Replay => Some(Detail::Buckets),
+            SubscribedState::Buckets { .. } => Some(Detail::Nothing),
+        };
+        let content = if self.target().fingerprint(instance) == Some(fingerprint) {
+            Content::Held
+        } else if *state == SubscribedState::Reset {
+            self.target().open(instance, mode, &query);
+            Content::Reset
+        } else if is_late {
+            Content::Late
+        } else {
+            let base =
+                self.resume_base(id).filter(|base| base.mode == mode).ok_or(Contradiction)?;
+            let mut draft = Draft::new(base.holdings, base.instance).ok_or(Contradiction)?;
+            if let SubscribedState::Buckets { bits, cleared } = state {
+                draft.clear(base.holdings, *bits, cleared);
+            }
+            Content::Draft(draft)
+        };
+        let subscription = id;
+        Ok(Some(Join { subscription, instance, mode, fingerprint, otherwise, content }))
+    }
+
+    /// The marker after a subscription's answer is here: the subscription reads the instance from
+    /// now on, unless something is wrong with it.
+    fn finish_join(&mut self, join: Join) -> Result<(), Contradiction> {
+        let Join { subscription: id, instance, fingerprint, otherwise, content, .. } = join;
+        let found = match &content {
+            Content::Draft(draft) => {
+                self.resume_base(id).and_then(|base| draft.fingerprint(base.holdings))
+            }
+            Content::Held | Content::Reset => self.target().fingerprint(instance),
+            Content::Late => None,
+        };
+        if found != Some(fingerprint) {
+            tracing::warn!(subscription = id.0, "what was resumed is not what the server has");
+            self.ask(id, otherwise.ok_or(Contradiction)?);
+            return Ok(());
+        }
+        if let Content::Draft(draft) = &content {
+            self.adopt(id, draft, instance);
+        }
+        self.joined(id, instance, join.mode);
+        Ok(())
+    }
+
+    /// A resumed subscription's instance holds what was made apart.
+    fn adopt(&mut self, id: SubscriptionId, draft: &Draft, instance: InstanceId) {
+        if let Some(mut renewal) = self.renewal.take() {
+            if let Some(base) = self.resume_base(id) {
+                draft.adopt(base.holdings, &mut renewal.holdings, instance);
+            }
+            self.renewal = Some(renewal);
+        } else if let Some((aside, _)) = self.take_aside(id) {
+            let installs = draft.adopt(&aside, &mut self.holdings, instance);
+            self.install(&installs);
+        }
+    }
+
+    fn joined(&mut self, id: SubscriptionId, instance: InstanceId, mode: InstanceMode) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.is_asked = false;
-        let query = subscription.query.clone();
-        let is_unchanged = state == SubscribedState::Unchanged;
-        if let Some(mut renewal) = self.renewal.take() {
-            let base = self.resume_base(id).filter(|_| is_unchanged);
-            let is_adopted = !renewal.holdings.contains(instance)
-                && base.is_some_and(|base| base.adopt_into(&mut renewal.holdings, instance));
-            if !is_adopted {
-                renewal.holdings.open(instance, mode, &query);
-            }
+        if let Some(renewal) = &mut self.renewal {
             if renewal.assigned.get(&id).is_some_and(|before| before.instance != instance) {
                 renewal.forget(id);
             }
             renewal.awaited.remove(&id);
             renewal.assigned.insert(id, Assigned { instance, mode });
-            self.renewal = Some(renewal);
             return;
         }
-        let aside = self.take_aside(id).filter(|_| is_unchanged);
-        if let Some((aside, from)) = aside.filter(|_| !self.holdings.contains(instance)) {
-            let installs = self.holdings.adopt(&aside, from, instance).unwrap_or_default();
-            self.install(&installs);
-        }
-        self.holdings.open(instance, mode, &query);
+        drop(self.take_aside(id));
         self.note_reassigned();
-        self.renew_rows(instance);
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.mode = Some(mode);
         let before = subscription.instance.replace(instance);
+        self.renew_rows(instance);
         if let Some(before) = before.filter(|before| *before != instance) {
             self.close_if_unread(before);
         }
+    }
+
+    /// The server answers a subscription with something that nobody asked for.
+    fn contradicted(&mut self, subscribed: &Subscribed, now_ms: u64) {
+        let subscription = subscribed.subscription;
+        tracing::warn!(subscription = subscription.0, "an answer fits no question");
+        self.drop_connection(now_ms);
     }
 
     fn close_if_unread(&mut self, instance: InstanceId) {
@@ -220,6 +370,19 @@ impl ClientPeer {
             renewal.forget(id);
             self.switch_if_renewed();
         }
+    }
+}
+
+/// Takes a part beside what was held. A row that cannot be read is missing from the fingerprint.
+fn take_beside(draft: &mut Draft, part: &Buffered) {
+    match part {
+        Buffered::Facts(part) => draft.take_facts(part),
+        Buffered::Rows(part) => {
+            if let Err(error) = draft.take_rows(part) {
+                tracing::warn!(%error, "rows cannot be read");
+            }
+        }
+        Buffered::Stale(_) | Buffered::Subscribed(_) => {}
     }
 }
 

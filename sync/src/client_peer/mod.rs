@@ -1,8 +1,9 @@
 //! The client's side of the protocol, without I/O.
 //!
 //! Modules in reading order. `output`: what goes in and comes out. `peer`: the façade. `session`:
-//! what the server's messages do. `joins`: subscriptions, with `renewal` for taking them up again
-//! and `holdings` for what they hold; `cache`, what is kept of that for the next start. `settle`: bringing view, answers and flags up to date.
+//! what the server's messages do. `joins`: subscriptions, with `renewal` for taking them up again,
+//! `holdings` for what they hold, `draft` for what a resumed one will hold, and `cache` for what is
+//! kept of that for the next start. `settle`: bringing view, answers and flags up to date.
 //! `pending`, `writes`, `overlay`: own transactions, and what they make of the confirmed facts.
 //! `view`: what the program sees, with its live queries and their results.
 //! `subscription`, `clock`, `connection`, `backoff`: one of each.
@@ -15,6 +16,7 @@ mod backoff;
 mod cache;
 mod clock;
 mod connection;
+mod draft;
 mod holdings;
 mod joins;
 mod output;

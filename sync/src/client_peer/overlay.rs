@@ -10,7 +10,7 @@
 //! folded: a write must not cost what is pending already.
 
 use tercet_engine::fact::{Install, Transaction};
-use tercet_engine::store::{Store, StoreDelta};
+use tercet_engine::store::{Snapshot, Store, StoreDelta};
 
 use super::view::{View, ViewUpdate};
 
@@ -61,6 +61,29 @@ impl Overlay {
         let delta = view.apply(transaction);
         self.layers.push(delta.clone());
         (self.view.publish(view, &delta), delta)
+    }
+
+    /// The confirmed facts.
+    pub(crate) fn confirmed(&self) -> Snapshot {
+        self.confirmed.snapshot()
+    }
+
+    /// Whether the view is what folding it from nothing gives, and its answers what evaluating
+    /// them does.
+    pub(crate) fn is_sound<'pending>(
+        &self,
+        pending: impl Iterator<Item = &'pending Transaction>,
+    ) -> bool {
+        let mut view = self.confirmed.clone();
+        for transaction in pending {
+            view.apply(transaction);
+        }
+        let facts = |snapshot: Snapshot| {
+            let mut facts: Vec<_> = snapshot.iter().collect();
+            facts.sort_unstable();
+            facts
+        };
+        facts(view.snapshot()) == facts(self.view.snapshot()) && self.view.is_sound()
     }
 
     /// What each pending transaction changes, in order.

@@ -19,7 +19,7 @@ use super::cache::Caching;
 use super::clock::ClientClock;
 use super::connection::{Due, Phase};
 use super::holdings::Holdings;
-use super::joins::Buffered;
+use super::joins::{Buffered, Detail};
 use super::output::{ClientConfig, ClientError, ClientOutput, Outbox, OutboxEntry, Status};
 use super::overlay::Overlay;
 use super::pending::PendingList;
@@ -232,7 +232,7 @@ impl ClientPeer {
     ) -> Result<SubscriptionId, ClientError> {
         let id = self.begin(query, inputs, mode)?;
         self.take_up(id);
-        self.ask(id);
+        self.ask(id, Detail::Fingerprint);
         Ok(id)
     }
 
@@ -247,7 +247,7 @@ impl ClientPeer {
         mode: Mode,
     ) -> Result<SubscriptionId, ClientError> {
         let id = self.begin(query, inputs, mode)?;
-        self.ask(id);
+        self.ask(id, Detail::Fingerprint);
         Ok(id)
     }
 
@@ -304,6 +304,24 @@ impl ClientPeer {
     /// [`poll`](ClientPeer::poll) or [`transact`](ClientPeer::transact).
     pub fn view(&self) -> Snapshot {
         self.overlay.view.snapshot()
+    }
+
+    /// What the server has confirmed of what is held: the view without own pending writes.
+    pub fn confirmed(&self) -> Snapshot {
+        self.overlay.confirmed()
+    }
+
+    /// Whether the view is the pending transactions folded over what is confirmed, and the answers
+    /// that are kept are its queries' answers: tests ask it between calls.
+    #[doc(hidden)]
+    pub fn is_view_sound(&self) -> bool {
+        self.overlay.is_sound(self.pending.transactions())
+    }
+
+    /// Whether the server does not keep a subscription up for now.
+    pub fn is_stale(&self, subscription: SubscriptionId) -> bool {
+        let instance = self.subscriptions.get(&subscription).and_then(|it| it.instance);
+        instance.is_some_and(|instance| self.holdings.is_stale(instance))
     }
 
     /// Its durable identity now.

@@ -48,16 +48,17 @@ impl ClientPeer {
             ServerMessage::Stale(stale) => self.buffer.push(Buffered::Stale(stale.instance)),
             ServerMessage::Marker(marker) => {
                 self.clock.observe(marker.clock);
-                self.reach(marker.checkpoint);
+                self.reach(marker.checkpoint, now_ms);
             }
             ServerMessage::Pong(pong) => {
                 self.clock.observe(pong.clock);
-                self.reach(pong.checkpoint);
+                self.reach(pong.checkpoint, now_ms);
             }
-            ServerMessage::Ack(ack) => self.acknowledged(ack),
+            ServerMessage::Ack(ack) => self.acknowledged(ack, now_ms),
             ServerMessage::Reject(reject) => self.rejected(reject),
             ServerMessage::Refused(refused) => self.refused(&refused, now_ms),
             ServerMessage::Resync(_) => self.renew(),
+            ServerMessage::Compare(compare) => self.compare(compare.subscription),
             ServerMessage::Ping(nonce) => self.send(ClientMessage::Pong(nonce)),
             ServerMessage::Welcome(_) | ServerMessage::Error(_) => self.drop_connection(now_ms),
         }
@@ -101,9 +102,9 @@ impl ClientPeer {
         }
     }
 
-    fn acknowledged(&mut self, ack: Ack) {
+    fn acknowledged(&mut self, ack: Ack, now_ms: u64) {
         self.clock.observe(ack.clock);
-        self.reach(ack.checkpoint);
+        self.reach(ack.checkpoint, now_ms);
         let Ack { number, checkpoint, effects, .. } = ack;
         if self.pending.acknowledge(number, checkpoint) {
             self.output(ClientOutput::Accepted { number, effects, checkpoint });

@@ -152,7 +152,6 @@ impl ClientPeer {
     ) -> Option<SubscriptionUpdate> {
         let subscription = self.subscriptions.get(&id)?;
         let answer = self.answer_of(subscription)?;
-        let complete = self.is_complete(subscription);
         let was_pending = subscription.shown.as_ref().is_some_and(|shown| shown.pending);
         let pending = match pending {
             Pending::Whole => {
@@ -160,6 +159,8 @@ impl ClientPeer {
             }
             Pending::Grow(delta) => was_pending || subscription.is_touched_by(delta),
         };
+        let is_eaten = || subscription.is_eaten(&answer, &self.overlay.confirmed(), &self.budget);
+        let complete = self.is_complete(subscription) && !(pending && is_eaten());
         let delta = match &subscription.shown {
             None => rows_delta(&AnswerRows::default(), &answer.rows),
             Some(shown) if Arc::ptr_eq(&shown.answer, &answer) => RowsDelta::default(),

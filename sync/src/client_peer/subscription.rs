@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use tercet_engine::answer::{Answer, AnswerRows};
+use tercet_engine::answer::{Answer, AnswerRows, Output};
 use tercet_engine::db::{self, Query, RowsDelta, Selection};
 use tercet_engine::fact::{Fact, Op, Transaction};
+use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
-use tercet_engine::store::StoreDelta;
+use tercet_engine::store::{Snapshot, StoreDelta};
 
 use super::cache::CacheEntryId;
 use crate::message::{InstanceId, InstanceMode, Mode};
@@ -66,6 +67,25 @@ impl Subscription {
             && self.selection.as_ref().is_some_and(|selection| {
                 delta.facts.iter().any(|change| selection.covers(&change.fact))
             })
+    }
+
+    /// Whether own pending writes took so many rows from its window that it shows, or lacks, rows
+    /// beyond what the support of the window holds: they are not the server's. In doubt they did.
+    pub(crate) fn is_eaten(&self, answer: &Answer, confirmed: &Snapshot, budget: &Budget) -> bool {
+        let raw = self.query.raw();
+        let Some(limit) = raw.limit.filter(|_| self.is_local()) else { return false };
+        let edge = match self.query.support_edge(confirmed, &self.inputs, budget) {
+            Ok(None) => return false,
+            Ok(Some(edge)) => Output::Value(edge),
+            Err(_) => return true,
+        };
+        let Some(first) = raw.order_by.first() else { return false };
+        let is_beyond = |key: Output| match first.descending {
+            true => key < edge,
+            false => key > edge,
+        };
+        let keys = answer.rows.iter().filter_map(|row| row.to_output(first.element as usize));
+        (answer.rows.len() as u64) < limit || keys.into_iter().any(is_beyond)
     }
 
     /// Whether it needs to see what a transaction wrote; in doubt it does.

@@ -59,6 +59,14 @@ impl View {
         self.db.live_stats()
     }
 
+    /// Whether every result that is kept is what evaluating it anew gives, where the budget allows.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.kept.iter().all(|(id, kept)| match self.db.answer(*id) {
+            Some(Ok(answer)) => answer.rows == kept.result.answer().rows,
+            Some(Err(_)) | None => true,
+        })
+    }
+
     /// Begins a live query, or adds a user to an equal one.
     pub(crate) fn subscribe(
         &mut self,

@@ -1,7 +1,7 @@
 //! All instances of a tenant: each one a (query, inputs, mode), shared by whoever subscribes.
 //!
-//! Invariants: equal keys share one instance; an instance lives as long as a session reads it; a
-//! *stale* one is not kept up, gets nothing from commits, and is tried again after a while, each
+//! Invariants: equal keys share one instance; an instance lives as long as a session reads it, and
+//! a while longer where its last reader may come back (`linger`); a *stale* one is not kept up, gets nothing from commits, and is tried again after a while, each
 //! time after a longer one, or when somebody new asks for it. However many are due, a step tries
 //! only as many as make [`RETRY_WORK`], so a commit never waits for all of them. Entities whose deletion an instance was told are remembered (`graves`)
 //! as long as it lives, because a restored entity may have no fact that would lead to it.
@@ -20,8 +20,12 @@ use tercet_engine::program::raw::Input;
 use tercet_engine::store::{Snapshot, StoreDelta};
 
 use super::facts::{FactsChange, FactsInstance};
+use super::linger::Lingering;
+use super::output::ResumeLimits;
 use super::parts::facts_frames;
+use super::ring::Rings;
 use super::rows::RowsInstance;
+use crate::buckets::BucketTable;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId, InstanceMode, SessionId};
 use crate::wire_query::{QueryTextError, WireQuery};
@@ -34,6 +38,9 @@ const RETRY_MS_MAX: u64 = 60_000;
 /// How much work the retries of one step may be before the others wait for the next step: facts
 /// read, and rows made or sent. At some millions a second this is a few hundredths of one.
 const RETRY_WORK: u64 = 50_000;
+
+/// About what a fact takes as part of a frame.
+const FACT_BYTES: u64 = 96;
 
 /// What taking up an instance is at least, however little it reads.
 const RETRY_WORK_MIN: u64 = 100;
@@ -127,6 +134,17 @@ struct Instance {
     kind: Kind,
     sessions: BTreeSet<SessionId>,
     stale: Option<Stale>,
+    /// All of it by buckets, until the next change.
+    table: Option<BucketTable>,
+}
+
+/// Why a session reads an instance no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// It does not need it any more.
+    Ends,
+    /// It may come back.
+    Lingers,
 }
 
 /// What a commit did to an instance.
@@ -149,9 +167,14 @@ pub(crate) struct Instances {
     due: BTreeSet<(u64, InstanceId)>,
     /// Stale ones that are kept up again because somebody new asked for them.
     revived: Vec<Revived>,
+    /// Those that nobody reads and that became stale.
+    doomed: Vec<InstanceId>,
     counts: Counts,
     /// What all results take together.
     n_bytes_held: u64,
+    pub(super) resume_limits: ResumeLimits,
+    pub(super) rings: Rings,
+    lingering: Lingering,
 }
 
 /// A stale instance that is kept up again, with all of it.
@@ -181,14 +204,30 @@ impl Instances {
             graves: BTreeMap::new(),
             due: BTreeSet::new(),
             revived: Vec::new(),
+            doomed: Vec::new(),
             counts: Counts::default(),
             n_bytes_held: 0,
+            resume_limits: ResumeLimits::default(),
+            rings: Rings::default(),
+            lingering: Lingering::default(),
         }
     }
 
-    /// How many there are.
+    /// Sets how much is kept for those who come back.
+    pub(crate) fn set_resume_limits(&mut self, limits: ResumeLimits) {
+        self.resume_limits = limits;
+        self.rings.set_limits(limits);
+        self.lingering.set_limits(limits);
+    }
+
+    /// How many somebody reads.
     pub(crate) fn n_instances(&self) -> usize {
-        self.instances.len()
+        self.instances.len() - self.lingering.len()
+    }
+
+    /// How many stay although nobody reads them.
+    pub(crate) fn n_lingering(&self) -> usize {
+        self.lingering.len()
     }
 
     /// How many of them are stale.
@@ -232,9 +271,10 @@ impl Instances {
         self.last = id;
         self.by_key.insert(key.clone(), id);
         let inputs = inputs.to_vec();
-        let instance =
-            Instance { key, query, inputs, kind, sessions: BTreeSet::new(), stale: None };
+        let sessions = BTreeSet::new();
+        let instance = Instance { key, query, inputs, kind, sessions, stale: None, table: None };
         self.instances.insert(id, instance);
+        self.rings.begin(id, seq);
         Ok(id)
     }
 
@@ -282,7 +322,7 @@ impl Instances {
         let mut rows = RowsInstance::new(live);
         let answer = evaluate(db, live, &mut self.counts);
         let loaded = answer.and_then(|answer| Ok(rows.load(id, seq, &answer)?));
-        let loaded = loaded.and_then(|()| self.check_room(rows.n_bytes));
+        let loaded = loaded.and_then(|()| self.make_room(db, rows.n_bytes));
         if let Err(trouble) = loaded {
             db.unsubscribe(live);
             return Err(trouble);
@@ -290,6 +330,15 @@ impl Instances {
         self.by_live.entry(live).or_default().insert(id);
         self.n_bytes_held += rows.n_bytes;
         Ok(Kind::Rows(rows))
+    }
+
+    /// Ends what nobody reads until another result of so many bytes may be kept up.
+    fn make_room(&mut self, db: &mut Db, n_bytes: u64) -> Result<(), Trouble> {
+        while let Err(trouble) = self.check_room(n_bytes) {
+            let unread = self.lingering.pop().ok_or(trouble)?;
+            self.end(db, unread);
+        }
+        Ok(())
     }
 
     /// Whether another result of so many bytes may be kept up. All results of a tenant together
@@ -332,6 +381,19 @@ impl Instances {
         }
     }
 
+    /// About how many bytes all of it takes.
+    pub(crate) fn n_bytes(&self, id: InstanceId) -> u64 {
+        match &self.instances[&id].kind {
+            Kind::Facts(facts) => facts.n_facts() * FACT_BYTES,
+            Kind::Rows(rows) => rows.n_bytes,
+        }
+    }
+
+    /// All of it by buckets, if that has been made since it changed.
+    pub(crate) fn table_mut(&mut self, id: InstanceId) -> &mut Option<BucketTable> {
+        &mut self.instances.get_mut(&id).expect("the caller has joined it").table
+    }
+
     /// Who reads it.
     pub(crate) fn sessions(&self, id: InstanceId) -> Vec<SessionId> {
         self.instances
@@ -343,17 +405,50 @@ impl Instances {
     pub(crate) fn join(&mut self, id: InstanceId, session: SessionId) {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.sessions.insert(session);
+            self.lingering.remove(id);
         }
     }
 
-    /// A session reads it no more. The last one ends it.
-    pub(crate) fn leave(&mut self, db: &mut Db, id: InstanceId, session: SessionId) {
+    /// A session reads it no more. With the last one it ends, or stays a while.
+    pub(crate) fn leave(
+        &mut self,
+        db: &mut Db,
+        id: InstanceId,
+        session: SessionId,
+        parting: Parting,
+    ) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         instance.sessions.remove(&session);
         if !instance.sessions.is_empty() {
             return;
         }
+        match parting {
+            Parting::Lingers if instance.stale.is_none() => {
+                if let Some(unread) = self.lingering.add(id) {
+                    self.end(db, unread);
+                }
+            }
+            _ => self.end(db, id),
+        }
+    }
+
+    /// Ends those that nobody came back for.
+    pub(crate) fn expire(&mut self, db: &mut Db, now_ms: u64) {
+        for id in self.lingering.expire(now_ms) {
+            self.end(db, id);
+        }
+        for id in std::mem::take(&mut self.doomed) {
+            let instance = self.instances.get(&id);
+            if instance.is_some_and(|it| it.sessions.is_empty() && it.stale.is_some()) {
+                self.end(db, id);
+            }
+        }
+    }
+
+    fn end(&mut self, db: &mut Db, id: InstanceId) {
         let Some(instance) = self.instances.remove(&id) else { return };
+        self.lingering.remove(id);
+        self.rings.end(id);
         self.by_key.remove(&instance.key);
         if let Some(stale) = &instance.stale {
             self.due.remove(&(stale.retry_at_ms, id));
@@ -440,9 +535,11 @@ impl Instances {
             changes.insert(id, change);
         }
         for (&id, change) in &changes {
-            if let Change::Stale(trouble) = change {
-                self.set_stale(id, trouble.clone(), seq, now_ms);
+            match change {
+                Change::Stale(trouble) => self.set_stale(id, trouble.clone(), seq, now_ms),
+                Change::Frames(frames) => self.rings.push(id, seq, frames),
             }
+            *self.table_mut(id) = None;
         }
         changes
     }
@@ -482,6 +579,10 @@ impl Instances {
         let retry_at_ms = now_ms.saturating_add(RETRY_MS_MIN);
         let retry_after_ms = RETRY_MS_MIN;
         instance.stale = Some(Stale { trouble, failed_at, retry_at_ms, retry_after_ms });
+        self.rings.end(id);
+        if instance.sessions.is_empty() {
+            return self.doomed.push(id);
+        }
         self.due.insert((retry_at_ms, id));
         self.counts.n_stale += 1;
     }
@@ -555,6 +656,7 @@ impl Instances {
         if let Some(stale) = instance.stale.take() {
             self.due.remove(&(stale.retry_at_ms, id));
         }
+        self.rings.begin(id, seq);
         self.reset_frames(db, seq, id)
     }
 

@@ -1,38 +1,40 @@
 //! Subscriptions of sessions: joining an instance, leaving it, and changing from facts to rows.
 //!
-//! A subscription joins at the published commit: its answer, all its facts or rows (or nothing,
-//! where the client holds them already), then a marker. Since every part of an earlier commit has
+//! A subscription joins at the published commit: its answer, what its client lacks (`resume`), then
+//! a marker. Since every part of an earlier commit has
 //! been sent before, the session's position moves to the published commit with it. Invariant: from
 //! its first answer to its end a subscription misses no part, also while it is started over.
 
-use tercet_engine::ids::Checkpoint;
-
 use super::Tenant;
-use super::instances::Trouble;
+use super::instances::{Parting, Trouble};
+use super::resume::Way;
 use super::session::{Attached, Pace};
 use crate::message::{
-    InstanceId, InstanceMode, Mode, Resume, ServerMessage, SessionId, Subscribe, Subscribed,
-    SubscribedState, SubscriptionId,
+    Compare, InstanceId, InstanceMode, Mode, ServerMessage, SessionId, Subscribe, Subscribed,
+    SubscriptionId,
 };
 use crate::wire_query::WireQuery;
 
 impl Tenant {
-    pub(super) fn subscribe(&mut self, session: SessionId, subscribe: Subscribe) {
+    pub(super) fn subscribe(&mut self, session: SessionId, mut subscribe: Subscribe) {
         let n_max = self.config.limits.subscriptions_max as usize;
         let subscription = subscribe.subscription;
         let Some(state) = self.sessions.get_mut(&session) else { return };
         let is_new = !state.subscriptions.contains_key(&subscription);
         match &mut state.pace {
-            // A subscription that is started over goes on until its turn comes: the session's
+            // A subscription that is started over goes on until it is answered: the session's
             // position must not move while it gets nothing.
             Pace::Full { joins } => {
                 joins.retain(|waiting| waiting.subscription != subscription);
                 if joins.len() < n_max {
+                    // They are long, and can be asked for again.
+                    if let Some(resume) = &mut subscribe.resume {
+                        resume.buckets = None;
+                    }
                     return joins.push_back(subscribe);
                 }
             }
             Pace::Open if !is_new || state.subscriptions.len() < n_max => {
-                self.detach(session, subscription);
                 return self.join(session, &subscribe);
             }
             Pace::Open => {}
@@ -46,16 +48,17 @@ impl Tenant {
     }
 
     fn join(&mut self, session: SessionId, subscribe: &Subscribe) {
-        let Subscribe { subscription, mode, resume, .. } = *subscribe;
+        let subscription = subscribe.subscription;
         let opened = self.open_instance(subscribe);
         let revived = self.instances.take_revived();
         self.send_revived(revived);
         let joined = opened.and_then(|instance| {
             self.instances.join(instance, session);
-            self.attach(session, subscription, instance, mode, resume)
-                .inspect_err(|_| self.instances.leave(&mut self.db, instance, session))
+            self.attach(session, subscribe, instance)
+                .inspect_err(|_| self.leave_unread(session, instance, Parting::Ends))
         });
         if let Err(Trouble { code, message, hint }) = joined {
+            self.detach(session, subscription, Parting::Ends);
             self.send_error(session, &code, &message, hint, Some(subscription));
         }
     }
@@ -79,15 +82,16 @@ impl Tenant {
     fn attach(
         &mut self,
         session: SessionId,
-        subscription: SubscriptionId,
+        subscribe: &Subscribe,
         instance: InstanceId,
-        wanted: Mode,
-        resume: Option<Resume>,
     ) -> Result<(), Trouble> {
-        let is_held = resume.is_some_and(|resume| self.is_held(instance, &resume));
-        let frames = match is_held {
-            true => Vec::new(),
-            false => self.instances.reset_frames(&self.db, self.seq, instance)?,
+        let Subscribe { subscription, mode: wanted, ref resume, .. } = *subscribe;
+        let (epoch, seq) = (self.config.epoch, self.seq);
+        let way = self.instances.way(&self.db, epoch, seq, instance, resume.as_ref())?;
+        let Way::Join(state, frames) = way else {
+            self.leave_unread(session, instance, Parting::Lingers);
+            self.send(session, ServerMessage::Compare(Compare { subscription }));
+            return Ok(());
         };
         let query = self.instances.query(instance);
         let subscribed = Subscribed {
@@ -96,11 +100,15 @@ impl Tenant {
             mode: self.instances.mode(instance),
             columns: query.columns().iter().map(ToString::to_string).collect(),
             form: query.raw().find_form,
-            state: if is_held { SubscribedState::Unchanged } else { SubscribedState::Reset },
+            state,
+            fingerprint: self.instances.fingerprint(instance),
             warnings: query.warnings(&self.db.snapshot()),
         };
         if let Some(state) = self.sessions.get_mut(&session) {
-            state.subscriptions.insert(subscription, Attached { instance, wanted });
+            let before = state.subscriptions.insert(subscription, Attached { instance, wanted });
+            if let Some(Attached { instance: before, .. }) = before {
+                self.leave_unread(session, before, Parting::Lingers);
+            }
         }
         self.send(session, ServerMessage::Subscribed(subscribed));
         for frame in frames {
@@ -110,16 +118,8 @@ impl Tenant {
         Ok(())
     }
 
-    /// Whether what a client holds is what the instance has now.
-    fn is_held(&self, instance: InstanceId, resume: &Resume) -> bool {
-        let Checkpoint { epoch, .. } = resume.checkpoint;
-        epoch == self.config.epoch
-            && resume.mode == self.instances.mode(instance)
-            && resume.fingerprint == self.instances.fingerprint(instance)
-    }
-
     pub(super) fn unsubscribe(&mut self, session: SessionId, subscription: SubscriptionId) {
-        self.detach(session, subscription);
+        self.detach(session, subscription, Parting::Ends);
         if let Some(state) = self.sessions.get_mut(&session)
             && let Pace::Full { joins } = &mut state.pace
         {
@@ -127,13 +127,19 @@ impl Tenant {
         }
     }
 
-    fn detach(&mut self, session: SessionId, subscription: SubscriptionId) {
+    fn detach(&mut self, session: SessionId, subscription: SubscriptionId, parting: Parting) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         let Some(Attached { instance, .. }) = state.subscriptions.remove(&subscription) else {
             return;
         };
-        if state.readers(instance).is_empty() {
-            self.instances.leave(&mut self.db, instance, session);
+        self.leave_unread(session, instance, parting);
+    }
+
+    /// A session leaves an instance, unless a subscription of it reads that.
+    fn leave_unread(&mut self, session: SessionId, instance: InstanceId, parting: Parting) {
+        let readers = self.sessions.get(&session).map(|state| state.readers(instance));
+        if readers.is_none_or(|readers| readers.is_empty()) {
+            self.instances.leave(&mut self.db, instance, session, parting);
         }
     }
 
@@ -141,7 +147,7 @@ impl Tenant {
     pub(super) fn detach_all(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         for (_, attached) in std::mem::take(&mut state.subscriptions) {
-            self.instances.leave(&mut self.db, attached.instance, session);
+            self.instances.leave(&mut self.db, attached.instance, session, Parting::Lingers);
         }
     }
 

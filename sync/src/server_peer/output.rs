@@ -28,6 +28,35 @@ pub struct TenantConfig {
     pub budget: Budget,
 }
 
+/// How much is kept for those who come back after a short while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResumeLimits {
+    /// Bytes of the recent patches of one subscription, whoever shares it.
+    pub ring_bytes_max: u64,
+    /// Bytes of all recent patches of a tenant.
+    pub rings_bytes_max: u64,
+    /// Subscriptions that are kept up although nobody reads them any more.
+    pub lingering_max: u32,
+    /// How long they are.
+    pub linger_ms: u64,
+    /// A subscription of so many bytes is sent whole rather than compared bucket by bucket, which
+    /// costs a round trip.
+    pub whole_bytes_max: u64,
+}
+
+impl Default for ResumeLimits {
+    /// A minute: longer than clients wait between two attempts to connect.
+    fn default() -> ResumeLimits {
+        ResumeLimits {
+            ring_bytes_max: 1 << 20,
+            rings_bytes_max: 16 << 20,
+            lingering_max: 1_024,
+            linger_ms: 60_000,
+            whole_bytes_max: 8 << 10,
+        }
+    }
+}
+
 /// What a session or request may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
@@ -84,8 +113,12 @@ pub enum TenantOutput {
 pub struct TenantStats {
     /// Connected peers.
     pub n_sessions: usize,
-    /// Subscriptions: each counts once, whoever shares it.
+    /// Subscriptions that somebody reads: each counts once, whoever shares it.
     pub n_instances: usize,
+    /// Subscriptions that nobody reads and that stay a while for those who come back.
+    pub n_instances_lingering: usize,
+    /// About how many bytes of recent patches are kept for them.
+    pub n_ring_bytes: u64,
     /// Those that are not kept up for now.
     pub n_instances_stale: usize,
     /// Complete evaluations: a subscription's first one, and one for whoever joins after a change.

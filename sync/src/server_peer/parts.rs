@@ -1,11 +1,11 @@
 //! Parts: what an instance changed, cut into frames of bounded size.
 
-use tercet_engine::codec;
-use tercet_engine::fact::{Fact, Install};
+use tercet_engine::fact::Install;
 use tercet_engine::ids::Seq;
 
 use crate::codec::SharedFrame;
 use crate::message::{FactsPart, InstanceId, RowsPart, ServerMessage};
+use crate::size::{install_bytes, row_bytes};
 use crate::wire_row::WireRow;
 
 /// A frame is cut when its items come to so many bytes, by a rough count.
@@ -25,18 +25,6 @@ fn cut<Item>(items: Vec<Item>, n_bytes: impl Fn(&Item) -> usize) -> Vec<Vec<Item
         lists.last_mut().expect("starts with one list").push(item);
     }
     lists
-}
-
-fn install_bytes(install: &Install) -> usize {
-    let fact_bytes = |fact: &Fact| {
-        fact.entity.as_str().len() + fact.attribute.as_str().len() + fact.value.n_bytes()
-    };
-    32 + match install {
-        Install::Fact(fact, _) | Install::Retracted(fact) | Install::Released(fact) => {
-            fact_bytes(fact)
-        }
-        Install::Deleted(entity, _) | Install::Restored(entity, _) => entity.as_str().len(),
-    }
 }
 
 /// The frames of a facts-mode instance's change. Only the first one resets.
@@ -66,7 +54,7 @@ pub(crate) fn rows_frames(
     let signed = removed.into_iter().map(|row| (row, false));
     let signed: Vec<(WireRow, bool)> =
         signed.chain(added.into_iter().map(|row| (row, true))).collect();
-    let parts = cut(signed, |(row, _)| codec::encode(row).len()).into_iter().enumerate();
+    let parts = cut(signed, |(row, _)| row_bytes(row)).into_iter().enumerate();
     parts
         .map(|(index, rows)| {
             let reset = reset && index == 0;

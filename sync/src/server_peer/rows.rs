@@ -12,6 +12,7 @@ use tercet_engine::ids::Seq;
 use super::parts::rows_frames;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
+use crate::size::text_bytes;
 use crate::wire_row::{WireOutput, WireRow, WireRowError, row_hash, to_wire};
 
 /// The result of one live query.
@@ -48,14 +49,6 @@ fn wire_row(row: Row) -> Result<WireRow, WireRowError> {
         return Err(WireRowError::TooLarge { n_bytes, n_bytes_max: ROW_BYTES_MAX });
     }
     Ok(row)
-}
-
-fn text_bytes(output: &WireOutput) -> usize {
-    match output {
-        WireOutput::Value(value) => value.n_bytes(),
-        WireOutput::List(values) => values.iter().map(|value| value.n_bytes() + 8).sum(),
-        WireOutput::Tree(text) => text.len(),
-    }
 }
 
 /// About what a row takes for as long as its instance is kept up.

@@ -12,7 +12,7 @@ use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 use tercet_engine::store::Snapshot;
 
 use super::instances::{Instances, Revived};
-use super::output::{Rights, TenantConfig, TenantOutput, TenantStats};
+use super::output::{ResumeLimits, Rights, TenantConfig, TenantOutput, TenantStats};
 use super::records::{Records, is_reserved};
 use super::session::{Pace, Session};
 use super::staging::Staging;
@@ -68,6 +68,11 @@ impl Tenant {
     /// Has the steps of live queries timed, for [`Tenant::stats`].
     pub fn set_live_clock(&mut self, clock: LiveClock) {
         self.db.set_live_clock(clock);
+    }
+
+    /// Sets how much is kept for those who come back after a short while.
+    pub fn set_resume_limits(&mut self, limits: ResumeLimits) {
+        self.instances.set_resume_limits(limits);
     }
 
     /// A session begins: its key has been checked, its hello is here. Answered by welcome, or by
@@ -130,13 +135,23 @@ impl Tenant {
                 self.records.forget(client, received.through);
             }
             ClientMessage::Ping(Nonce { nonce }) => {
-                let seq = self.sessions[&session].position;
+                let seq = self.sent_up_to(session);
                 let checkpoint = Checkpoint { epoch: self.config.epoch, seq };
                 let clock = self.greatest();
                 self.send(session, ServerMessage::Pong(Pong { nonce, checkpoint, clock }));
             }
             ClientMessage::Pong(_) => {}
         }
+    }
+
+    /// The commit up to which a session has been sent everything; it is at that position now. A
+    /// session that keeps up has been sent all that concerns it of every published commit.
+    fn sent_up_to(&mut self, session: SessionId) -> Seq {
+        let state = self.sessions.get_mut(&session).expect("the caller has found it");
+        if !matches!(state.pace, Pace::Lagging { .. }) {
+            state.position = self.seq;
+        }
+        state.position
     }
 
     /// A session has ended.
@@ -189,6 +204,7 @@ impl Tenant {
     /// others are due: then call it again soon, when what has come meanwhile is done. Else once a
     /// second is enough.
     pub fn tick(&mut self, now_ms: u64) -> bool {
+        self.instances.expire(&mut self.db, now_ms);
         let revived = self.instances.retry(&mut self.db, self.seq, now_ms);
         self.send_revived(revived);
         self.instances.is_due(now_ms)
@@ -211,6 +227,8 @@ impl Tenant {
         TenantStats {
             n_sessions: self.sessions.len(),
             n_instances: self.instances.n_instances(),
+            n_instances_lingering: self.instances.n_lingering(),
+            n_ring_bytes: self.instances.rings.n_bytes(),
             n_instances_stale: self.instances.n_stale(),
             n_evaluations: counts.n_evaluations,
             n_stale_told: counts.n_stale,

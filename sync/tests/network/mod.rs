@@ -17,11 +17,13 @@ use tercet_engine::ids::{Attribute, ClientSeq, EntityId, Epoch, ReplicaId, Seq};
 use tercet_engine::limits::Budget;
 use tercet_engine::store::{Snapshot, Store};
 use tercet_engine::value::Value;
-use tercet_sync::message::{ClientMessage, Mode, ServerMessage, SessionId, SubscriptionId};
+use tercet_sync::message::{
+    ClientMessage, Mode, ServerMessage, SessionId, SubscribedState, SubscriptionId,
+};
 use tercet_sync::{
     AppendFailure, Cache, CacheEntry, CacheStep, ClientConfig, ClientOutput, ClientPeer, Codec,
-    Limits, Outbox, OutboxEntry, Recovery, Rights, SubscriptionUpdate, Tenant, TenantConfig,
-    TenantOutput,
+    Limits, Outbox, OutboxEntry, Recovery, RequestId, ResumeLimits, Rights, SubscriptionUpdate,
+    Tenant, TenantConfig, TenantOutput,
 };
 
 const FRAME_BYTES_MAX: u64 = 4 << 20;
@@ -118,6 +120,7 @@ pub(crate) struct Network {
     n_sessions: u64,
     n_tokens: u64,
     pub(crate) limits: Limits,
+    resume_limits: ResumeLimits,
     /// Prints what happens: for a failing seed, by `TERCET_SIM_LOUD`.
     is_loud: bool,
     /// Facts-mode subscriptions leave the mode open, so that they may become rows.
@@ -199,6 +202,7 @@ impl Network {
             n_sessions: 0,
             n_tokens: 0,
             limits,
+            resume_limits: ResumeLimits::default(),
             is_loud: std::env::var_os("TERCET_SIM_LOUD").is_some(),
             is_open_mode: false,
             seen: BTreeMap::new(),
@@ -207,6 +211,12 @@ impl Network {
             network.add_client(index);
         }
         network
+    }
+
+    /// Sets how much the tenant keeps for those who come back, now and after each restart.
+    pub(crate) fn set_resume_limits(&mut self, limits: ResumeLimits) {
+        self.resume_limits = limits;
+        self.tenant.set_resume_limits(limits);
     }
 
     /// As [`Network::new`], where every subscription leaves its mode open.
@@ -275,6 +285,19 @@ impl Network {
             owed: BTreeSet::new(),
         };
         client.watched.insert(id, watched);
+    }
+
+    /// Writes notes that nobody touches again, so that there is something to compare.
+    pub(crate) fn preload(&mut self, n_notes: u64) {
+        let note = |number: u64| Op::Add {
+            e: entity(&format!("k{number}")),
+            a: attribute("note/text"),
+            v: Value::from(format!("other, kept {number}")),
+        };
+        let ops = (0..n_notes).map(note).collect();
+        self.tenant.transact(RequestId(0), None, ops, Rights { write: true }, self.now_ms);
+        self.run_tenant();
+        self.finish_append(true);
     }
 
     // ---- what the parts want done ----
@@ -631,6 +654,7 @@ impl Network {
         }
         let config = tenant_config(&mut self.random, self.epoch, &self.limits);
         self.tenant = open_tenant(config, &self.log);
+        self.tenant.set_resume_limits(self.resume_limits);
         for index in 0..self.clients.len() {
             self.run_client(index);
         }
@@ -653,6 +677,7 @@ impl Network {
         }
         let config = tenant_config(&mut self.random, self.epoch, &self.limits);
         self.tenant = open_tenant(config, &self.log);
+        self.tenant.set_resume_limits(self.resume_limits);
         self.witness = Store::new();
         self.history = BTreeMap::from([(Seq(0), self.witness.snapshot())]);
         for record in self.log.clone() {
@@ -832,7 +857,11 @@ fn kind_of(message: &ServerMessage) -> String {
         ServerMessage::Reject(reject) => reject.code.clone(),
         ServerMessage::Stale(stale) => stale.code.clone(),
         ServerMessage::Error(error) => error.code.clone(),
-        ServerMessage::Subscribed(subscribed) => format!("{:?}", subscribed.state),
+        ServerMessage::Subscribed(subscribed) => match subscribed.state {
+            SubscribedState::Buckets { .. } => "Buckets".to_owned(),
+            ref state => format!("{state:?}"),
+        },
+        ServerMessage::Compare(_) => "compare".to_owned(),
         ServerMessage::Resync(_) => "resync".to_owned(),
         ServerMessage::Ack(_) => "ack".to_owned(),
         ServerMessage::Pong(_) => "pong".to_owned(),

@@ -16,7 +16,7 @@ use crate::subject::visible;
 use changes::Changes;
 use sibling::sibling;
 use tercet_engine::db::LiveLimits;
-use tercet_engine::fact::Transaction;
+use tercet_engine::fact::{Op, Transaction};
 use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::ReplicaId;
 
@@ -50,6 +50,48 @@ pub fn live(random: &mut Random) -> Trial {
     let limits = limits(random);
     let steps = steps(random, questions.len(), limits, &mut changes);
     Trial { limits, start, questions, steps }
+}
+
+/// A small database, questions on it, and operations without end that hit what they read.
+pub struct Stream {
+    /// What makes the database.
+    pub start: Vec<Transaction>,
+    /// What may be asked. Whether they have answers, and can be live, was not looked at.
+    pub questions: Vec<Case>,
+    changes: Changes,
+}
+
+/// A random stream; its questions are of one shape now and then.
+pub fn stream(random: &mut Random, n_questions: usize) -> Stream {
+    let (start, first) = match random.chance(25) {
+        true => {
+            let transactions = database::database(random);
+            let case = case(random, &visible(&transactions));
+            (transactions, case)
+        }
+        false => theme::kept::kept(random),
+    };
+    let start = apart(start);
+    let facts = visible(&start);
+    let mut questions = vec![first];
+    while questions.len() < n_questions {
+        let like = random.below(questions.len());
+        questions.push(match random.below(100) {
+            0..30 => sibling(random, &questions[like], &facts),
+            30..50 => case(random, &facts),
+            _ => theme::kept::question(random),
+        });
+    }
+    questions.truncate(n_questions);
+    let changes = Changes::new(&questions, &facts, start.len() as u64 * MS_APART);
+    Stream { start, questions, changes }
+}
+
+impl Stream {
+    /// The next few operations, made for one transaction.
+    pub fn ops(&mut self, random: &mut Random) -> Vec<Op> {
+        self.changes.transaction(random).ops
+    }
 }
 
 /// A question that mostly has an answer: what has none seldom gets one. The last one drawn, if

@@ -39,6 +39,8 @@ pub struct Tally {
     pub n_in_tier: [u64; 3],
     /// Changes of kept supports, facts stamped anew included.
     pub n_changes: u64,
+    /// Answers of windows whose support has an edge.
+    pub n_edges: u64,
     /// Questions left out: too much for the oracle, or for a program.
     pub n_void: u64,
 }
@@ -54,6 +56,7 @@ impl Tally {
             *sum += n;
         }
         self.n_changes += other.n_changes;
+        self.n_edges += other.n_edges;
         self.n_void += other.n_void;
     }
 }
@@ -207,6 +210,8 @@ fn compare(
         let Ok(expected) = expected else { continue };
         tally.n_answers += 1;
         tally.n_with_rows += u64::from(!expected.is_empty());
+        let edge = asked[*number].query.support_edge(&snapshot, &case.inputs, &budget());
+        tally.n_edges += u64::from(edge.is_ok_and(|edge| edge.is_some()));
         tally.n_held += support.len() as u64;
         tally.n_facts += facts.len() as u64;
         for (what, more) in beside(*number, &supports, facts) {

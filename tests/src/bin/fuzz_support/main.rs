@@ -52,11 +52,12 @@ fn main() -> Result<ExitCode> {
     let Seen { tally, n_passed, n_failed } = seen.into_inner().expect("no thread panics with it");
     let [delta, tables, rerun] = tally.n_in_tier;
     println!(
-        "{} answers of replicas compared, {} with rows; supports have {:.1} % of the facts; \
+        "{} answers of replicas compared, {} with rows, {} of windows with an edge; supports have {:.1} % of the facts; \
          {} changes of kept supports ({delta} by deltas, {tables} by tables, {rerun} evaluated \
          again); {} questions left out",
         tally.n_answers,
         tally.n_with_rows,
+        tally.n_edges,
         tally.n_held as f64 * 100.0 / tally.n_facts.max(1) as f64,
         tally.n_changes,
         tally.n_void,
