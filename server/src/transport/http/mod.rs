@@ -60,8 +60,8 @@ impl Route {
     fn allowed(self) -> &'static str {
         match self {
             Route::Health | Route::Live | Route::Export | Route::Changes | Route::Sync => "GET",
-            Route::Apps => "GET, POST",
-            Route::Keys | Route::Transact | Route::Query | Route::Import => "POST",
+            Route::Apps | Route::Import => "GET, POST",
+            Route::Keys | Route::Transact | Route::Query => "POST",
         }
     }
 }
@@ -156,6 +156,7 @@ async fn dispatch(
         (Route::Transact, &Method::POST) => transact::transact(services, app, request).await,
         (Route::Query, &Method::POST) => query::query(services, app, request).await,
         (Route::Import, &Method::POST) => import::import(services, app, request).await,
+        (Route::Import, &Method::GET) => import::progress(services, app, &request).await,
         (Route::Export, &Method::GET) => export::export(services, app, &request).await,
         (Route::Changes, &Method::GET) => changes::changes(services, app, &request).await,
         (Route::Sync, &Method::GET) => ws::upgrade(services, app, request),
