@@ -11,6 +11,7 @@ pub mod client_peer;
 pub mod codec;
 pub mod limits;
 pub mod message;
+mod packed;
 mod seeded;
 pub mod server_peer;
 mod size;
