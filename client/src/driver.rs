@@ -345,8 +345,8 @@ impl Driver {
     fn handle_store(&mut self, event: StoreEvent) {
         match event {
             StoreEvent::Stored(numbers) => {
-                for number in numbers {
-                    self.peer.stored(number);
+                for (number, hlc) in numbers {
+                    self.peer.stored(number, hlc);
                     self.progress(number, Progress::Stored(number));
                 }
             }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{ClientSeq, Epoch};
 use tercet_storage::{CacheChange, ClientChange, ClientStore, Pending, StorageError, StoredOutbox};
 use tercet_sync::{Cache, CacheStep, OutboxEntry};
@@ -39,8 +40,8 @@ enum Job {
 /// What the thread reports.
 #[derive(Debug)]
 pub(crate) enum StoreEvent {
-    /// These are stored.
-    Stored(Vec<ClientSeq>),
+    /// These are stored: the number and the stamp of each.
+    Stored(Vec<(ClientSeq, Hlc)>),
     /// A step failed, and is tried again unless nothing can come of it.
     Failing(StorageError),
     /// The step that failed has been done.
@@ -124,21 +125,22 @@ impl StoreWorker {
 #[derive(Default)]
 struct Batch {
     changes: Vec<ClientChange>,
-    numbers: Vec<ClientSeq>,
+    numbers: Vec<(ClientSeq, Hlc)>,
 }
 
 impl Batch {
     fn take(&mut self, job: Job) {
         match job {
             Job::Put(entry) => {
-                self.numbers.push(entry.number);
+                self.numbers.push((entry.number, entry.transaction.hlc));
                 self.changes.push(ClientChange::Put(pending(entry)));
             }
             Job::Answered(number) => self.changes.push(ClientChange::Answered(number)),
             Job::Epoch(epoch) => self.changes.push(ClientChange::Epoch(epoch)),
             Job::Rewrite(outbox) => {
                 let tercet_sync::Outbox { client, epoch, last_number, clock, entries } = outbox;
-                self.numbers = entries.iter().map(|entry| entry.number).collect();
+                let stored = entries.iter().map(|entry| (entry.number, entry.transaction.hlc));
+                self.numbers = stored.collect();
                 let pending = entries.into_iter().map(pending).collect();
                 let outbox = StoredOutbox { client, epoch, last_number, clock, pending };
                 self.changes.push(ClientChange::Rewrite(outbox));
@@ -259,9 +261,12 @@ mod tests {
         let mut worker = StoreWorker::start(Box::new(failing));
         worker.put(entry(1));
         let mut next = async || match worker.event().await.unwrap() {
-            StoreEvent::Stored(numbers) => {
-                numbers.iter().map(|number| number.0).map(i64::try_from).map(Result::unwrap).sum()
-            }
+            StoreEvent::Stored(numbers) => numbers
+                .iter()
+                .map(|(number, _)| number.0)
+                .map(i64::try_from)
+                .map(Result::unwrap)
+                .sum(),
             StoreEvent::Failing(_) => -1,
             StoreEvent::Recovered => -2,
         };
@@ -273,9 +278,11 @@ mod tests {
         }
         let mut next = async || worker.event().await.unwrap();
         assert!(matches!(next().await, StoreEvent::Recovered));
-        assert!(matches!(next().await, StoreEvent::Stored(one) if one == [ClientSeq(1)]));
+        assert!(
+            matches!(next().await, StoreEvent::Stored(one) if one.len() == 1 && one[0].0 == ClientSeq(1))
+        );
         let StoreEvent::Stored(numbers) = next().await else { panic!("all of them are stored") };
-        assert_eq!(numbers.iter().map(|number| number.0).collect::<Vec<_>>(), rest);
+        assert_eq!(numbers.iter().map(|(number, _)| number.0).collect::<Vec<_>>(), rest);
         worker.finish().await;
         assert_eq!(*n_steps.lock(), 2);
         let (loaded, _) = load(&mut memory.clone()).unwrap();

@@ -10,10 +10,10 @@
 use stateright::{Model, Property};
 
 const N_CLIENTS: usize = 2;
-/// Writes of a client.
-const N_WRITES: usize = 2;
+/// Writes of each client.
+const N_WRITES: [u8; N_CLIENTS] = [2, 1];
 /// Connections that break, in all.
-const N_BREAKS: u8 = 2;
+const N_BREAKS: u8 = 1;
 /// Processes that die, of servers and of clients.
 const N_CRASHES: u8 = 1;
 /// Appends that fail.
@@ -28,7 +28,7 @@ pub(crate) enum Mutant {
     TellBeforeCommit,
     /// A transaction sent again is a new one.
     RepeatIsNew,
-    /// A number out of order is taken.
+    /// After a refusal the stream goes on, and numbers out of order are taken.
     GapIsNext,
     /// The answer comes before what the commit brings.
     AnswerBeforeFacts,
@@ -91,6 +91,7 @@ pub(crate) struct Client {
     n_answered: u8,
     n_sent: u8,
     n_contents: u8,
+    n_sessions: u8,
     /// Its connection's number.
     session: Option<u8>,
     held: Vec<Write>,
@@ -110,7 +111,6 @@ pub(crate) struct State {
     staged: Vec<Write>,
     /// How many of the staged are in the append under way.
     n_appending: u8,
-    n_sessions: u8,
     n_breaks: u8,
     n_crashes: u8,
     n_failures: u8,
@@ -178,7 +178,7 @@ impl Sync {
     fn push(&self, state: &mut State, index: usize, write: Write) {
         let number = write.number;
         match state.clients[index].stopped_at {
-            Some(stopped_at) if number > stopped_at => return,
+            Some(stopped_at) if number > stopped_at && !self.is(Mutant::GapIsNext) => return,
             Some(stopped_at) if number == stopped_at => state.clients[index].stopped_at = None,
             _ => {}
         }
@@ -294,7 +294,7 @@ impl Model for Sync {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (index, client) in state.clients.iter().enumerate() {
-            if usize::from(client.n_contents) < N_WRITES {
+            if client.n_contents < N_WRITES[index] {
                 actions.push(Action::Write(index));
             }
             match client.session {
@@ -342,10 +342,10 @@ impl Model for Sync {
                 client.writes.push(Write { client: index as u8, number, content });
             }
             Action::Connect(index) => {
-                state.n_sessions += 1;
                 let client = &mut state.clients[index];
-                client.session = Some(state.n_sessions);
-                client.up.push((state.n_sessions, Up::Hello(client.held.len() as u8)));
+                client.n_sessions += 1;
+                client.session = Some(client.n_sessions);
+                client.up.push((client.n_sessions, Up::Hello(client.held.len() as u8)));
                 client.n_sent = client.n_answered;
             }
             Action::Send(index) => {
@@ -434,9 +434,10 @@ impl Model for Sync {
             Property::sometimes(
                 "everything is answered and held after a crash",
                 |_, state: &State| {
+                    let n_all: usize = N_WRITES.iter().map(|n| usize::from(*n)).sum();
                     let is_done = |client: &Client| {
-                        usize::from(client.n_answered) == N_WRITES
-                            && client.held.len() == N_CLIENTS * N_WRITES
+                        client.writes.len() == usize::from(client.n_answered)
+                            && client.held.len() == n_all
                     };
                     state.n_crashes == N_CRASHES
                         && state.n_failures > 0

@@ -62,6 +62,8 @@ pub struct ServerLimits {
     pub exports_max: usize,
     /// Commits that one request for changes gives.
     pub changes_max: usize,
+    /// How long a followed list of changes is silent before it says that it is there.
+    pub heartbeat_interval: Duration,
 
     /// A session's hello must be there within this time.
     pub hello_timeout: Duration,
@@ -122,6 +124,7 @@ impl Default for ServerLimits {
             imports_max: 16,
             exports_max: 8,
             changes_max: 10_000,
+            heartbeat_interval: Duration::from_secs(15),
             hello_timeout: Duration::from_secs(5),
             hello_bytes_max: 16 << 10,
             ping_interval: Duration::from_secs(20),

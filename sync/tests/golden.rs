@@ -12,12 +12,14 @@
 //! in the first line says whose transcript it is, with `# support_facts_max N` and the like after it.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use tercet_engine::answer::Row;
 use tercet_engine::commit::LogRecord;
 use tercet_engine::db::Query;
+use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{ClientSeq, Epoch, ReplicaId};
 use tercet_engine::limits::Budget;
 use tercet_sync::message::{ClientMessage, Mode, SessionId, SubscriptionId};
@@ -163,6 +165,8 @@ fn describe_record(record: &LogRecord) -> String {
 
 struct Client {
     peer: ClientPeer,
+    /// The stamps under which transactions were handed to the outbox last.
+    handed: BTreeMap<ClientSeq, Hlc>,
 }
 
 impl Client {
@@ -175,7 +179,7 @@ impl Client {
             limits,
             budget: Budget::unlimited(),
         };
-        Client { peer: ClientPeer::new(config, outbox, 1_000) }
+        Client { peer: ClientPeer::new(config, outbox, 1_000), handed: BTreeMap::new() }
     }
 }
 
@@ -185,7 +189,10 @@ impl Peer for Client {
             "opened" => self.peer.opened(rest.parse().unwrap()),
             "closed" => self.peer.closed(rest.parse().unwrap()),
             "tick" => self.peer.tick(rest.parse().unwrap()),
-            "stored" => self.peer.stored(ClientSeq(rest.parse().unwrap())),
+            "stored" => {
+                let number = ClientSeq(rest.parse().unwrap());
+                self.peer.stored(number, self.handed[&number]);
+            }
             "unsubscribe" => self.peer.unsubscribe(SubscriptionId(rest.parse().unwrap())),
             "client" => {
                 let (now_ms, message) = rest.split_once(' ').unwrap();
@@ -234,9 +241,12 @@ impl Peer for Client {
                 line
             }
             ClientOutput::Persist(entry) => {
+                self.handed.insert(entry.number, entry.transaction.hlc);
                 format!("persist {} {}", entry.number, json(&entry.transaction))
             }
             ClientOutput::Rewrite(outbox) => {
+                let entries = outbox.entries.iter();
+                self.handed = entries.map(|it| (it.number, it.transaction.hlc)).collect();
                 let entries: Vec<String> = outbox
                     .entries
                     .iter()

@@ -9,6 +9,7 @@
 //! Lists of 4 operations are tried here; `TERCET_LENGTH=5 cargo test --release -p tercet-tests
 //! --no-default-features --test merge_exhaustive -- --nocapture` tries 3.4 million merges.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, reason = "a run by hand wants the counts")]
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
-//! Whole systems in virtual time: a thousand seeds, and the seeds that found something once.
+//! Whole systems in virtual time: a thousand seeds.
 //!
 //! What this can catch is listed in `sim::Invariant`; many more seeds run by `cargo xtask sim`. A
-//! failing seed is told with the command that replays it and with a smaller plan.
+//! failing seed is told with the command that replays it and with a smaller plan. What seeds have
+//! found is guarded by tests where it was wrong, because what a seed means changes with the
+//! generators.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
@@ -38,27 +40,4 @@ fn whatever_fails_everyone_ends_with_the_same() {
     });
     let missing = paths.into_inner().unwrap().missing();
     assert!(missing.is_empty(), "no seed has taken {missing:?}");
-}
-
-/// Guards against a deletion that is believed for ever: who was told of it had ended the
-/// subscription when the entity was restored, and writes to it failed early from then on.
-#[test]
-fn a_deletion_is_forgotten_with_the_subscription_that_told_it() {
-    check(
-        Plan::read("seed=48 tenants=1 servers=1 clients=2 questions=1 writes=17 ms=22500 faults=")
-            .unwrap(),
-    );
-}
-
-/// Guards against a client that is refused until the server's time has come to the stamps of a
-/// history that a restored backup has ended.
-#[test]
-fn stamps_of_a_lost_history_do_not_hold_the_clock() {
-    check(
-        Plan::read(
-            "seed=39 tenants=1 servers=2 clients=1 questions=0 writes=1 ms=90000 tight=0 \
-             faults=crash-mid,twin,jump,full,restore",
-        )
-        .unwrap(),
-    );
 }

@@ -330,12 +330,15 @@ impl Holdings {
             Install::Deleted(entity, stamp) => {
                 let new = || Grave { stamp: *stamp, told: BTreeSet::new() };
                 let grave = self.graves.entry(entity.clone()).or_insert_with(new);
-                grave.stamp = *stamp;
+                grave.stamp = grave.stamp.max(*stamp);
                 grave.told.insert(id);
                 Some(install.clone())
             }
-            Install::Restored(entity, _) => {
-                self.graves.remove(entity);
+            Install::Restored(entity, stamp) => {
+                // One that covers an earlier deletion only leaves this one standing.
+                if self.graves.get(entity).is_some_and(|grave| grave.stamp <= *stamp) {
+                    self.graves.remove(entity);
+                }
                 Some(install.clone())
             }
         }
@@ -731,6 +734,18 @@ mod tests {
         assert_eq!(holdings.close(A), []);
         assert_eq!(holdings.set_stale(B), [restored]);
         assert_eq!(holdings.close(B), []);
+    }
+
+    /// Guards against a client that forgets that it holds a deletion, because a restoration of an
+    /// earlier one was told (found by the simulation, seed 141).
+    #[test]
+    fn a_restoration_of_an_earlier_deletion_leaves_a_later_one() {
+        let mut holdings = two();
+        let entity = EntityId::new("x").unwrap();
+        let deleted = Install::Deleted(entity.clone(), mark(5).stamp);
+        let earlier = Install::Restored(entity.clone(), mark(3).stamp);
+        holdings.take_facts(&part(A, false, vec![deleted, earlier]));
+        assert_eq!(holdings.close(A), [Install::Restored(entity, mark(5).stamp)]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tercet_engine::answer::Answer;
 use tercet_engine::db::{Query, ShapeStats};
 use tercet_engine::error::QueryError;
 use tercet_engine::fact::Op;
+use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Epoch, ReplicaId};
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
@@ -147,6 +148,7 @@ impl ClientPeer {
             return self.output(ClientOutput::Disconnect);
         }
         self.phase = Phase::greeting(now_ms);
+        self.is_unsettled = true;
         self.received_told = self.received_through();
         let hello = Hello {
             protocol: PROTOCOL,
@@ -215,10 +217,10 @@ impl ClientPeer {
         Ok(number)
     }
 
-    /// The outbox entry of this number has been handed to the operating system: only now is the
-    /// transaction sent.
-    pub fn stored(&mut self, number: ClientSeq) {
-        self.pending.set_stored(number);
+    /// The outbox entry of this number and stamp has been handed to the operating system: only now
+    /// is the transaction sent. What has got another number or stamp meanwhile is not stored by it.
+    pub fn stored(&mut self, number: ClientSeq, hlc: Hlc) {
+        self.pending.set_stored(number, hlc);
         self.push_pending();
     }
 
@@ -394,4 +396,35 @@ impl ClientPeer {
 /// A fresh durable identity.
 pub(super) fn new_client_id(random: &mut Seeded) -> ClientId {
     ClientId::new(random.id()).expect("21 letters and digits")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Guards against a client that waits for ever for the answer to its hello, because nobody
+    /// wakes it up when the answer is overdue (found by the simulation, seed 463).
+    #[test]
+    fn a_hello_without_an_answer_is_given_up() {
+        let config = ClientConfig {
+            key: "key".to_owned(),
+            seed: [7; 32],
+            durable: false,
+            limits: Limits::default(),
+            budget: Budget::unlimited(),
+        };
+        let mut peer = ClientPeer::new(config, Outbox::default(), 1_000);
+        while peer.poll().is_some() {}
+        peer.opened(2_000);
+        let outputs: Vec<ClientOutput> = std::iter::from_fn(|| peer.poll()).collect();
+        let wakes_at = outputs.iter().find_map(|output| match output {
+            ClientOutput::WakeAt(at_ms) => Some(*at_ms),
+            _ => None,
+        });
+        assert_eq!(wakes_at, Some(12_000));
+        peer.tick(12_000);
+        let outputs: Vec<ClientOutput> = std::iter::from_fn(|| peer.poll()).collect();
+        assert!(outputs.iter().any(|output| matches!(output, ClientOutput::Disconnect)));
+    }
 }

@@ -294,16 +294,16 @@ impl Tenant {
     }
 
     fn publish(&mut self, staged: Staged, now_ms: u64) {
-        let Staged { record, step, waiters } = staged;
+        let Staged { record, step, mut waiters } = staged;
         let answer = match &record {
             LogRecord::Commit { seq, .. } => {
                 let step = step.expect("a commit is staged with its step");
                 self.seq = *seq;
                 if is_planted(Bug::AnswerBeforeParts) {
                     let effects = step.effects.clone().into();
-                    if let Some(waiter) = waiters.first() {
-                        let answer = Answer::Accepted { seq: *seq, effects };
-                        return self.answer(*waiter, record.origin().number, &answer);
+                    let answer = Answer::Accepted { seq: *seq, effects };
+                    for waiter in std::mem::take(&mut waiters) {
+                        self.answer(waiter, record.origin().number, &answer);
                     }
                 }
                 self.publish_step(&step, now_ms);

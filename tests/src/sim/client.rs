@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tercet_engine::fact::Op;
+use tercet_engine::hlc::Hlc;
 use tercet_engine::ids::{Checkpoint, ClientSeq, EntityId, Epoch};
 use tercet_sync::{
     Cache, CacheStep, ClientConfig, ClientOutput, ClientPeer, Codec, Outbox, OutboxEntry,
@@ -46,15 +47,15 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Does the next thing; the numbers that are stored by it.
-    fn write(&mut self) -> Vec<ClientSeq> {
+    fn write(&mut self) -> Vec<(ClientSeq, Hlc)> {
         match self.queue.pop_front() {
             None => Vec::new(),
             Some(Write::Persist(entry)) => {
-                let number = entry.number;
-                self.saved.last_number = number;
+                let stored = (entry.number, entry.transaction.hlc);
+                self.saved.last_number = entry.number;
                 self.saved.clock = self.saved.clock.max(entry.transaction.hlc);
                 self.saved.entries.push(entry);
-                vec![number]
+                vec![stored]
             }
             Some(Write::Forget(number)) => {
                 self.saved.entries.retain(|entry| entry.number != number);
@@ -62,7 +63,8 @@ impl Disk {
             }
             Some(Write::Rewrite(outbox)) => {
                 self.saved = outbox;
-                self.saved.entries.iter().map(|entry| entry.number).collect()
+                let entries = self.saved.entries.iter();
+                entries.map(|entry| (entry.number, entry.transaction.hlc)).collect()
             }
             Some(Write::Epoch(epoch)) => {
                 self.saved.epoch = Some(epoch);
@@ -360,8 +362,8 @@ impl World {
         let is_slow = self.plan.faults.has(Kind::SlowDisk) && self.healed_at_ms.is_none();
         let state = &mut self.clients[client];
         let Some(peer) = state.peer.as_mut().filter(|_| state.process == process) else { return };
-        for number in state.disk.write() {
-            peer.stored(number);
+        for (number, hlc) in state.disk.write() {
+            peer.stored(number, hlc);
             state.stored.extend(state.tokens.get(&number).cloned());
         }
         if state.random.chance(10) {

@@ -59,7 +59,7 @@ impl Plan {
             n_servers: 1 + random.below(2),
             n_clients,
             n_questions: 1 + random.below(5),
-            n_writes: 12 + random.skewed(60),
+            n_writes: 10 + random.skewed(50),
             duration_ms: *random.pick(&[4_000, 10_000, 30_000, 90_000]),
             faults: Faults::draw(&mut random),
             is_tight: random.chance(25),

@@ -90,7 +90,7 @@ impl Topic {
         let random_ones = stream.questions.iter().cloned().filter_map(Question::of);
         let mut questions: Vec<Question> = fixed.chain(random_ones).collect();
         for _ in 0..n_hard {
-            questions.push(Question::read(*random.pick(HARD.as_slice())));
+            questions.push(Question::read(random.pick::<&str>(&HARD)));
         }
         Topic { questions, stream }
     }
