@@ -33,12 +33,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Modules in reading order: `config`, `client` (the interface), `entity` (its typed part), `query`,
+//! Modules in reading order: `config`, `builder`, `client` (the interface), `entity` (its typed part), `query`,
 //! `write`, `subscription`, `status`, `driver` (the task that owns the peer), `store`
 //! and `cache` (what outlives it), `transport`, `error`. The feature `native` (on by default) is all of it.
 
 #![cfg(feature = "native")]
 
+mod builder;
 mod cache;
 mod client;
 mod config;
@@ -52,6 +53,7 @@ mod subscription;
 mod transport;
 mod write;
 
+pub use builder::ClientBuilder;
 pub use client::Client;
 pub use config::{ClientConfig, Clock};
 pub use entity::{new_entity_id, new_id};

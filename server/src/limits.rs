@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct ServerLimits {
     /// What clients are told in the welcome, and held to.
     pub sync: tercet_sync::Limits,
+    /// What is kept for clients that come back after a short while.
+    pub resume: tercet_sync::ResumeLimits,
     /// How far ahead of the server's time a stamp may be, in milliseconds.
     pub drift_ms_max: u64,
 
@@ -60,6 +62,8 @@ pub struct ServerLimits {
     pub exports_max: usize,
     /// Commits that one request for changes gives.
     pub changes_max: usize,
+    /// How long a followed list of changes is silent before it says that it is there.
+    pub heartbeat_interval: Duration,
 
     /// A session's hello must be there within this time.
     pub hello_timeout: Duration,
@@ -97,6 +101,7 @@ impl Default for ServerLimits {
     fn default() -> ServerLimits {
         ServerLimits {
             sync: tercet_sync::Limits::default(),
+            resume: tercet_sync::ResumeLimits::default(),
             drift_ms_max: 60_000,
             connections_max: 10_000,
             head_timeout: Duration::from_secs(10),
@@ -119,6 +124,7 @@ impl Default for ServerLimits {
             imports_max: 16,
             exports_max: 8,
             changes_max: 10_000,
+            heartbeat_interval: Duration::from_secs(15),
             hello_timeout: Duration::from_secs(5),
             hello_bytes_max: 16 << 10,
             ping_interval: Duration::from_secs(20),

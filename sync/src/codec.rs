@@ -1,6 +1,6 @@
 //! Messages ↔ bytes: binary by the engine's codec, or JSON, with one meaning.
 //!
-//! A frame that many sessions get is encoded at most once for each codec ([`SharedFrame`]).
+//! Long lists of facts have a packed binary form of their own (`packed`). A frame that many sessions get is encoded at most once for each codec ([`SharedFrame`]).
 //! Invariant: `decode(encode(message)) = message`; other bytes give an error, never a panic. How
 //! long a frame may be is checked here too, before anything is decoded.
 
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tercet_engine::codec;
 
 use crate::message::{ClientMessage, ServerMessage};
+use crate::packed::{self, PACKED};
 use crate::size::message_bytes;
 
 /// One of the two forms of a frame, chosen by WebSocket subprotocol.
@@ -44,7 +45,11 @@ impl Codec {
 
     /// The bytes of a server's message.
     pub fn encode_server(self, message: &ServerMessage) -> Bytes {
-        self.encode(message)
+        let packed = match (self, message) {
+            (Codec::Binary, ServerMessage::FactsPart(part)) => packed::encode(part),
+            _ => None,
+        };
+        packed.map_or_else(|| self.encode(message), Bytes::from)
     }
 
     /// A client's message.
@@ -68,7 +73,14 @@ impl Codec {
         bytes: &[u8],
         n_bytes_max: u64,
     ) -> Result<ServerMessage, FrameError> {
-        self.decode(bytes, n_bytes_max)
+        match (self, bytes) {
+            (Codec::Binary, [PACKED, packed @ ..]) if bytes.len() as u64 <= n_bytes_max => {
+                let part = packed::decode(packed);
+                part.map(ServerMessage::FactsPart)
+                    .map_err(|error| FrameError::Malformed { why: error.to_string() })
+            }
+            _ => self.decode(bytes, n_bytes_max),
+        }
     }
 
     fn encode<Message: Serialize>(self, message: &Message) -> Bytes {

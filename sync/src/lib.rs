@@ -12,6 +12,7 @@ pub mod codec;
 pub mod digest;
 pub mod limits;
 pub mod message;
+mod packed;
 #[doc(hidden)]
 pub mod planted;
 mod seeded;

@@ -300,6 +300,25 @@ proptest! {
         }
     }
 
+    /// Long enough for the packed form.
+    #[test]
+    fn long_lists_of_installs_read_back(
+        n: u64,
+        reset: bool,
+        installs in proptest::collection::vec(install(), 20..80),
+    ) {
+        let part = FactsPart { instance: InstanceId(n), seq: Seq(!n), reset, installs };
+        let message = ServerMessage::FactsPart(part);
+        let bytes = Codec::Binary.encode_server(&message);
+        prop_assert_eq!(Codec::Binary.decode_server(&bytes, FRAME_BYTES_MAX), Ok(message));
+    }
+
+    #[test]
+    fn packed_bytes_are_a_part_or_an_error(bytes: Vec<u8>) {
+        let bytes = [vec![0xfe], bytes].concat();
+        let _ = Codec::Binary.decode_server(&bytes, FRAME_BYTES_MAX);
+    }
+
     #[test]
     fn any_bytes_are_a_message_or_an_error(bytes: Vec<u8>) {
         for codec in [Codec::Binary, Codec::Json] {

@@ -3,7 +3,7 @@
 
 mod pair;
 
-use pair::{Pair, set};
+use pair::{Pair, query, set};
 use tercet_engine::fact::Op;
 use tercet_engine::ids::{Checkpoint, EntityId, Epoch};
 use tercet_engine::value::Value;
@@ -325,4 +325,64 @@ fn a_barrier_waits_for_what_is_staged() {
     pair.run();
     assert_eq!(pair.clients[0].peer.reach(checkpoint), Reach::Reached);
     pair.check(0, id, ITEMS);
+}
+
+/// Rows of the server show no pending writes; who asks once must not miss its own all the same.
+#[test]
+fn a_question_asked_once_sees_own_writes() {
+    let limits = Limits { support_facts_max: 1, ..Limits::default() };
+    let mut pair = Pair::with_limits(1, limits);
+    load(&mut pair, 2);
+    pair.is_disk_slow = true;
+    pair.write(0, vec![item(2)]);
+    let id = pair.clients[0].peer.subscribe_once(&query(ITEMS), &[], Mode::Auto).unwrap();
+    pair.run();
+    let (rows, complete) = pair.shown(0, id);
+    assert_eq!((rows.len(), complete), (2, false), "answered before the write was durable");
+    pair.finish_append();
+    pair.check(0, id, ITEMS);
+    assert_eq!(pair.shown(0, id).0.len(), 3);
+    // What is written after the question is asked does not hold its answer up.
+    pair.write(0, vec![item(3)]);
+    assert_eq!(pair.shown(0, id), (pair.shown(0, id).0, true));
+}
+
+/// What a cache has kept and nobody has taken up yet is resumed from when somebody does, in the
+/// middle of a session: by ring, and by buckets after the server was started again.
+#[test]
+fn what_a_cache_has_kept_is_resumed_from_later() {
+    for (mode, is_restarted) in
+        [(Mode::Facts, false), (Mode::Facts, true), (Mode::Rows, false), (Mode::Rows, true)]
+    {
+        let mut pair = Pair::new(1);
+        load(&mut pair, 400);
+        pair.restart_client(0);
+        pair.subscribe(0, ITEMS, mode);
+        if is_restarted {
+            pair.restart(None);
+        }
+        pair.restart_client(0);
+        pair.reconnect(0);
+        // The position moves on without what is set aside.
+        pair.transact(vec![rename(1)]);
+        let checkpoint = pair.tenant.checkpoint();
+        pair.clients[0].peer.reach(checkpoint);
+        pair.run();
+        let id = pair.subscribe(0, ITEMS, mode);
+        let expected = if is_restarted { "compare" } else { "replay" };
+        assert!(down(&pair, 0).contains(&expected), "{mode:?}: {:?}", down(&pair, 0));
+        assert!(pair.clients[0].down.n_bytes < 6_000, "{} bytes", pair.clients[0].down.n_bytes);
+        pair.check(0, id, ITEMS);
+        // What it holds now is what it keeps.
+        pair.transact(vec![rename(2)]);
+        pair.clients[0].reads = false;
+        pair.restart_client(0);
+        let id = pair.subscribe(0, ITEMS, mode);
+        let (rows, complete) = pair.shown(0, id);
+        assert_eq!((rows.len(), complete), (400, false), "readable at once");
+        pair.clients[0].reads = true;
+        pair.run();
+        assert!(down(&pair, 0).contains(&"unchanged"), "{mode:?}: {:?}", down(&pair, 0));
+        pair.check(0, id, ITEMS);
+    }
 }

@@ -16,7 +16,7 @@ use tercet_client::{
 use tercet_engine::ids::{Checkpoint, Epoch, ReplicaId};
 use tercet_engine::limits::Budget;
 use tercet_engine::store::Snapshot;
-use tercet_sync::message::{ClientMessage, ErrorMessage, ServerMessage};
+use tercet_sync::message::{ClientMessage, ErrorMessage, ServerMessage, SubscribedState};
 use tercet_sync::{Codec, Limits, Recovery, Rights, SessionId, Tenant, TenantConfig, TenantOutput};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ struct State {
     is_key_known: bool,
     n_sessions: u64,
     n_refused: u64,
+    /// Subscriptions that got everything anew.
+    n_resets: u64,
     sessions: BTreeMap<SessionId, mpsc::Sender<Result<Bytes, TransportError>>>,
 }
 
@@ -70,6 +72,7 @@ impl Server {
             is_key_known: true,
             n_sessions: 0,
             n_refused: 0,
+            n_resets: 0,
             sessions: BTreeMap::new(),
         })))
     }
@@ -132,9 +135,20 @@ impl Server {
         (state.n_refused, state.n_sessions)
     }
 
+    /// How many subscriptions have got everything anew.
+    pub(crate) fn n_resets(&self) -> u64 {
+        self.0.lock().n_resets
+    }
+
     pub(crate) fn snapshot(&self) -> (Snapshot, Checkpoint) {
         self.0.lock().tenant.snapshot()
     }
+}
+
+fn is_reset(frame: &[u8]) -> bool {
+    let message = Codec::Binary.decode_server(frame, FRAME_BYTES_MAX).expect("it is a message");
+    let reset = SubscribedState::Reset;
+    matches!(message, ServerMessage::Subscribed(subscribed) if subscribed.state == reset)
 }
 
 impl State {
@@ -144,6 +158,7 @@ impl State {
             match output {
                 TenantOutput::Append(_) => self.tenant.appended(Ok(()), (self.clock)()),
                 TenantOutput::Send { session, frame } => {
+                    self.n_resets += u64::from(is_reset(&frame.bytes(Codec::Binary)));
                     if let Some(wire) = self.sessions.get(&session) {
                         // A client that has dropped its end is about to be noticed.
                         let _ = wire.try_send(Ok(frame.bytes(Codec::Binary)));

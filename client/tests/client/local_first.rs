@@ -14,7 +14,7 @@ use crate::harness::Server;
 use futures_util::StreamExt;
 use tercet_client::{
     Change, Client, ClientConfig, ClientError, Entity, Id, Mode, Ref, Status, SubscribeOptions,
-    Subscription, new_id,
+    Subscription, Write, new_id,
 };
 use tercet_engine::answer::{Answer, Output, RowRef};
 use tercet_engine::fact::{Effect, Op};
@@ -462,6 +462,116 @@ async fn what_is_in_the_outbox_outlives_the_client() {
         .await
         .unwrap();
     assert_eq!(server.snapshot().1.seq.0, 2);
+}
+
+/// A client that keeps things in this store.
+fn keeping(server: &Server, store: &MemoryClientStore) -> Client {
+    let store = Some(Box::new(store.clone()) as Box<_>);
+    server.client_of(ClientConfig { store, ..ClientConfig::new("", "", "key") })
+}
+
+async fn set_name(client: &Client, id: &str, name: &str) -> Write {
+    client
+        .write(|tx| {
+            tx.set(id, "user/name", name);
+        })
+        .await
+        .unwrap()
+}
+
+/// Facts and rows are there before any connection, not complete, with own writes in the facts;
+/// then they are resumed, with what happened meanwhile.
+#[tokio::test(start_paused = true)]
+async fn cached_subscriptions_are_read_before_any_connection_and_resumed() {
+    let server = Server::start();
+    let store = MemoryClientStore::new();
+    let client = keeping(&server, &store);
+    let mut names = watch_names(&client).await;
+    let rows = || SubscribeOptions { mode: Mode::Rows };
+    let count = "[:find (count ?u) . :where [?u :user/name]]";
+    let mut counted = client.subscribe(count, (), rows()).await.unwrap();
+    for (id, name) in [("u1", "Ann"), ("u2", "Bob")] {
+        set_name(&client, id, name).await.accepted().await.unwrap();
+    }
+    until(&mut names, |change| change.complete && strings(&change.answer).len() == 2).await;
+    let two = |change: &Change| {
+        let first = change.answer.rows.first().and_then(|row| row.value(0));
+        first.is_some_and(|value| value.as_i64() == Some(2))
+    };
+    until(&mut counted, |change| change.complete && two(change)).await;
+    client.close().await;
+
+    let other = server.client();
+    other
+        .write(|tx| {
+            tx.delete("u2");
+        })
+        .await
+        .unwrap()
+        .accepted()
+        .await
+        .unwrap();
+    set_name(&other, "u3", "Cid").await.accepted().await.unwrap();
+    server.cut();
+    let client = keeping(&server, &store);
+    let mut names = watch_names(&client).await;
+    let mut counted = client.subscribe(count, (), rows()).await.unwrap();
+    let first = soon(names.next()).await.unwrap().unwrap();
+    assert_eq!((strings(&first.answer), first.complete), (vec!["Ann".into(), "Bob".into()], false));
+    let first = soon(counted.next()).await.unwrap().unwrap();
+    assert!(two(&first) && !first.complete);
+    assert_eq!(held_names(&client).await, ["Ann", "Bob"]);
+    set_name(&client, "u4", "Dan").await;
+    let with_own = until(&mut names, |change| change.pending).await;
+    assert_eq!((strings(&with_own.answer).len(), with_own.complete), (3, false));
+
+    server.heal();
+    let now = until(&mut names, |change| change.complete && !change.pending).await;
+    assert_eq!(strings(&now.answer), ["Ann", "Cid", "Dan"]);
+}
+
+/// A program that connects before it subscribes: nothing complete reads the old facts, and the
+/// subscription resumes from them all the same, also in a process after that.
+#[tokio::test(start_paused = true)]
+async fn what_is_cached_and_not_subscribed_to_is_set_aside_and_kept() {
+    let server = Server::start();
+    let store = MemoryClientStore::new();
+    let client = keeping(&server, &store);
+    let mut names = watch_names(&client).await;
+    set_name(&client, "u1", "Ann").await.accepted().await.unwrap();
+    until(&mut names, |change| change.complete && !change.pending).await;
+    drop(names);
+    synced(&client).await;
+    client.close().await;
+    // At the cache's position it is read; once that has moved on, it is not.
+    for expected in [&["Ann"][..], &[]] {
+        let client = keeping(&server, &store);
+        assert_eq!(held_names(&client).await, expected);
+        synced(&client).await;
+        let held: Vec<String> = held_names(&client).await;
+        assert!(held.is_empty(), "{held:?} is at no position of this session");
+        // Another subscription moves the cache on; what nobody reads stays where it was.
+        let tags = "[:find ?t :where [_ :user/tag ?t]]";
+        let mut tags = client.subscribe(tags, (), SubscribeOptions::default()).await.unwrap();
+        client
+            .write(|tx| {
+                tx.add("u1", "user/tag", "x");
+            })
+            .await
+            .unwrap()
+            .accepted()
+            .await
+            .unwrap();
+        until(&mut tags, |change| change.complete && !change.answer.rows.is_empty()).await;
+        client.close().await;
+    }
+    let client = keeping(&server, &store);
+    synced(&client).await;
+    let resets = server.n_resets();
+    let mut names = watch_names(&client).await;
+    let now = until(&mut names, |change| change.complete).await;
+    assert_eq!(strings(&now.answer), ["Ann"]);
+    assert_eq!(server.n_resets(), resets, "nothing has changed, so nothing travels");
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,9 +31,10 @@ pub(super) async fn start(
         tracing::info!(n_records, "tenant is open");
         let (commands, inbox) = mpsc::channel(limits.tenant_commands_max);
         let epoch = log.epoch();
-        let task = Task::new(place, log, inbox, state, deadline, Arc::clone(limits));
+        let (published, head) = watch::channel(state.snapshot().1.seq);
+        let task = Task::new(place, log, inbox, state, deadline, Arc::clone(limits), published);
         tokio::spawn(task.run(stop).instrument(tracing::info_span!("tenant", %tenant)));
-        Ok(TenantHandle { commands, epoch })
+        Ok(TenantHandle { commands, epoch, head })
     }
     .instrument(span)
     .await
@@ -80,5 +81,6 @@ async fn replay(
     let mut tenant = recovery.finish();
     let origin = std::time::Instant::now();
     tenant.set_live_clock(Arc::new(move || origin.elapsed()));
+    tenant.set_resume_limits(limits.resume);
     Ok((tenant, after.0))
 }

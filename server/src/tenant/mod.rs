@@ -68,12 +68,18 @@ pub(crate) enum LoadError {
 pub(crate) struct TenantHandle {
     commands: mpsc::Sender<Command>,
     epoch: Epoch,
+    head: watch::Receiver<Seq>,
 }
 
 impl TenantHandle {
     /// The history it has.
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Tells when there are new commits: the last one that is published. Ends with the task.
+    pub(crate) fn head(&self) -> watch::Receiver<Seq> {
+        self.head.clone()
     }
 
     /// Hands over a command; waits while too many wait already.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tercet_engine::commit::LogRecord;
+use tercet_engine::ids::Seq;
 use tercet_storage::{StorageError, TenantLog};
 use tercet_sync::{
     AppendFailure, RequestId, SessionId, Tenant, TenantOutput, TransactAccepted, TransactError,
@@ -49,6 +50,8 @@ pub(super) struct Task {
     next_request: u64,
     append_done: mpsc::Sender<AppendResult>,
     append_results: mpsc::Receiver<AppendResult>,
+    /// The last commit that is published.
+    head: watch::Sender<Seq>,
     /// An append has been handed to storage and not been answered.
     is_appending: bool,
     /// Subscriptions wait to be taken up again, and no time has to pass for it.
@@ -79,6 +82,7 @@ impl Task {
         state: Tenant,
         deadline: Deadline,
         limits: Arc<ServerLimits>,
+        head: watch::Sender<Seq>,
     ) -> Task {
         let (append_done, append_results) = mpsc::channel(1);
         Task {
@@ -91,6 +95,7 @@ impl Task {
             next_request: 0,
             append_done,
             append_results,
+            head,
             is_appending: false,
             is_retry_due: false,
             has_failed: false,
@@ -235,6 +240,8 @@ impl Task {
         }
         if !self.has_failed {
             self.do_outputs();
+            let seq = self.tenant.snapshot().1.seq;
+            self.head.send_if_modified(|head| std::mem::replace(head, seq) != seq);
         }
     }
 

@@ -18,7 +18,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 pub(crate) const ADMIN: &str = "the admin token of the tests";
 
 /// A server that says nothing for so long says nothing at all.
-const HANG: Duration = Duration::from_secs(20);
+pub(crate) const HANG: Duration = Duration::from_secs(20);
 
 /// A running server.
 pub(crate) struct TestServer {

@@ -292,6 +292,8 @@ async fn the_admin_sees_what_live_queries_cost() {
     let live = get(&path, ADMIN).await.ok();
     let counts = ["sessions", "subscriptions", "stale", "evaluations", "told_stale", "retries"];
     assert_eq!(counts.map(|name| live[name].as_u64().unwrap()), [3, 1, 0, 1, 0, 0], "{live}");
+    assert_eq!(live["lingering"], 0);
+    assert!(live["ring_bytes"].as_u64().unwrap() > 0, "the patch is kept: {live}");
     let [shape] = &live["shapes"].as_array().unwrap()[..] else { panic!("{live}") };
     assert_eq!(shape["query"], "[:find ?n\n :where [_ :user/name ?n]]");
     assert_eq!((&shape["tier"], &shape["emitted"]), (&json!("delta"), &json!(1)), "{live}");

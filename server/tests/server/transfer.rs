@@ -1,12 +1,15 @@
 //! Bulk: import, export and changes, streaming and repeatable.
 
 use std::fmt::Write;
+use std::time::Duration;
 
+use futures_util::StreamExt;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tercet_server::{ServerConfig, StorageChoice};
+use tokio::time::timeout;
 
-use crate::harness::{ADMIN, TestServer, send};
+use crate::harness::{ADMIN, App, HANG, TestServer, send};
 
 /// Operations that write a number to each of the entities `n0`, `n1`, ….
 fn numbers(n: usize) -> String {
@@ -304,5 +307,142 @@ async fn a_bad_body_of_another_format_is_placed_and_what_is_whole_stays() {
     assert!(request.send().await.is_err());
     let rows = server.rows(&app, "[:find (count ?e) . :where [?e :x/n]]").await;
     assert_eq!(rows, json!([[0]]));
+    server.stop().await;
+}
+
+/// Lines of a body that goes on, as they arrive.
+struct Followed {
+    response: reqwest::Response,
+    rest: Vec<u8>,
+}
+
+impl Followed {
+    async fn start(server: &TestServer, app: &App, route: &str) -> Followed {
+        let response = server.to(Method::GET, app, route).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Followed { response, rest: Vec::new() }
+    }
+
+    /// The next line; none when the body has ended as it should.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let chunk = timeout(HANG, self.response.chunk()).await.expect("something comes");
+            match chunk.unwrap() {
+                Some(chunk) => self.rest.extend(chunk),
+                None => {
+                    assert!(self.rest.is_empty(), "the last line is whole");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The seq of the next commit; heartbeats before it are passed over.
+    async fn next_seq(&mut self) -> u64 {
+        loop {
+            let line = self.next().await.expect("the list goes on");
+            if line.get("heartbeat").is_none() {
+                return line["seq"].as_u64().unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followed_changes_go_on_without_gap_until_the_server_stops() {
+    let mut config = ServerConfig::new(StorageChoice::Memory, Some(ADMIN.to_owned()));
+    config.limits.heartbeat_interval = Duration::from_millis(20);
+    let server = TestServer::start_with(config).await;
+    let app = server.app().await;
+    let write = async |n: u64| {
+        server.transact(&app, json!([{"set": {"e": "x", "a": "n/v", "v": n}}])).await
+    };
+    for n in 1..=3 {
+        write(n).await;
+    }
+    // A consistent export, and everything that was committed after it.
+    let export = server.get(&app, "export").await;
+    let checkpoint = &export.lines()[0]["checkpoint"];
+    assert_eq!(checkpoint["seq"], 3);
+    write(4).await;
+    let epoch = checkpoint["epoch"].as_str().unwrap();
+    let route = format!("changes?follow=true&after=3&epoch={epoch}");
+    let mut followed = Followed::start(&server, &app, &route).await;
+    assert_eq!(followed.next_seq().await, 4);
+    let heartbeat = followed.next().await.unwrap();
+    assert_eq!(heartbeat, json!({"heartbeat": {"epoch": epoch, "seq": 4}}));
+    for n in 5..=60 {
+        write(n).await;
+    }
+    for n in 5..=60 {
+        assert_eq!(followed.next_seq().await, n);
+    }
+    let mut limited =
+        Followed::start(&server, &app, &format!("changes?follow&limit=2&after=58&epoch={epoch}"))
+            .await;
+    assert_eq!((limited.next_seq().await, limited.next_seq().await), (59, 60));
+    assert_eq!(limited.next().await, None);
+    // The body ends; it does not break off.
+    let reader = tokio::spawn(async move { while followed.next().await.is_some() {} });
+    server.stop().await;
+    reader.await.unwrap();
+}
+
+/// A follower whose connection is cut goes on after the last commit that it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_was_cut_off_misses_nothing_and_holds_nothing_up() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let value = "x".repeat(100_000);
+    let write =
+        async || server.transact(&app, json!([{"set": {"e": "x", "a": "n/v", "v": value}}])).await;
+    write().await;
+    let mut followed = Followed::start(&server, &app, "changes?follow=true").await;
+    let epoch = followed.response.headers()["tercet-epoch"].to_str().unwrap().to_owned();
+    assert_eq!(followed.next_seq().await, 1);
+    // It does not read on. Writes are taken all the same: nothing waits for it.
+    for _ in 0..100 {
+        write().await;
+    }
+    drop(followed);
+    let route = format!("changes?follow=true&after=1&epoch={epoch}");
+    let mut followed = Followed::start(&server, &app, &route).await;
+    for n in 2..=101 {
+        assert_eq!(followed.next_seq().await, n);
+    }
+    drop(followed);
+    assert_eq!(server.get(&app, "changes?follow=maybe").await.problem().1, "malformed");
+    server.stop().await;
+}
+
+/// The connection of an import is killed in the middle of its body: what is durable can be asked
+/// for, and the whole sent again adds the rest and changes nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_import_says_how_far_it_came_and_goes_on() {
+    let server = TestServer::in_memory().await;
+    let app = server.app().await;
+    let progress = async || server.get(&app, "import?id=big").await.ok()["transactions"].clone();
+    assert_eq!(progress().await, 0);
+    // Two whole transactions and a half, and then nothing more.
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(numbers(25_000))]);
+    let body = reqwest::Body::wrap_stream(chunks.chain(futures_util::stream::pending()));
+    let request = server.to(Method::POST, &app, "import?id=big").body(body);
+    let sending = tokio::spawn(request.send());
+    while progress().await != 2 {
+        tokio::task::yield_now().await;
+    }
+    sending.abort();
+    let again = server.import(&app, "big", numbers(25_000)).await.ok();
+    assert_eq!((&again["applied_before"], &again["transactions"]), (&json!(2), &json!(3)));
+    let repeated = server.import(&app, "big", numbers(25_000)).await.ok();
+    assert_eq!((&repeated["applied_before"], &repeated["seq"]), (&json!(3), &json!(3)));
+    assert_eq!(progress().await, 3);
+    assert_eq!(server.rows(&app, "[:find (count ?e) :where [?e :n/v]]").await, json!([[25_000]]));
+    let without = server.get(&app, "import").await;
+    assert_eq!(without.problem(), (400, "malformed".to_owned()));
     server.stop().await;
 }

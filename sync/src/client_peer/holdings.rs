@@ -18,6 +18,7 @@ use tercet_engine::hlc::Stamp;
 use tercet_engine::ids::EntityId;
 use tercet_engine::value::Value;
 
+use super::holders::Holders;
 use crate::buckets::{BucketSums, Place, row_bucket};
 use crate::message::{FactsPart, Fingerprint, InstanceId, InstanceMode, RowsPart};
 use crate::planted::{Bug, is_planted};
@@ -26,7 +27,7 @@ use crate::wire_row::{WireRow, WireRowError, from_wire, row_hash, to_wire};
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct HeldFact {
     mark: Mark,
-    holders: BTreeSet<InstanceId>,
+    holders: Holders,
 }
 
 #[derive(Debug, Clone)]
@@ -237,7 +238,7 @@ impl Holdings {
     /// Takes a holder from a fact that the holder does not list any more.
     fn release(&mut self, id: InstanceId, fact: Fact) -> Option<Install> {
         let held = self.facts.get_mut(&fact)?;
-        held.holders.remove(&id);
+        held.holders.remove(id);
         if !held.holders.is_empty() && !is_planted(Bug::EvictedAtFirst) {
             return None;
         }
@@ -355,10 +356,10 @@ impl Holdings {
         let held = self
             .facts
             .entry(fact.clone())
-            .or_insert_with(|| HeldFact { mark, holders: BTreeSet::new() });
+            .or_insert_with(|| HeldFact { mark, holders: Holders::default() });
         let before = held.mark;
         held.mark = mark;
-        let is_new = !held.holders.contains(&id);
+        let is_new = !held.holders.contains(id);
         if !is_new && before == mark {
             return None;
         }
@@ -369,15 +370,15 @@ impl Holdings {
         if before != mark {
             let old = fact_hash(fact, &before);
             self.sum = self.sum.without(old).with(new);
-            for holder in &held.holders {
-                if let Some(instance) = self.instances.get_mut(holder) {
+            for holder in held.holders.iter() {
+                if let Some(instance) = self.instances.get_mut(&holder) {
                     instance.fingerprint = instance.fingerprint.without(old).with(new);
                 }
             }
             if let Some(noted) = &mut self.noted {
-                let held_by = held.holders.iter().filter(|holder| **holder != id);
+                let held_by = held.holders.iter().filter(|holder| *holder != id);
                 noted.steps.extend(held_by.map(|holder| Step {
-                    instance: *holder,
+                    instance: holder,
                     held: Held::Fact(fact.clone(), Some(mark)),
                 }));
             }
@@ -406,7 +407,7 @@ impl Holdings {
         let HeldFact { mark, holders } = self.facts.remove(fact)?;
         let hash = fact_hash(fact, &mark);
         self.sum = self.sum.without(hash);
-        for holder in holders {
+        for holder in holders.iter() {
             if let Some(instance) = self.instances.get_mut(&holder) {
                 instance.fingerprint = instance.fingerprint.without(hash);
                 if let Content::Facts(facts) = &mut instance.content {
@@ -509,7 +510,7 @@ impl Holdings {
     /// The mark of a fact, if the instance holds it.
     pub(crate) fn mark(&self, id: InstanceId, fact: &Fact) -> Option<Mark> {
         let held = self.facts.get(fact)?;
-        held.holders.contains(&id).then_some(held.mark)
+        held.holders.contains(id).then_some(held.mark)
     }
 
     /// What an instance holds, bucket by bucket; none where it can be resumed by nothing.

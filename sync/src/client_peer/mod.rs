@@ -2,8 +2,9 @@
 //!
 //! Modules in reading order. `output`: what goes in and comes out. `peer`: the façade. `session`:
 //! what the server's messages do. `joins`: subscriptions, with `renewal` for taking them up again,
-//! `holdings` for what they hold and `draft` for what a resumed one will hold; `cache`, what is kept
-//! of that for the next start. `settle`: bringing view, answers and flags up to date.
+//! `holdings` for what they hold (`holders`: which of them a fact), `draft` for what a resumed one
+//! will hold, and `cache` for what is kept of that for the next start. `settle`: bringing view,
+//! answers and flags up to date.
 //! `pending`, `writes`, `overlay`: own transactions, and what they make of the confirmed facts.
 //! `view`: what the program sees, with its live queries and their results.
 //! `position`: how far it is. `subscription`, `clock`, `connection`, `backoff`: one of each.
@@ -17,6 +18,7 @@ mod cache;
 mod clock;
 mod connection;
 mod draft;
+mod holders;
 mod holdings;
 mod joins;
 mod output;

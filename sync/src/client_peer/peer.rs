@@ -241,7 +241,8 @@ impl ClientPeer {
         Ok(id)
     }
 
-    /// As [`ClientPeer::subscribe`], for a query that is asked once: the cache does not keep it.
+    /// As [`ClientPeer::subscribe`], for a query that is asked once: the cache does not keep it,
+    /// and no complete answer of it lacks what was written here before.
     ///
     /// # Errors
     /// As for [`ClientPeer::subscribe`].
@@ -252,6 +253,9 @@ impl ClientPeer {
         mode: Mode,
     ) -> Result<SubscriptionId, ClientError> {
         let id = self.begin(query, inputs, mode)?;
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            subscription.owed = Some(self.last_number);
+        }
         self.ask(id, Detail::Fingerprint);
         Ok(id)
     }
@@ -280,6 +284,7 @@ impl ClientPeer {
             mode: None,
             instance: None,
             entry: None,
+            owed: None,
             is_asked: false,
             selection,
             live,

@@ -216,6 +216,9 @@ impl ClientPeer {
         let numbers = self.pending.renumber();
         let n_given = if is_planted(Bug::RenumberCountsAnew) { 0 } else { numbers.len() };
         self.last_number = ClientSeq(n_given as u64);
+        for subscription in self.subscriptions.values_mut().filter(|it| it.owed.is_some()) {
+            subscription.owed = Some(self.last_number);
+        }
         self.is_reconciling = true;
         self.refused_at = None;
         self.rewrite_outbox();

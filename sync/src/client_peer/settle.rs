@@ -233,6 +233,14 @@ impl ClientPeer {
             && (subscription.instance.is_some() || is_planted(Bug::CompleteBeforeAnswer))
             && (!subscription.is_asked || is_planted(Bug::CompleteBeforeAnswer))
             && (!self.is_frozen(subscription) || is_planted(Bug::StaleIsComplete))
+            && (subscription.is_local() || !self.lacks_own(subscription))
+    }
+
+    /// Whether own transactions that it must show have no answer yet.
+    fn lacks_own(&self, subscription: &Subscription) -> bool {
+        let first = self.pending.unanswered().next();
+        let pair = subscription.owed.zip(first);
+        pair.is_some_and(|(owed, first)| first.number <= owed)
     }
 
     fn emit_status(&mut self) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tercet_engine::answer::{Answer, AnswerRows, Output};
 use tercet_engine::db::{self, Query, RowsDelta, Selection};
 use tercet_engine::fact::{Fact, Op, Transaction};
+use tercet_engine::ids::ClientSeq;
 use tercet_engine::limits::Budget;
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::{Snapshot, StoreDelta};
@@ -43,6 +44,9 @@ pub(crate) struct Subscription {
     pub(crate) instance: Option<InstanceId>,
     /// What the cache keeps of it; none where it keeps nothing.
     pub(crate) entry: Option<CacheEntryId>,
+    /// Own transactions up to this one must be answered before rows of the server count as
+    /// complete; none where it does not matter.
+    pub(crate) owed: Option<ClientSeq>,
     /// It was asked for in this session and has not been answered.
     pub(crate) is_asked: bool,
     /// None where the server evaluates.

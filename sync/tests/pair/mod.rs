@@ -21,7 +21,7 @@ use tercet_sync::message::{
 };
 use tercet_sync::wire_row::to_wire;
 use tercet_sync::{
-    ClientConfig, ClientOutput, ClientPeer, Codec, Limits, Outbox, Recovery, RequestId,
+    Cache, ClientConfig, ClientOutput, ClientPeer, Codec, Limits, Outbox, Recovery, RequestId,
     ResumeLimits, Rights, SubscriptionUpdate, Tenant, TenantConfig, TenantOutput,
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct Client {
     pub(crate) session: Option<SessionId>,
     /// How far its clock is ahead.
     pub(crate) skew_ms: i64,
+    /// What it keeps for its next start, if it keeps anything.
+    cache: Option<Cache>,
     /// What became of its transactions, and what else its program was told.
     pub(crate) told: Vec<String>,
     /// What waits for a client that does not read.
@@ -67,6 +69,9 @@ pub(crate) struct Pair {
     n_sessions: u64,
     epoch: Epoch,
     resume_limits: ResumeLimits,
+    /// Appends wait until [`Pair::finish_append`].
+    pub(crate) is_disk_slow: bool,
+    appending: Option<Vec<LogRecord>>,
     /// All that was said and shown, in order.
     pub(crate) trace: Vec<String>,
 }
@@ -105,6 +110,8 @@ impl Pair {
             n_sessions: 0,
             epoch,
             resume_limits: ResumeLimits::default(),
+            is_disk_slow: false,
+            appending: None,
             trace: Vec::new(),
         };
         for _ in 0..n_clients {
@@ -119,20 +126,39 @@ impl Pair {
         self.add_client_with(Outbox { client, ..Outbox::default() }, 0);
     }
 
-    /// A client's process with what its outbox holds.
-    pub(crate) fn add_client_with(&mut self, outbox: Outbox, skew_ms: i64) {
-        let config = ClientConfig {
+    /// A client's process ends and starts again with what its cache has kept; from the first
+    /// call on it has one. Subscriptions have to be begun anew.
+    pub(crate) fn restart_client(&mut self, index: usize) {
+        self.cut(index);
+        let config = self.client_config(index);
+        let now_ms = self.client_now(index);
+        let client = &mut self.clients[index];
+        let outbox = Outbox { client: Some(client.peer.client().clone()), ..Outbox::default() };
+        let cache = client.cache.get_or_insert_default().clone();
+        client.peer = ClientPeer::restore(config, outbox, cache, now_ms);
+        client.updates.clear();
+        self.run();
+    }
+
+    fn client_config(&self, index: usize) -> ClientConfig {
+        ClientConfig {
             key: "trc_k".to_owned(),
-            seed: [self.clients.len() as u8 + 2; 32],
+            seed: [index as u8 + 2; 32],
             durable: false,
             limits: self.limits.clone(),
             budget: Budget::unlimited(),
-        };
+        }
+    }
+
+    /// A client's process with what its outbox holds.
+    pub(crate) fn add_client_with(&mut self, outbox: Outbox, skew_ms: i64) {
+        let config = self.client_config(self.clients.len());
         let now_ms = self.now_ms.saturating_add_signed(skew_ms);
         self.clients.push(Client {
             peer: ClientPeer::new(config, outbox, now_ms),
             session: None,
             skew_ms,
+            cache: None,
             told: Vec::new(),
             queue: VecDeque::new(),
             reads: true,
@@ -168,6 +194,13 @@ impl Pair {
             LogRecord::Reject { .. } => None,
         });
         commits.collect()
+    }
+
+    /// A slow disk is done.
+    pub(crate) fn finish_append(&mut self) {
+        self.log.extend(self.appending.take().expect("an append is under way"));
+        self.tenant.appended(Ok(()), self.now_ms);
+        self.run();
     }
 
     /// A transaction of the server's own.
@@ -254,6 +287,9 @@ impl Pair {
         while let Some(output) = self.tenant.poll() {
             is_busy = true;
             match output {
+                TenantOutput::Append(records) if self.is_disk_slow => {
+                    self.appending = Some(records);
+                }
                 TenantOutput::Append(records) => {
                     self.log.extend(records);
                     self.tenant.appended(Ok(()), self.now_ms);
@@ -339,6 +375,7 @@ impl Pair {
                     client.queue.clear();
                 }
                 ClientOutput::WakeAt(at_ms) if at_ms <= now_ms => client.peer.tick(at_ms),
+                ClientOutput::Cache(steps) => client.cache.get_or_insert_default().follow(steps),
                 ClientOutput::Accepted { number, effects, .. } => {
                     client.told.push(format!("{number} accepted {effects:?}"));
                 }

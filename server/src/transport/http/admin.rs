@@ -140,6 +140,8 @@ fn described_live(stats: &TenantStats) -> serde_json::Value {
         "loaded": true,
         "sessions": stats.n_sessions,
         "subscriptions": stats.n_instances,
+        "lingering": stats.n_instances_lingering,
+        "ring_bytes": stats.n_ring_bytes,
         "stale": stats.n_instances_stale,
         "evaluations": stats.n_evaluations,
         "told_stale": stats.n_stale_told,

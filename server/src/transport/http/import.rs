@@ -42,13 +42,7 @@ pub(super) async fn import(
     request: Request<Incoming>,
 ) -> Result<Response, Problem> {
     let grant = services.grant_to_write(app, request.headers()).await?;
-    let id = parameter(&request, "id").unwrap_or_default();
-    if id.is_empty() {
-        return Err(Problem::malformed("an import has an id: ?id=…")
-            .with_hint("repeating an import with the same id is harmless"));
-    }
-    let client = ClientId::new(format!("import:{id}"))
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
+    let (id, client) = identity(&request)?;
     let format = choose(&request, CONTENT_TYPE)?;
     let mut options = ImportOptions { scope: Some(id.clone()), ..ImportOptions::default() };
     take_options(&request, &["id"], &ImportOptions::NAMES, |name, text| options.take(name, text))?;
@@ -93,6 +87,31 @@ pub(super) async fn import(
         document["notes"] = notes.iter().map(as_json).collect();
     }
     Ok(body::json(StatusCode::OK, &document))
+}
+
+/// `GET /v1/apps/{app}/import?id=ID`: how far an import has come. What is not durable yet does not
+/// count, so whoever lost the connection asks here and sends the whole again, or leaves it be.
+pub(super) async fn progress(
+    services: &Services,
+    app: &str,
+    request: &Request<Incoming>,
+) -> Result<Response, Problem> {
+    let tenant = services.tenant(app, request.headers()).await?;
+    let (id, client) = identity(request)?;
+    let transactions = tenant.last_number(client).await?;
+    Ok(body::json(StatusCode::OK, &json!({"id": id, "transactions": transactions})))
+}
+
+/// The id of an import, and the client that its transactions are of.
+fn identity(request: &Request<Incoming>) -> Result<(String, ClientId), Problem> {
+    let id = parameter(request, "id").unwrap_or_default();
+    if id.is_empty() {
+        return Err(Problem::malformed("an import has an id: ?id=…")
+            .with_hint("repeating an import with the same id is harmless"));
+    }
+    let client = ClientId::new(format!("import:{id}"))
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
+    Ok((id, client))
 }
 
 /// A transaction on its way.

@@ -68,8 +68,8 @@ impl Route {
             | Route::Changes
             | Route::Digest
             | Route::Sync => "GET",
-            Route::Apps => "GET, POST",
-            Route::Keys | Route::Transact | Route::Query | Route::Import => "POST",
+            Route::Apps | Route::Import => "GET, POST",
+            Route::Keys | Route::Transact | Route::Query => "POST",
         }
     }
 }
@@ -164,6 +164,7 @@ async fn dispatch(
         (Route::Transact, &Method::POST) => transact::transact(services, app, request).await,
         (Route::Query, &Method::POST) => query::query(services, app, request).await,
         (Route::Import, &Method::POST) => import::import(services, app, request).await,
+        (Route::Import, &Method::GET) => import::progress(services, app, &request).await,
         (Route::Export, &Method::GET) => export::export(services, app, &request).await,
         (Route::Changes, &Method::GET) => changes::changes(services, app, &request).await,
         (Route::Digest, &Method::GET) => digest::digest(services, app, &request).await,
