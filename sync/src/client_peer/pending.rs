@@ -145,13 +145,18 @@ impl PendingList {
             let hlc = stamp();
             moved.push((pending.transaction.hlc, hlc));
             pending.transaction.hlc = hlc;
-            for op in &mut pending.transaction.ops {
+            for (op, index) in pending.transaction.ops.iter_mut().zip(0..) {
                 if let Op::Remove { covers: Some(covers), .. }
                 | Op::Restore { covers: Some(covers), .. } = op
                 {
                     let is_kept = is_planted(Bug::RestampKeepsCovers);
                     let new = moved.iter().find(|(old, _)| *old == covers.hlc && !is_kept);
                     *covers = new.map_or(*covers, |(_, new)| Stamp { hlc: *new, ..*covers });
+                    // What it saw was stamped anew by another process of this outbox: a cover from
+                    // the future would be rejected for good.
+                    if !is_kept {
+                        *covers = (*covers).min(Stamp { hlc, op: index });
+                    }
                 }
             }
             pending.is_sent = false;
@@ -218,14 +223,20 @@ mod tests {
         pending.push(ClientSeq(5), Transaction { hlc: own.hlc, ops: vec![] }, true);
         let ops = vec![remove(own), remove(foreign)];
         pending.push(ClientSeq(6), Transaction { hlc: hlc(901, 1), ops }, true);
+        // Guards against a write that is rejected for good, because it covers one that another
+        // process of this outbox has stamped anew (found by the simulation, seed 1049).
+        let lost = Stamp { hlc: hlc(899, 1), op: 0 };
+        pending.push(ClientSeq(7), Transaction { hlc: hlc(902, 1), ops: vec![remove(lost)] }, true);
         let mut next = 100;
         pending.restamp_from(ClientSeq(5), || {
             next += 1;
             hlc(next, 2)
         });
         let stamps: Vec<Hlc> = pending.transactions().map(|transaction| transaction.hlc).collect();
-        assert_eq!(stamps, [hlc(10, 1), hlc(101, 2), hlc(102, 2)]);
-        let ops = &pending.transactions().last().unwrap().ops;
+        assert_eq!(stamps, [hlc(10, 1), hlc(101, 2), hlc(102, 2), hlc(103, 2)]);
+        let own = Stamp { hlc: hlc(103, 2), op: 0 };
+        assert_eq!(pending.transactions().last().unwrap().ops, vec![remove(own)]);
+        let ops = &pending.transactions().nth(2).unwrap().ops;
         let moved = Stamp { hlc: hlc(101, 2), op: 1 };
         assert_eq!(*ops, vec![remove(moved), remove(foreign)]);
     }

@@ -106,6 +106,18 @@ impl World {
         for server in &mut self.servers {
             (server.frozen_until_ms, server.dies_at) = (0, None);
         }
+        // Whoever was led to another server than the owner comes again.
+        let misled: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, it)| it.server != self.apps[it.tenant].owner)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in misled {
+            self.server_loses(id);
+            self.client_loses(id);
+            self.connections.remove(&id);
+        }
         // The operator ends a process that another one has taken over from.
         for tenant in 0..self.apps.len() {
             self.apps[tenant].full_until_ms = 0;
