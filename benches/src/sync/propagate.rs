@@ -5,6 +5,7 @@
 //! is reported as not ok, because then the measurement is wrong.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,10 @@ fn row(id: &'static str, [write, relay, commit]: [f64; 3], must: f64, data: &str
 
 fn propagate(context: &mut Context, _: &Wanted<'_>) -> Result<Vec<Row>> {
     let n_writes = context.scale.of(N_WRITES);
-    let mut times = runtime()?.block_on(one_after_another(n_writes))?;
+    let directory = tempfile::tempdir()?;
+    let commits = Commits::start(directory.path().join("floor.db"))?;
+    let data = directory.path().join("data");
+    let mut times = runtime()?.block_on(one_after_another(&data, &commits, n_writes))?;
     let data = format!("{n_writes} writes over loopback, one after another, flushed to disk");
     let [_, relay, commit] = times.at(0.5);
     let mut p50 = row("sync.propagate.p50", times.at(0.5), relay + commit + 0.5, &data);
@@ -73,7 +77,10 @@ fn propagate(context: &mut Context, _: &Wanted<'_>) -> Result<Vec<Row>> {
 
 fn load(context: &mut Context, _: &Wanted<'_>) -> Result<Vec<Row>> {
     let n_each = context.scale.of(N_WRITES_EACH);
-    let mut times = runtime()?.block_on(all_at_once(n_each))?;
+    let directory = tempfile::tempdir()?;
+    let commits = Commits::start(directory.path().join("floor.db"))?;
+    let data = directory.path().join("data");
+    let mut times = runtime()?.block_on(all_at_once(&data, commits, n_each))?;
     let data = format!(
         "{} writes of {N_CLIENTS} clients, 500 a second, over loopback, flushed to disk",
         times.writes.len()
@@ -88,10 +95,8 @@ fn set(entity: &str, value: i64) -> Result<Op> {
 }
 
 /// One client writes and another watches; each write is measured beside what it contains.
-async fn one_after_another(n_writes: usize) -> Result<Times> {
-    let directory = tempfile::tempdir()?;
-    let commits = Commits::start(directory.path().join("floor.db"))?;
-    let ground = Ground::start(&directory.path().join("data")).await?;
+async fn one_after_another(data: &Path, commits: &Commits, n_writes: usize) -> Result<Times> {
+    let ground = Ground::start(data).await?;
     let app = ground.app().await?;
     let (writer, reader) = (ground.client(&app)?, ground.client(&app)?);
     let query = "[:find ?n . :where [_ :bench/n ?n]]";
@@ -127,10 +132,8 @@ type Made = Arc<Mutex<BTreeMap<i64, Instant>>>;
 
 /// Many clients write at a steady pace; each write to an entity of its own, so that none can
 /// hide another one.
-async fn all_at_once(n_each: usize) -> Result<Times> {
-    let directory = tempfile::tempdir()?;
-    let commits = Commits::start(directory.path().join("floor.db"))?;
-    let ground = Ground::start(&directory.path().join("data")).await?;
+async fn all_at_once(data: &Path, commits: Commits, n_each: usize) -> Result<Times> {
+    let ground = Ground::start(data).await?;
     let app = ground.app().await?;
     let reader = ground.client(&app)?;
     let query = "[:find ?n :where [_ :bench/n ?n]]";

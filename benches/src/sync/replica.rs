@@ -7,9 +7,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tercet_client::SubscribeOptions;
 
@@ -24,6 +24,9 @@ pub(super) const REPLICA: Benchmark =
     Benchmark { ids: &["sync.cold", "sync.cold.bytes", "sync.memory"], run: replica };
 
 const N_TASKS: usize = 100_000;
+
+/// What takes longer has hung.
+const HANG: Duration = Duration::from_secs(60);
 
 /// Where a server is, for the process that becomes its replica.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -101,7 +104,9 @@ async fn fill(place: Place) -> Result<Outcome> {
     let start = Instant::now();
     let (client, counts) = Ground::counted_at(&place.url, &app)?;
     let mut watched = client.subscribe(tasks::QUERY, (), SubscribeOptions::default()).await?;
-    let change = until(&mut watched, |change| change.complete).await?;
+    let whole = tokio::time::timeout(HANG, until(&mut watched, |change| change.complete)).await;
+    let Ok(change) = whole else { bail!("the replica is not complete: {:?}", client.status()) };
+    let change = change?;
     let took = start.elapsed();
     ensure!(change.answer.rows.len() == place.n_tasks, "the replica is not whole");
     drop(change);

@@ -5,6 +5,7 @@
 //! priority. They are put into the
 //! log of the tenant as the server itself would have put them there over months, one commit each.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -45,6 +46,7 @@ pub(super) fn append(directory: &Path, app: &str, n_tasks: usize) -> Result<()> 
     let mut random = Random::new(7);
     let mut now_ms = 1_750_000_000_000;
     let first = log.last_seq().0;
+    let mut numbers = BTreeMap::new();
     let mut records = Vec::with_capacity(RECORDS_EACH);
     for n in 1..=n_tasks as u64 {
         // One every two minutes or so, of some hundred devices.
@@ -53,7 +55,10 @@ pub(super) fn append(directory: &Path, app: &str, n_tasks: usize) -> Result<()> 
         let transaction =
             Transaction { hlc: Hlc::new(now_ms, 0, replica), ops: task(&mut random, now_ms)? };
         let client = ClientId::new(format!("device-{}", replica.0))?;
-        let origin = Origin { client, number: ClientSeq(n), digest: [0; 16] };
+        // Each device counts its own transactions.
+        let number = numbers.entry(replica).or_insert(ClientSeq(0));
+        *number = number.next();
+        let origin = Origin { client, number: *number, digest: [0; 16] };
         let seq = Seq(first + n);
         records.push(LogRecord::Commit { seq, at_ms: now_ms, origin, transaction });
         if records.len() == RECORDS_EACH || n == n_tasks as u64 {
