@@ -42,7 +42,15 @@ pub struct Benchmark {
 }
 
 /// All benchmarks, in the order they are run.
-pub const BENCHMARKS: &[Benchmark] = &[
+pub fn benchmarks() -> impl Iterator<Item = &'static Benchmark> {
+    #[cfg(feature = "system")]
+    return ENGINE.iter().chain(&sync::ALL);
+    #[cfg(not(feature = "system"))]
+    return ENGINE.iter();
+}
+
+/// Those of the engine.
+const ENGINE: &[Benchmark] = &[
     store::LOAD,
     store::BYTES,
     store::POINT,
@@ -56,8 +64,6 @@ pub const BENCHMARKS: &[Benchmark] = &[
     Benchmark { ids: live::memory::IDS, run: live::memory::run },
     Benchmark { ids: live::single::IDS, run: live::single::run },
     Benchmark { ids: live::beside::IDS, run: live::beside::run },
-    #[cfg(feature = "system")]
-    sync::PROPAGATE,
 ];
 
 /// Which rows are wanted.

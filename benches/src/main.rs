@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use tercet_benches::row::{Row, table};
 use tercet_benches::store::Occupant;
-use tercet_benches::{BENCHMARKS, Context, Scale, Wanted, live, store};
+use tercet_benches::{Context, Scale, Wanted, benchmarks, live, store};
 
 /// Runs Tercet's benchmarks and prints them as a table.
 #[derive(Debug, Parser)]
@@ -25,12 +25,16 @@ struct Options {
     /// Also write the rows as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Live queries in small: shows that they work, and no number means anything
+    /// Live queries and sync in small: shows that they work, and no number means anything
     #[arg(long)]
     small: bool,
     /// Measure what idle subscriptions occupy: what `live.memory` starts for itself
     #[arg(long, hide = true)]
     idle: bool,
+    /// Become a replica of this server: what `sync.cold` starts for itself
+    #[cfg(feature = "system")]
+    #[arg(long, hide = true)]
+    replica: Option<String>,
     /// Measure what facts on standard input occupy: what `store.bytes` starts for itself
     #[arg(long, hide = true)]
     occupy: Option<Occupant>,
@@ -53,6 +57,10 @@ fn run(options: &Options) -> Result<()> {
     let scale = if options.small { Scale::Small } else { Scale::Full };
     if options.idle {
         return live::memory::occupy(scale, io::stdout().lock());
+    }
+    #[cfg(feature = "system")]
+    if let Some(place) = &options.replica {
+        return tercet_benches::sync::replica::become_one(place, io::stdout().lock());
     }
     let rows = measure(options.only.as_deref().unwrap_or_default(), scale)?;
     println!("{}", table(&rows));
@@ -94,12 +102,12 @@ fn measure(only: &str, scale: Scale) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     let wanted = Wanted(only);
-    let ids = || BENCHMARKS.iter().flat_map(|benchmark| benchmark.ids).copied();
+    let ids = || benchmarks().flat_map(|benchmark| benchmark.ids).copied();
     if !ids().any(|id| wanted.is(id)) {
         let known: Vec<&str> = ids().collect();
         bail!("no benchmark's id contains `{only}`; there are {}", known.join(", "));
     }
-    for benchmark in BENCHMARKS {
+    for benchmark in benchmarks() {
         if !benchmark.ids.iter().any(|id| wanted.is(id)) {
             continue;
         }

@@ -19,7 +19,7 @@ use tercet_engine::fact::Op;
 use tercet_engine::ids::{Checkpoint, ClientSeq};
 use tercet_engine::program::raw::Input;
 use tercet_engine::store::Snapshot;
-use tercet_sync::message::{ClientMessage, Mode, ServerMessage};
+use tercet_sync::message::{ClientMessage, Mode};
 use tercet_sync::{ClientOutput, ClientPeer, Codec, Digest, Reach, Status, SubscriptionId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, Timeout, sleep_until, timeout};
@@ -34,6 +34,10 @@ use crate::write::{Accepted, Progress, Write};
 
 /// How long connecting may take, the WebSocket handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many frames are taken before what they change is shown: answers of the program's own calls
+/// wait so long at most.
+const FRAMES_AT_ONCE: usize = 256;
 
 /// What the interface asks of the driver.
 pub(crate) enum Command {
@@ -316,16 +320,30 @@ impl Driver {
             LinkEvent::Opened(Err(error)) => self.lose(Trouble::new("connection_failed", error)),
             LinkEvent::Lost(error) => self.lose(Trouble::new("connection_lost", error)),
             LinkEvent::Room => self.send(),
-            LinkEvent::Frame(frame) => match Codec::Binary.decode_server(&frame, FRAME_BYTES_MAX) {
-                Ok(message) => self.receive(message),
-                Err(error) => self.lose(Trouble::new(error.code(), error)),
-            },
+            LinkEvent::Frame(frame) => self.receive(frame),
         }
     }
 
-    fn receive(&mut self, message: ServerMessage) {
+    /// Takes a frame and those that wait behind it: what they change together is shown once, so
+    /// that a thousand answers do not fold the view a thousand times.
+    fn receive(&mut self, first: Bytes) {
         let now_ms = self.tell_time();
-        self.peer.received(message, now_ms);
+        let mut frame = Ok(first);
+        for n in 1.. {
+            match frame {
+                Err(error) => return self.lose(Trouble::new("connection_lost", error)),
+                Ok(bytes) => match Codec::Binary.decode_server(&bytes, FRAME_BYTES_MAX) {
+                    Ok(message) => self.peer.received(message, now_ms),
+                    Err(error) => return self.lose(Trouble::new(error.code(), error)),
+                },
+            }
+            let Link::Up(connection) = &mut self.link else { break };
+            if n == FRAMES_AT_ONCE {
+                break;
+            }
+            let Ok(next) = connection.incoming.try_recv() else { break };
+            frame = next;
+        }
         self.settle();
     }
 
