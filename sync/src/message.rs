@@ -197,8 +197,9 @@ pub struct Subscribe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
-    /// The position of what it holds.
-    pub checkpoint: Checkpoint,
+    /// The position of what it holds; none where it is the one that hello told.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
     /// Whether facts or rows are held.
     pub mode: InstanceMode,
     /// Of the facts with their marks, or of the encoded rows.

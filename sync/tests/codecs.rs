@@ -117,7 +117,8 @@ fn resume() -> impl Strategy<Value = Resume> {
             serde_json::from_value::<BucketSums>(text.into()).unwrap()
         })
     });
-    (checkpoint(), any::<u128>(), any::<bool>(), proptest::option::of(sums)).prop_map(
+    let checkpoint = proptest::option::of(checkpoint());
+    (checkpoint, any::<u128>(), any::<bool>(), proptest::option::of(sums)).prop_map(
         |(checkpoint, sum, facts, buckets)| Resume {
             checkpoint,
             mode: if facts { InstanceMode::Facts } else { InstanceMode::Rows },

@@ -114,7 +114,8 @@ impl ClientPeer {
             Detail::Fingerprint => None,
             Detail::Buckets => holdings.bucket_sums(instance),
         };
-        Some(Resume { checkpoint: position, mode, fingerprint, buckets })
+        let checkpoint = Some(position).filter(|_| self.told_position != Some(position));
+        Some(Resume { checkpoint, mode, fingerprint, buckets })
     }
 
     /// The server asks what is held of a subscription, bucket by bucket.

@@ -57,6 +57,8 @@ pub struct ClientPeer {
     pub(super) sought: Option<Checkpoint>,
     /// Of the holdings.
     pub(super) position: Option<Checkpoint>,
+    /// What the session's hello said of it.
+    pub(super) told_position: Option<Checkpoint>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(super) last_subscription: SubscriptionId,
     /// Rows-mode instances whose rows changed since the last updates.
@@ -118,6 +120,7 @@ impl ClientPeer {
             caching: None,
             sought: None,
             position: None,
+            told_position: None,
             subscriptions: BTreeMap::new(),
             last_subscription: SubscriptionId(0),
             changed_rows: BTreeMap::new(),
@@ -158,6 +161,7 @@ impl ClientPeer {
             received: self.received_told,
             position: self.position,
         };
+        self.told_position = self.position;
         self.send(ClientMessage::Hello(hello));
     }
 

@@ -58,13 +58,14 @@ impl FactsInstance {
         }
     }
 
-    /// Counts the support as it is now.
-    pub(crate) fn load(&mut self, db: &Db) -> Result<(), Trouble> {
+    /// Counts the support as it is now, and has all of it at hand as frames: whoever asked for it
+    /// mostly needs them.
+    pub(crate) fn load(&mut self, id: InstanceId, seq: Seq, db: &Db) -> Result<(), Trouble> {
         let facts = self.facts(db)?;
         self.n_facts = facts.len() as u64;
         let hashes = facts.iter().map(|(fact, mark)| fact_hash(fact, mark));
         self.fingerprint = hashes.fold(Fingerprint::default(), Fingerprint::with);
-        self.reset = None;
+        self.reset = Some(whole_frames(id, seq, facts));
         Ok(())
     }
 
@@ -141,10 +142,14 @@ impl FactsInstance {
         db: &Db,
     ) -> Result<Vec<SharedFrame>, Trouble> {
         if self.reset.is_none() {
-            let facts = self.facts(db)?.into_iter();
-            let installs = facts.map(|(fact, mark)| Install::Fact(fact, mark)).collect();
-            self.reset = Some(facts_frames(instance, seq, true, installs));
+            self.reset = Some(whole_frames(instance, seq, self.facts(db)?));
         }
         Ok(self.reset.clone().unwrap_or_default())
     }
+}
+
+/// All facts of an instance as frames.
+fn whole_frames(id: InstanceId, seq: Seq, facts: Vec<(Fact, Mark)>) -> Vec<SharedFrame> {
+    let installs = facts.into_iter().map(|(fact, mark)| Install::Fact(fact, mark)).collect();
+    facts_frames(id, seq, true, installs)
 }

@@ -266,7 +266,7 @@ impl Instances {
         query.check_live()?;
         let id = InstanceId(self.last.0 + 1);
         let kind = match mode {
-            InstanceMode::Facts => self.open_facts(db, id, &query, inputs)?,
+            InstanceMode::Facts => self.open_facts(db, seq, id, &query, inputs)?,
             InstanceMode::Rows => self.open_rows(db, seq, id, &query, inputs)?,
         };
         self.last = id;
@@ -294,6 +294,7 @@ impl Instances {
     fn open_facts(
         &mut self,
         db: &mut Db,
+        seq: Seq,
         id: InstanceId,
         query: &Query,
         inputs: &[Input],
@@ -303,7 +304,7 @@ impl Instances {
             subscribed => subscribed.map_err(|error| Trouble::over_budget(&error.to_string()))?,
         };
         let mut facts = FactsInstance::new(live, self.n_facts_max);
-        if let Err(trouble) = facts.load(db) {
+        if let Err(trouble) = facts.load(id, seq, db) {
             db.unsubscribe(live);
             return Err(trouble);
         }
@@ -679,7 +680,7 @@ impl Instances {
             Kind::Facts(facts) => {
                 let refreshed = db.refresh(facts.live);
                 refreshed.map_err(|error| Trouble::over_budget(&error.to_string()))?;
-                facts.load(db)
+                facts.load(id, seq, db)
             }
             Kind::Rows(rows) => {
                 db.refresh(rows.live)?;

@@ -87,7 +87,9 @@ impl Tenant {
     ) -> Result<(), Trouble> {
         let Subscribe { subscription, mode: wanted, ref resume, .. } = *subscribe;
         let (epoch, seq) = (self.config.epoch, self.seq);
-        let way = self.instances.way(&self.db, epoch, seq, instance, resume.as_ref())?;
+        let came_from = self.sessions.get(&session).and_then(|state| state.came_from);
+        let resume = resume.as_ref().map(|resume| (resume, resume.checkpoint.or(came_from)));
+        let way = self.instances.way(&self.db, epoch, seq, instance, resume)?;
         let Way::Join(state, frames) = way else {
             self.leave_unread(session, instance, Parting::Lingers);
             self.send(session, ServerMessage::Compare(Compare { subscription }));

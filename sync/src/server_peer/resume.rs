@@ -8,7 +8,7 @@
 //! they hold across restarts and epochs; a ring holds in its own epoch only.
 
 use tercet_engine::db::Db;
-use tercet_engine::ids::{Epoch, Seq};
+use tercet_engine::ids::{Checkpoint, Epoch, Seq};
 
 use super::instances::{Instances, Trouble};
 use super::parts::{facts_frames, rows_frames};
@@ -26,16 +26,18 @@ pub(crate) enum Way {
 }
 
 impl Instances {
-    /// What to send for a subscription that joins an instance; `seq` is the published commit.
+    /// What to send for a subscription that joins an instance; `seq` is the published commit, and
+    /// `resume` comes with the position of what is held.
     pub(crate) fn way(
         &mut self,
         db: &Db,
         epoch: Epoch,
         seq: Seq,
         id: InstanceId,
-        resume: Option<&Resume>,
+        resume: Option<(&Resume, Option<Checkpoint>)>,
     ) -> Result<Way, Trouble> {
-        let Some(resume) = resume.filter(|resume| resume.mode == self.mode(id)) else {
+        let resume = resume.filter(|(resume, _)| resume.mode == self.mode(id));
+        let Some((resume, held_at)) = resume else {
             return self.whole(db, seq, id);
         };
         if resume.fingerprint == self.fingerprint(id) || is_planted(Bug::ResumeUnchecked) {
@@ -46,8 +48,8 @@ impl Instances {
         }
         let whole_bytes_max = self.resume_limits.whole_bytes_max;
         let n_bytes_max = self.n_bytes(id).max(whole_bytes_max);
-        if resume.checkpoint.epoch == epoch
-            && let Some(mut replay) = self.rings.since(id, resume.checkpoint.seq)
+        if let Some(held_at) = held_at.filter(|held_at| held_at.epoch == epoch)
+            && let Some(mut replay) = self.rings.since(id, held_at.seq)
             && !replay.frames.is_empty()
             && replay.n_bytes <= n_bytes_max
         {

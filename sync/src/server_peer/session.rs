@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tercet_engine::ids::{ClientId, ClientSeq, Seq};
+use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 
 use super::output::Rights;
 use crate::codec::SharedFrame;
@@ -47,6 +47,8 @@ pub(crate) enum Pace {
 pub(crate) struct Session {
     pub(crate) client: ClientId,
     pub(crate) rights: Rights,
+    /// The position of what it held when it came.
+    pub(crate) came_from: Option<Checkpoint>,
     /// After a refusal: pushes of later numbers are dropped until this one comes again.
     pub(crate) stopped_at: Option<ClientSeq>,
     /// Everything up to this commit has been sent to it.
@@ -59,10 +61,16 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session without subscriptions.
-    pub(crate) fn new(client: ClientId, rights: Rights, position: Seq) -> Session {
+    pub(crate) fn new(
+        client: ClientId,
+        rights: Rights,
+        came_from: Option<Checkpoint>,
+        position: Seq,
+    ) -> Session {
         Session {
             client,
             rights,
+            came_from,
             stopped_at: None,
             position,
             n_staged: 0,

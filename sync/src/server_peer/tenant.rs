@@ -112,7 +112,7 @@ impl Tenant {
         }
         self.records.forget(&hello.client, hello.received);
         self.owners.insert(hello.client.clone(), session);
-        let state = Session::new(hello.client.clone(), rights, self.seq);
+        let state = Session::new(hello.client.clone(), rights, hello.position, self.seq);
         self.sessions.insert(session, state);
         let welcome = Welcome {
             protocol: PROTOCOL,
