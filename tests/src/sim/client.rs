@@ -179,8 +179,11 @@ impl World {
         self.add_client();
         let twin = &mut self.clients[index];
         (twin.tenant, twin.has_outbox) = (tenant, true);
-        twin.was_refused_rights = true;
         twin.disk.saved = saved;
+        // What the one may not write is answered for both.
+        for process in [of, index] {
+            self.clients[process].was_refused_rights = true;
+        }
         self.forget_identity(of);
         self.forget_identity(index);
     }
@@ -364,7 +367,10 @@ impl World {
         let Some(peer) = state.peer.as_mut().filter(|_| state.process == process) else { return };
         for (number, hlc) in state.disk.write() {
             peer.stored(number, hlc);
-            state.stored.extend(state.tokens.get(&number).cloned());
+            // By its stamp: its number may have been given to another one meanwhile.
+            let entries = state.disk.saved.entries.iter();
+            let written = entries.filter(|entry| entry.transaction.hlc == hlc);
+            state.stored.extend(written.filter_map(|entry| token_in(&entry.transaction.ops)));
         }
         if state.random.chance(10) {
             state.disk.older = state.disk.saved.clone();
