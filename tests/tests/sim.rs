@@ -41,3 +41,16 @@ fn whatever_fails_everyone_ends_with_the_same() {
     let missing = paths.into_inner().unwrap().missing();
     assert!(missing.is_empty(), "no seed has taken {missing:?}");
 }
+
+/// Guards against a write that waits for hours: the time of its next try was never reached by a
+/// clock that had been set back meanwhile.
+#[test]
+fn a_clock_that_is_set_back_holds_up_no_write() {
+    check(
+        Plan::read(
+            "seed=102249 tenants=1 servers=1 clients=2 questions=0 writes=0 ms=10000 tight=0 \
+             faults=jump,full",
+        )
+        .unwrap(),
+    );
+}

@@ -74,6 +74,8 @@ pub struct ClientPeer {
     pub(super) is_reconciling: bool,
     /// The server refused for now: pushes wait until this time.
     pub(super) push_at_ms: Option<u64>,
+    /// The time of the last tick or message.
+    pub(super) seen_ms: u64,
     pub(super) push_backoff: Backoff,
     /// The number of the last refusal, until an answer comes.
     pub(super) refused_at: Option<ClientSeq>,
@@ -131,6 +133,7 @@ impl ClientPeer {
             buffer: Vec::new(),
             is_reconciling: false,
             push_at_ms: None,
+            seen_ms: now_ms,
             push_backoff: Backoff::default(),
             refused_at: None,
             is_unsettled: true,
@@ -187,11 +190,19 @@ impl ClientPeer {
             }
             Due::Dead => self.drop_connection(now_ms),
         }
+        self.see_time(now_ms);
         if self.push_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             self.push_at_ms = None;
             self.push_pending();
         }
         self.is_unsettled = true;
+    }
+
+    /// A clock that is set back takes with it what waits for a time.
+    pub(super) fn see_time(&mut self, now_ms: u64) {
+        let back_ms = self.seen_ms.saturating_sub(now_ms);
+        self.push_at_ms = self.push_at_ms.map(|at_ms| at_ms.saturating_sub(back_ms));
+        self.seen_ms = now_ms;
     }
 
     /// Writes. Visible at once in facts-mode subscriptions and local queries.

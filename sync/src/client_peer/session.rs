@@ -24,6 +24,7 @@ const LAST_NUMBER_MAX: ClientSeq = ClientSeq(u64::MAX / 2);
 impl ClientPeer {
     /// A message came.
     pub fn received(&mut self, message: ServerMessage, now_ms: u64) {
+        self.see_time(now_ms);
         self.is_unsettled = true;
         match (&self.phase, message) {
             (Phase::Offline { .. } | Phase::Connecting, _) => {}
