@@ -85,7 +85,8 @@ impl Db {
     }
 
     /// Makes a successor the published state and brings the live queries up to it. `delta` leads
-    /// from the published store to the successor. Updates come in order of instance.
+    /// from the published store to the successor. Updates come in order of instance; those of
+    /// instances that a support of a window is made of may be among them.
     pub fn publish(&mut self, successor: Store, delta: &StoreDelta) -> Vec<LiveUpdate> {
         let before = std::mem::replace(&mut self.store, successor).snapshot();
         self.revision = self.revision.next();

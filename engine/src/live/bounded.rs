@@ -69,6 +69,17 @@ impl Widened {
         Ok(Some(Widened { query, support, edge, element, n_rows }))
     }
 
+    /// The edge in a snapshot.
+    pub(super) fn edge(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[Input],
+        budget: &Budget,
+    ) -> Result<Option<Value>, QueryError> {
+        let rows = self.query.run(snapshot, inputs, budget)?.rows;
+        Ok(self.edge_of(&rows, snapshot))
+    }
+
     /// The edge, given the first rows.
     pub(super) fn edge_of(&self, rows: &AnswerRows, snapshot: &Snapshot) -> Option<Value> {
         let last = rows.get(self.n_rows.checked_sub(1)?)?;

@@ -13,7 +13,7 @@ use super::{InstanceId, LiveQueries, Tier};
 use crate::answer::{AnswerRows, Output, Row, RowRef};
 use crate::error::QueryError;
 use crate::eval::query::{Query, input_rows};
-use crate::fact::{Fact, Mark};
+use crate::fact::{Fact, FactChange, Mark};
 use crate::ids::{Attribute, EntityId};
 use crate::intern::FixedHashMap;
 use crate::limits::Budget;
@@ -121,10 +121,7 @@ impl Query {
         let derived = Derived::of(self)?;
         let inputs = super::lifted_inputs(self, inputs)?;
         let edge = match &derived.window {
-            Some(window) => {
-                let rows = window.query.run(snapshot, &inputs, budget)?.rows;
-                window.edge_of(&rows, snapshot)
-            }
+            Some(window) => window.edge(snapshot, &inputs, budget)?,
             None => None,
         };
         let (support, inputs) = derived.within(edge.as_ref(), &inputs)?;
@@ -147,12 +144,12 @@ impl Query {
         if self.raw().limit.is_none() {
             return Ok(None);
         }
-        let lifted = self.prepare_lifted().map_err(|errors| QueryError::Program { errors })?;
-        let window = Widened::of(&lifted).map_err(|errors| QueryError::Program { errors })?;
-        let Some(window) = window else { return Ok(None) };
-        let inputs = super::lifted_inputs(self, inputs)?;
-        let rows = window.query.run(snapshot, &inputs, budget)?.rows;
-        Ok(window.edge_of(&rows, snapshot))
+        let lifted = self.prepare_lifted();
+        let window = lifted.and_then(|lifted| Widened::of(&lifted));
+        match window.map_err(|errors| QueryError::Program { errors })? {
+            Some(window) => window.edge(snapshot, &super::lifted_inputs(self, inputs)?, budget),
+            None => Ok(None),
+        }
     }
 }
 
@@ -193,8 +190,7 @@ pub(super) fn with_stamped(
     delta: &StoreDelta,
     rows: &AnswerRows,
 ) -> Option<RowsDelta> {
-    let is_stamp =
-        |change: &&crate::fact::FactChange| change.before.is_some() && change.after.is_some();
+    let is_stamp = |change: &&FactChange| change.before.is_some() && change.after.is_some();
     let row = |fact: &Fact| -> Row {
         let attribute = Value::String(fact.attribute.shared().clone());
         let values = [Value::Ref(fact.entity.clone()), attribute, fact.value.clone()];

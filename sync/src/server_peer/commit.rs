@@ -14,7 +14,7 @@ use tercet_engine::hlc;
 use tercet_engine::ids::{Checkpoint, ClientId, ClientSeq, Seq};
 
 use super::Tenant;
-use super::instances::{Change, Trouble};
+use super::instances::Change;
 use super::output::{
     AppendFailure, Identity, Refusal, RequestId, Rights, TenantOutput, TransactAccepted,
     TransactError,
@@ -22,6 +22,7 @@ use super::output::{
 use super::records::{Answer, Lookup, Recorded, digest, is_reserved};
 use super::session::Pace;
 use super::staging::{Staged, Step, Waiter};
+use super::trouble::Trouble;
 use crate::limits::rejection;
 use crate::message::{
     Ack, InstanceId, InstanceMode, Push, Refused, Reject, ServerMessage, SessionId, Stale,

@@ -17,8 +17,8 @@ use tercet_engine::ids::{EntityId, Seq};
 use tercet_engine::store::Snapshot;
 use tercet_engine::value::Value;
 
-use super::instances::Trouble;
 use super::parts::facts_frames;
+use super::trouble::Trouble;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId};
 use crate::planted::{Bug, is_planted};

@@ -1,10 +1,12 @@
 //! All instances of a tenant: each one a (query, inputs, mode), shared by whoever subscribes.
 //!
 //! Invariants: equal keys share one instance; an instance lives as long as a session reads it, and
-//! a while longer where its last reader may come back (`linger`); a *stale* one is not kept up, gets nothing from commits, and is tried again after a while, each
-//! time after a longer one, or when somebody new asks for it. However many are due, a step tries
-//! only as many as make [`RETRY_WORK`], so a commit never waits for all of them. Entities whose deletion an instance was told are remembered (`graves`)
-//! as long as it lives, because a restored entity may have no fact that would lead to it.
+//! a while longer where its last reader may come back (`linger`); a *stale* one is not kept up, gets
+//! nothing from commits, and is tried again after a while, each time after a longer one, or when
+//! somebody new asks for it. However many are due, a step tries only as many as make
+//! [`RETRY_WORK`], so a commit never waits for all of them. Entities whose deletion an instance was
+//! told are remembered (`graves`) as long as it lives, because a restored entity may have no fact
+//! that would lead to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,12 +27,12 @@ use super::output::ResumeLimits;
 use super::parts::facts_frames;
 use super::ring::Rings;
 use super::rows::RowsInstance;
+use super::trouble::Trouble;
 use crate::buckets::BucketTable;
 use crate::codec::SharedFrame;
 use crate::message::{Fingerprint, InstanceId, InstanceMode, SessionId};
 use crate::planted::{Bug, is_planted};
-use crate::wire_query::{QueryTextError, WireQuery};
-use crate::wire_row::WireRowError;
+use crate::wire_query::WireQuery;
 
 /// The first wait before a stale instance is tried again; it doubles up to the last.
 const RETRY_MS_MIN: u64 = 1_000;
@@ -45,57 +47,6 @@ const FACT_BYTES: u64 = 96;
 
 /// What taking up an instance is at least, however little it reads.
 const RETRY_WORK_MIN: u64 = 100;
-
-/// Why an instance cannot be, or is not kept up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) code: String,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
-}
-
-impl From<QueryError> for Trouble {
-    fn from(error: QueryError) -> Trouble {
-        let hint = match &error {
-            QueryError::Program { errors } => errors.iter().find_map(|error| error.hint.clone()),
-            QueryError::Budget { hint, .. } => Some(hint.clone()),
-            _ => None,
-        };
-        Trouble { code: error.code().to_owned(), message: error.to_string(), hint }
-    }
-}
-
-impl From<&QueryTextError> for Trouble {
-    fn from(error: &QueryTextError) -> Trouble {
-        Trouble { code: error.code.clone(), message: error.message.clone(), hint: None }
-    }
-}
-
-impl From<WireRowError> for Trouble {
-    fn from(error: WireRowError) -> Trouble {
-        Trouble { code: error.code().to_owned(), message: error.to_string(), hint: None }
-    }
-}
-
-impl Trouble {
-    /// A support that the server does not keep up; an open mode takes rows then.
-    pub(crate) fn over_budget(message: &str) -> Trouble {
-        Trouble {
-            code: "support_over_budget".to_owned(),
-            message: message.to_owned(),
-            hint: Some("narrow the query, or subscribe in rows mode".to_owned()),
-        }
-    }
-
-    /// Something that is not kept up for now.
-    pub(crate) fn stopped() -> Trouble {
-        Trouble {
-            code: "stale".to_owned(),
-            message: "the subscription's result is not kept up for now".to_owned(),
-            hint: Some("subscribe again in a while".to_owned()),
-        }
-    }
-}
 
 /// What makes two subscriptions share an instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,9 +6,10 @@
 //! its first answer to its end a subscription misses no part, also while it is started over.
 
 use super::Tenant;
-use super::instances::{Parting, Trouble};
+use super::instances::Parting;
 use super::resume::Way;
 use super::session::{Attached, Pace};
+use super::trouble::Trouble;
 use crate::message::{
     Compare, InstanceId, InstanceMode, Mode, ServerMessage, SessionId, Subscribe, Subscribed,
     SubscriptionId,

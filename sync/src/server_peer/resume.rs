@@ -10,8 +10,9 @@
 use tercet_engine::db::Db;
 use tercet_engine::ids::{Checkpoint, Epoch, Seq};
 
-use super::instances::{Instances, Trouble};
+use super::instances::Instances;
 use super::parts::{facts_frames, rows_frames};
+use super::trouble::Trouble;
 use crate::buckets::{BucketSums, BucketTable, Contents};
 use crate::codec::SharedFrame;
 use crate::message::{InstanceId, Resume, SubscribedState};
